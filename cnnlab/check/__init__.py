@@ -1,0 +1,25 @@
+"""练习检查：check.<练习名>(你的函数) 返回一份报告，通过时为真。
+
+一章一个模块，与章同名；检查器本身见 core。
+"""
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from cnnlab.check.core import Exercise, Report
+from cnnlab.check.session import exercises, or_else, progress, register, show
+
+__all__ = ["Exercise", "Report", "exercises", "or_else", "progress", "show"]
+
+_modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
+
+for _module in _modules:
+    for _value in list(vars(_module).values()):
+        if isinstance(_value, Exercise):
+            register(_value)
+
+# 导入子模块会把它绑成包的属性；练习与章同名时（如 saliency）练习要赢，所以放在所有导入之后
+for _exercise in exercises():
+    if _exercise.name in __all__:
+        raise ValueError(f"练习名 {_exercise.name} 与 check 自己的名字冲突")
+    globals()[_exercise.name] = _exercise

@@ -1,0 +1,231 @@
+"""练习检查的核心：一个练习一条 Exercise，检查一次得一份 Report。
+
+不打印、不显示、不知道任何一章的内容；报告里没有参考答案的任何数。
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cnnlab.check import session
+from cnnlab.check.compare import first_difference, form_fault, same
+from cnnlab.check.effects import EFFECTS, changed, isolated, snapshot
+from cnnlab.check.errors import is_unfinished, learner_frame, plain_message, translate
+
+STATES = {
+    "todo": "⬜ 尚未完成",
+    "error": "⚠️ 运行出错",
+    "wrong": "❌ 还不对",
+    "passed": "✅ 通过",
+}
+GENERIC = (
+    "形式都对，值不对，也不像常见的错法。",
+    "用 1×1 或 2×2 的小例子手算一遍，再与函数的结果逐个比较。",
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """一次检查的结果：四种状态之一和几句话；通过时为真。"""
+
+    id: str
+    title: str
+    state: str
+    lines: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.state == "passed"
+
+    def __repr__(self) -> str:
+        plain = [re.sub(r"\[([^]]+)\]\(([^)]+)\)", r"\1（\2）", line) for line in self.lines]
+        return "\n  ".join([f"{STATES[self.state]}：{self.id} {self.title}", *plain])
+
+    def _repr_markdown_(self) -> str:
+        head = f"**{STATES[self.state]}**：`{self.id}` {self.title}"
+        return "\n".join([head, "", *(f"- {line}" for line in self.lines)])
+
+
+@dataclass(frozen=True)
+class Run:
+    """答案在一组数据上跑一次：返回值、副作用的键、异常。"""
+
+    output: Any = None
+    effects: tuple[str, ...] = ()
+    error: Exception | None = None
+
+    def matches(self, other: "Run", tolerance: float) -> bool:
+        if self.error or other.error:
+            return type(self.error) is type(other.error)
+        return self.effects == other.effects and same(self.output, other.output, tolerance)
+
+
+class _LearnerError(Exception):
+    """学习者的函数在性质检查里抛出的异常，包一层以便与我们自己的分开。"""
+
+
+def call_plainly(answer: Callable, *arguments) -> Any:
+    return answer(*arguments)
+
+
+@dataclass(frozen=True, eq=False)
+class Exercise:
+    """一道练习；像函数一样调用它来检查答案：check.name(my_name, hint=1)。
+
+    probes：每个都不带参数，返回一组全新的实参；检查按位置传给学习者的函数。
+    oracle：与书中代码写法不同的参考实现；开放构造题可以没有，只看 properties。
+    mistakes：键 -> (错误实现, 提示一[, 提示二, 提示三])；没有提示的由性质或副作用说话。
+    properties：(谓词(返回值, *实参), 提示一[, …])；laws：(谓词(call, *实参), 提示一[, …])。
+    run：怎样从学习者给的东西得到返回值，默认直接调用；allow：允许的副作用，键见 EFFECTS。
+    """
+
+    id: str
+    name: str
+    title: str
+    level: int
+    stub: str
+    probes: Sequence[Callable[[], tuple]]
+    answer: str
+    idea: str
+    where: str
+    question: str
+    oracle: Callable | None = None
+    mistakes: dict[str, tuple] = field(default_factory=dict)
+    properties: Sequence[tuple] = ()
+    laws: Sequence[tuple] = ()
+    tolerance: float = 1e-6
+    run: Callable = call_plainly
+    allow: Sequence[str] = ()
+    keeps_graph: bool = False
+
+    @property
+    def slug(self) -> str:
+        return self.id.rsplit("-", 1)[0]
+
+    @property
+    def function_name(self) -> str:
+        return self.stub.split("(")[0]
+
+    @property
+    def stars(self) -> str:
+        return "★" * self.level
+
+    @property
+    def link(self) -> str:
+        return f"[解答：{self.id}](solutions/{self.slug}.ipynb)"
+
+    def __call__(self, answer: Callable, *, hint: int = 1) -> Report:
+        if hint not in (1, 2, 3):
+            raise ValueError(f"hint 只能是 1、2 或 3，收到 {hint!r}")
+        report = self._judge(answer, hint)
+        session.record(self.id, report.state)
+        return report
+
+    def execute(self, answer: Callable, probe: Callable[[], tuple]) -> Run:
+        """在一组全新的数据上跑一次，记下返回值、副作用或异常。"""
+        arguments = probe()
+        with isolated():
+            before = snapshot(arguments)
+            try:
+                output = self.run(answer, *arguments)
+            except Exception as error:  # noqa: BLE001  学习者的代码什么都可能抛
+                return Run(error=error)
+            effects = changed(before, snapshot(arguments))
+        return Run(output, tuple(key for key in effects if key not in self.allow))
+
+    def _judge(self, answer: Callable, hint: int) -> Report:
+        if not callable(answer):
+            kind = type(answer).__name__
+            usage = f"`check.{self.name}({self.function_name})`"
+            return self._report("wrong", f"传进来的是 {kind}，不是函数：写成 {usage}，不带括号。")
+        for probe in self.probes:
+            try:
+                run = self.execute(answer, probe)
+                hints = None if run.error else self._fault(answer, run, probe)
+            except _LearnerError as wrapped:
+                run, hints = Run(error=wrapped.__cause__), None
+            if run.error or hints:
+                return self._failed(run, hints, self._mistake_hints(run, probe), hint)
+        return self._passed()
+
+    def _fault(self, answer: Callable, run: Run, probe: Callable) -> tuple | None:
+        """四道关口里的第一个毛病，以提示的元组给出；没有毛病得 None。"""
+        expected = self.execute(self.oracle, probe).output if self.oracle else None
+        fault = form_fault(run.output, expected, keeps_graph=self.keeps_graph)
+        if fault:
+            return (f"{fault}题目要的是：{self.answer}。",)
+        if run.effects:
+            return EFFECTS[run.effects[0]]
+        for predicate, *hints in self.properties:
+            if not _holds(predicate, run.output, *probe()):
+                return tuple(hints)
+        for law, *hints in self.laws:
+            with isolated():
+                if not _holds(law, self._guarded(answer), *probe()):
+                    return tuple(hints)
+        if self.oracle and not same(run.output, expected, self.tolerance):
+            place = first_difference(run.output, expected, self.tolerance)
+            return (GENERIC[0] + place, f"{GENERIC[1]}{self.idea}")
+        return None
+
+    def _guarded(self, answer: Callable) -> Callable:
+        def call(*arguments):
+            try:
+                return self.run(answer, *arguments)
+            except Exception as error:
+                raise _LearnerError from error
+
+        return call
+
+    def _mistake_hints(self, run: Run, probe: Callable) -> tuple:
+        for wrong, *hints in self.mistakes.values():
+            if hints and run.matches(self.execute(wrong, probe), self.tolerance):
+                return tuple(hints)
+        return ()
+
+    def _failed(self, run: Run, hints: tuple | None, named: tuple, hint: int) -> Report:
+        if run.error is None:
+            return self._report("wrong", *self._levels(named or hints, hint))
+        if is_unfinished(run.error):
+            return self._report("todo", "把 `raise NotImplementedError` 换成你的实现。")
+        lines = [f"`{plain_message(run.error)}`"]
+        frame = learner_frame(run.error)
+        if frame is not None:
+            code = f"：`{frame.line}`" if frame.line else ""
+            lines.append(f"出错的是 `{frame.name}` 的第 {frame.lineno} 行{code}")
+        elif isinstance(run.error, TypeError):
+            lines.append(f"检查按位置传入 `{self.stub[len(self.function_name) :]}`。")
+        translated = translate(run.error)
+        says = named or ((translated,) if translated else ())
+        return self._report("error", *lines, *(self._levels(says, hint) if says else ()))
+
+    def _levels(self, hints: tuple, hint: int) -> list[str]:
+        """前 hint 级提示；某一级缺了，就用整道练习的想法与出处。"""
+        all_levels = [*hints, *(None,) * (3 - len(hints))]
+        chosen = [all_levels[0], all_levels[1] or self.idea, all_levels[2] or self.where][:hint]
+        if hint < 3:
+            chosen.append(f"下一级提示：`check.{self.name}({self.function_name}, hint={hint + 1})`")
+        return chosen
+
+    def _passed(self) -> Report:
+        stages = ["返回值的形式", "副作用"]
+        count = len(self.properties) + len(self.laws)
+        if count:
+            stages.append(f"{count} 条性质")
+        if self.oracle:
+            stages.append(f"{len(self.probes)} 组数据上的值")
+        return self._report(
+            "passed", f"查过了：{'、'.join(stages)}。", f"接着想：{self.question}", self.link
+        )
+
+    def _report(self, state: str, *lines: str) -> Report:
+        return Report(self.id, f"{self.title} {self.stars}", state, lines)
+
+
+def _holds(predicate: Callable, *arguments) -> bool:
+    try:
+        return bool(predicate(*arguments))
+    except _LearnerError:
+        raise
+    except Exception:  # noqa: BLE001  返回值的形状离谱时谓词会抛错，也算不满足
+        return False

@@ -1,0 +1,267 @@
+"""“开始之前”一章的练习：像素与图像、求导、有限差分、一个不动的循环。"""
+
+import torch
+
+from cnnlab.check.core import Exercise
+from cnnlab.check.fixtures import TinyNet, noise, uniform
+
+
+# 1 像素 -> 图像
+
+
+def _pixels(height: int, width: int, seed: int):
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(0, 256, (height, width, 3), generator=generator)
+    drawn[0, 0], drawn[0, 1] = 0, 255
+    return (drawn.to(torch.uint8),)
+
+
+def _image_by_loop(pixels):
+    height, width, _ = pixels.shape
+    image = torch.zeros(1, 3, height, width)
+    for row in range(height):
+        for column in range(width):
+            for channel in range(3):
+                image[0, channel, row, column] = int(pixels[row, column, channel]) / 255
+    return image
+
+
+to_image = Exercise(
+    id="getting_started-1",
+    name="to_image",
+    title="从像素到图像",
+    level=1,
+    stub="my_to_image(pixels)",
+    probes=(lambda: _pixels(4, 6, 1), lambda: _pixels(5, 3, 2)),
+    answer="float32 的 (1, 3, H, W)，取值在 [0, 1]",
+    idea="图像文件把一个像素的三种颜色挨着存，网络要的是三张完整的单色图；改次序和改形状是两回事。",
+    where="看 Tensor.permute、Tensor.unsqueeze 与 Tensor.float 的文档。",
+    question="为什么 8 位像素要先变成浮点再做除法？先除再变会怎样？",
+    oracle=_image_by_loop,
+    mistakes={
+        "reshape": (
+            lambda p: p.reshape(1, 3, *p.shape[:2]).float() / 255,
+            "只改了形状，没有换维度的次序：同一张单色图里混进了三种颜色。",
+        ),
+        "no_scale": (
+            lambda p: p.permute(2, 0, 1)[None].float(),
+            "取值范围还是 0 到 255：本书的图像一律在 [0, 1]。",
+        ),
+        "divide_256": (
+            lambda p: p.permute(2, 0, 1)[None].float() / 256,
+            "最亮的像素没有到 1：8 位像素最大是几？",
+        ),
+        "swapped_colors": (
+            lambda p: p.permute(2, 0, 1).flip(0)[None].float() / 255,
+            "红和蓝对调了：本书的次序是 RGB。",
+        ),
+        "channels_last": (
+            lambda p: p[None].float() / 255,
+            "通道还在最后一维：网络要的是 N×C×H×W。",
+        ),
+        "no_batch": (
+            lambda p: p.permute(2, 0, 1).float() / 255,
+            "少了最前面的批量维：单张图也要写成 N=1。",
+        ),
+    },
+)
+
+
+# 2 平方和的梯度
+
+
+square_gradient = Exercise(
+    id="getting_started-2",
+    name="square_gradient",
+    title="平方和的梯度",
+    level=1,
+    stub="my_square_gradient(image)",
+    probes=(lambda: (noise((1, 3, 2, 2), 3),), lambda: (noise((2, 3, 4, 3), 4),)),
+    answer="与 image 同形状的梯度，不带计算图",
+    idea="自动求导对叶子张量求导；叶子应当是你自己的副本，调用者的张量不该知道你求过导。",
+    where="看 torch.autograd.grad 的文档：它返回一个元组，不碰 .grad。",
+    question="如果要的是每张图自己的平方和的梯度，为什么把整批加起来再求导也对？",
+    oracle=lambda image: image + image,
+    laws=(
+        (
+            lambda call, image: torch.equal(call(image), call(image)),
+            "同一张图调用两次，结果不同：有东西从上一次留了下来。",
+        ),
+    ),
+    mistakes={
+        "twice": (
+            lambda x: 4 * x,
+            "梯度被累加了一倍：.grad 不会自己清零。",
+        ),
+        "mean": (
+            lambda x: 2 * x / x.numel(),
+            "求导的是平方的平均，不是平方和：结果随像素个数缩小。",
+        ),
+        "half": (
+            lambda x: x.clone(),
+            "差一个因子：这是平方和的一半的梯度。",
+        ),
+        "norm": (
+            lambda x: x / x.norm(),
+            "求导的是范数：平方和外面多开了一次根号。",
+        ),
+        "left_grad": (lambda x: _left_grad(x),),
+        "graph": (lambda x: 2 * x.detach().clone().requires_grad_(),),
+    },
+)
+
+
+def _left_grad(image):
+    image.requires_grad_()
+    (image**2).sum().backward()
+    return image.grad.clone()
+
+
+# 3 有限差分
+
+
+def _cubic(image):
+    return (image**3).sum()
+
+
+def _score(image):
+    return TinyNet()(image)[0, 2].detach().mul(3).exp()
+
+
+def _difference(function, image, position, step, low=-1, high=1, width=2, dtype=torch.float64):
+    def shifted(amount):
+        moved = image.clone()
+        moved[position] += amount * step
+        return function(moved).to(dtype)
+
+    return float(shifted(high) - shifted(low)) / (width * step)
+
+
+def _taylor_oracle(function, image, position, step):
+    # 中心差分就是“沿一个像素的直线”上、两端点之间割线的斜率
+    line = torch.zeros_like(image)
+    line[position] = step
+    left, right = function(image - line), function(image + line)
+    return float((right - left) / (2 * line[position]))
+
+
+def _error_ratio(call, function, image, position, step):
+    exact = 3 * float(image[position]) ** 2
+    coarse, fine = (abs(call(_cubic, image, position, s) - exact) for s in (1e-2, 1e-3))
+    return 50 < coarse / fine < 200
+
+
+finite_difference = Exercise(
+    id="getting_started-3",
+    name="finite_difference",
+    title="不求导的导数",
+    level=2,
+    stub="my_finite_difference(function, image, position, step)",
+    probes=(
+        lambda: (_cubic, uniform((1, 3, 4, 4), 5), (0, 1, 2, 3), 0.05),
+        lambda: (_score, uniform((1, 3, 6, 5), 6), (0, 2, 1, 4), 0.02),
+    ),
+    answer="一个数：函数值沿这个像素的变化率",
+    idea="往前走一步、往后走一步，两次的误差里最大的那一项恰好相消，剩下的随步长的平方缩小。",
+    where="看本章“有限差分”一节的图：误差先随步长下降，再被舍入误差抬起来。",
+    question="步长缩到 1e-9 时误差为什么又变大了？",
+    oracle=_taylor_oracle,
+    tolerance=1e-8,
+    laws=(
+        (
+            _error_ratio,
+            "步长缩到十分之一，三次函数上的误差应当缩到约百分之一，你的不是。",
+        ),
+    ),
+    mistakes={
+        "one_sided": (
+            lambda f, x, p, s: _difference(f, x, p, s, low=0, width=1),
+            "误差只按步长缩小：两边各走一步。",
+        ),
+        "backward_sided": (
+            lambda f, x, p, s: _difference(f, x, p, s, high=0, width=1),
+            "只往回走了一步：往前也走一步，误差小一个量级。",
+        ),
+        "one_width": (
+            lambda f, x, p, s: _difference(f, x, p, s, width=1),
+            "大了一倍：两个端点之间隔着几个步长？",
+        ),
+        "swapped": (
+            lambda f, x, p, s: -_difference(f, x, p, s),
+            "符号反了：用往前一步的值减往后一步的值。",
+        ),
+        "low_precision": (
+            lambda f, x, p, s: _difference(f, x, p, s, dtype=torch.float32),
+            "精度不够：两个相近的数相减，有效数字所剩无几，换 float64。",
+        ),
+        "in_place": (lambda f, x, p, s: _in_place(f, x, p, s),),
+    },
+)
+
+
+def _in_place(function, image, position, step):
+    result = _difference(function, image, position, step)
+    image[position] += step
+    return result
+
+
+# 4 不动的循环
+
+
+def _descend(image, target, steps, rate, factor=2.0, momentum=0.0):
+    result, total = image.clone(), torch.zeros_like(image)
+    for _ in range(steps):
+        total = momentum * total + factor * (result - target)
+        result = result - rate * total
+    return result
+
+
+def _closed_form(image, target, steps, rate):
+    # 每一步把到目标的距离乘上同一个因子
+    return target + (1 - 2 * rate) ** steps * (image - target)
+
+
+fitted_image = Exercise(
+    id="getting_started-4",
+    name="fitted_image",
+    title="改错：一个不动的循环",
+    level=3,
+    stub="my_fitted_image(image, target, steps, rate)",
+    probes=(
+        lambda: (uniform((1, 3, 1, 2), 7), uniform((1, 3, 1, 2), 8), 5, 0.1),
+        lambda: (uniform((1, 3, 2, 2), 9), uniform((1, 3, 2, 2), 10), 8, 0.05),
+    ),
+    answer="走完 steps 步之后的图像，与 image 同形状，不带计算图",
+    idea="优化器记住的是创建时拿到的那个张量；之后任何产生新张量的运算都会让变量名指向别处。",
+    where="打印优化器的 param_groups 里的张量，用 is 与循环里的变量比一比。",
+    question="为什么把张量搬到另一个设备，也会犯同样的错？",
+    oracle=_closed_form,
+    properties=(
+        (
+            lambda out, image, target, *_: (out - target).norm() < (image - target).norm(),
+            "走完之后离目标没有更近。",
+        ),
+    ),
+    mistakes={
+        "replaced_leaf": (
+            lambda x, t, n, r: x.clone(),
+            "图像一步没动：叶子张量被换掉了，优化器还拿着旧的那个。",
+        ),
+        "accumulated": (
+            lambda x, t, n, r: _descend(x, t, n, r, momentum=1.0),
+            "步子越迈越大：每一步之前要把旧的梯度清零。",
+        ),
+        "ascends": (
+            lambda x, t, n, r: _descend(x, t, n, -r),
+            "离目标越来越远：方向反了。",
+        ),
+        "mean": (
+            lambda x, t, n, r: _descend(x, t, n, r, factor=2 / x.numel()),
+            "步子太小：损失约定为各像素之和，不取平均。",
+        ),
+        "one_step_short": (
+            lambda x, t, n, r: _descend(x, t, n - 1, r),
+            "少走了一步：数一数更新了几次。",
+        ),
+    },
+)

@@ -1,0 +1,197 @@
+"""图的底板：中文字体、全书统一的样式、按英寸排好的图格。
+
+不管图里画什么（见 plotting），不管表格和源码（见 tables）。
+"""
+
+import importlib.util
+import unicodedata
+from pathlib import Path
+
+import matplotlib
+from matplotlib import font_manager
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+FONT = "Noto Sans SC"
+WIDTH = 9.0  # 英寸；缩到书页宽（700–900 像素）后字仍有 12 像素以上
+PHOTO_DPI = 100  # 照片多的图占地方，分辨率略低于曲线图
+# 前七色是 Okabe、Ito（2008）的色盲安全色，去掉了白底上看不清的黄色；后三色为十类备用
+PALETTE = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#4D4D4D",
+    "#882255", "#999933", "#5D3A1A",
+)  # fmt: skip
+HEAD = 0.3  # 总标题占的高度
+CONTROL = "#A6A6A6"
+STYLE = {
+    "font.family": [FONT, "DejaVu Sans"],  # 次序要紧：反过来，中文与公式混排会出方框
+    "font.size": 11,
+    "axes.titlesize": 12,
+    "axes.labelsize": 11,
+    "axes.titlepad": 8,
+    "axes.unicode_minus": True,
+    "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
+    "axes.edgecolor": "#595959",
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#E3E3E3",
+    "grid.linewidth": 0.7,
+    "xtick.color": "#404040",
+    "ytick.color": "#404040",
+    "xtick.major.width": 0.7,
+    "ytick.major.width": 0.7,
+    "legend.frameon": False,
+    "legend.fontsize": 10.5,
+    "lines.linewidth": 2.0,
+    "figure.dpi": 120,
+    "savefig.dpi": 120,
+    "figure.facecolor": "white",
+    "axes.facecolor": "white",
+    "image.cmap": "gray",
+}
+
+
+class QuietAxes(Axes):
+    """坐标轴；作为单元格的最后一个值时不再打印一行 <Axes: …>。"""
+
+    name = "cnnlab"
+
+    def _ipython_display_(self) -> None:
+        return None
+
+
+class Panels(list):
+    """一组坐标轴的列表；.figure 是它们所在的图，作为单元格的最后一个值时不打印。"""
+
+    @property
+    def figure(self):
+        return self[0].figure
+
+    def _ipython_display_(self) -> None:
+        return None
+
+
+matplotlib.projections.register_projection(QuietAxes)
+
+
+def font_path() -> Path:
+    """中文字体文件的位置；只查找 zhplot，不导入它（导入会改全局设置）。"""
+    found = importlib.util.find_spec("zhplot")
+    if found is None:
+        raise ModuleNotFoundError("缺少带中文字体的包 zhplot：pip install zhplot")
+    return Path(found.submodule_search_locations[0]) / "fonts" / "NotoSansSC-Regular.ttf"
+
+
+def use_style() -> None:
+    """把全书的样式装进 matplotlib.rcParams；已经装好时什么也不做。
+
+    每个 show_… 函数都先调用它。自己用 matplotlib 画图时，先调用一次即可。
+    """
+    if FONT in matplotlib.rcParams["font.family"]:
+        return
+    if FONT not in {font.name for font in font_manager.fontManager.ttflist}:
+        font_manager.fontManager.addfont(str(font_path()))
+    matplotlib.rcParams.update(STYLE)
+
+
+def new_axes(*, width: float = 6.5, height: float = 3.6) -> QuietAxes:
+    """一张新图上的一个坐标轴；width 与 height 是英寸。"""
+    use_style()
+    figure = plt.figure(figsize=(width, height), layout="constrained")
+    return figure.add_subplot(projection="cnnlab")
+
+
+def text_width(text: str) -> float:
+    """一行文字的估计宽度，以字号为单位：汉字与全角标点 1，其余 0.56。"""
+    return sum(1.0 if unicodedata.east_asian_width(sign) in "WF" else 0.56 for sign in text)
+
+
+def wrap_text(text: str, width: float, size: float) -> str:
+    """把文字折成不宽于 width 英寸的几行；含公式（$）的文字保持原样。"""
+    if "$" in text:
+        return text
+    room, lines = max(width * 72 / size, 1.0), []
+    for paragraph in str(text).split("\n"):
+        line = ""
+        for piece in _pieces(paragraph):
+            if line and text_width((line + piece).rstrip()) > room:
+                lines.append(line.rstrip())
+                line = piece.lstrip()
+            else:
+                line += piece
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def _pieces(text: str) -> list[str]:
+    """可以断行的小块：每个汉字一块，每个西文单词连同其后的空格或标点一块。"""
+    pieces, word = [], ""
+    for sign in text:
+        wide = unicodedata.east_asian_width(sign) in "WF"
+        closing = sign in "，。、；：！？）」』》”’"
+        if closing and not word and pieces:
+            pieces[-1] += sign
+        elif wide:
+            pieces += [word] * bool(word) + [sign]
+            word = ""
+        else:
+            word += sign
+            if sign in " -_/":
+                pieces.append(word)
+                word = ""
+    return pieces + [word] * bool(word)
+
+
+def panel_grid(
+    rows: int,
+    columns: int,
+    *,
+    cell: tuple[float, float],
+    title_lines: list[int] | None = None,
+    label_width: float = 0.0,
+    bar: bool = False,
+    head: bool = False,
+) -> Panels:
+    """rows 行 columns 列无刻度的坐标轴，按行排好；cell 是一格的宽与高（英寸）。
+
+    title_lines 是各行图格上方留几行字；label_width 是左边留给行名的宽度；bar 在右边留出颜色条；
+    head 在最上方留出总标题。
+    """
+    use_style()
+    gap, line = 0.08, 0.2
+    tops = [count * line + (0.07 if count else 0.0) for count in title_lines or [0] * rows]
+    width = label_width + columns * (cell[0] + gap) - gap + (0.95 if bar else 0.0)
+    height = rows * (cell[1] + gap) - gap + sum(tops) + (HEAD if head else 0.0)
+    figure = plt.figure(figsize=(width, height), dpi=PHOTO_DPI)
+    panels = Panels()
+    for row in range(rows):
+        for column in range(columns):
+            left = (label_width + column * (cell[0] + gap)) / width
+            bottom = ((rows - 1 - row) * (cell[1] + gap) + sum(tops[row + 1 :])) / height
+            place = (left, bottom, cell[0] / width, cell[1] / height)
+            panel = figure.add_axes(place, projection="cnnlab")
+            panel.xaxis.set_visible(False)
+            panel.yaxis.set_visible(False)
+            panel.spines[:].set(visible=True, color="#BFBFBF", linewidth=0.5)
+            panels.append(panel)
+    return panels
+
+
+def add_bar(panels: Panels, shown, label: str = "") -> Axes:
+    """在 panel_grid(bar=True) 留出的右边画颜色条；shown 是 imshow 的结果或 ScalarMappable。"""
+    figure = panels.figure
+    width, height = figure.get_size_inches()
+    first, last = panels[0].get_position(), panels[-1].get_position()
+    right = max(panel.get_position().x1 for panel in panels)
+    tall = min(first.y1 - last.y0, 3.2 / height)
+    place = (right + 0.14 / width, (first.y1 + last.y0 - tall) / 2, 0.13 / width, tall)
+    bar_axes = figure.add_axes(place)
+    bar = figure.colorbar(shown, cax=bar_axes)
+    bar.outline.set_visible(False)
+    bar_axes.tick_params(labelsize=9.5, length=2.5)
+    bar.locator = matplotlib.ticker.MaxNLocator(5)
+    bar.update_ticks()
+    if label:
+        bar.set_label(label, fontsize=10)
+    return bar_axes

@@ -45,7 +45,7 @@ STYLE = {
     "legend.fontsize": 10.5,
     "lines.linewidth": 2.0,
     "figure.dpi": 120,
-    "savefig.dpi": 120,
+    "savefig.dpi": "figure",
     "figure.facecolor": "white",
     "axes.facecolor": "white",
     "image.cmap": "gray",

@@ -43,7 +43,6 @@ SAME_BAND = {
     ("datasets", "textures"),
     ("datasets", "downloads"),
     ("charts", "figures"),
-    ("tables", "figures"),
     ("plotting", "charts"),
     ("plotting", "figures"),
     ("plotting", "tables"),

@@ -14,6 +14,8 @@ _exports = {
     "models": ["VisionModel", "available_models", "load_model", "wrap_model"],
     "datasets": ["ImageSet", "digits", "image_folder", "imagenette", "photo", "photos", "stl10", "style_image", "texture_image"],
     "profiles": ["run_profile"],
+    "optimize": ["optimize_image"],
+    "results": ["Result", "reproduce"],
 }
 
 _submodules = ["check", "claims", "plotting", "widgets"]

@@ -28,9 +28,7 @@ def _close(first: Tensor, second: Tensor, tolerance: float) -> Tensor:
     first, second = first.double(), second.double()
     finite = second[second.isfinite()].abs()
     scale = float(finite.max()) if finite.numel() else 0.0
-    return torch.isclose(
-        first, second, rtol=tolerance, atol=tolerance * scale + 1e-12, equal_nan=True
-    )
+    return torch.isclose(first, second, rtol=tolerance, atol=tolerance * scale + 1e-12, equal_nan=True)
 
 
 def _kind(tensor: Tensor) -> object:
@@ -45,7 +43,7 @@ def same(first, second, tolerance: float) -> bool:
         return keys and all(same(first[key], second[key], tolerance) for key in first)
     if isinstance(first, (tuple, list)) and isinstance(second, (tuple, list)):
         return len(first) == len(second) and all(
-            same(a, b, tolerance) for a, b in zip(first, second)
+            same(a, b, tolerance) for a, b in zip(first, second, strict=True)
         )
     a, b = as_tensor(first), as_tensor(second)
     if a is None or b is None:
@@ -64,7 +62,7 @@ def first_difference(output, expected, tolerance: float) -> str:
             if not same(output[key], expected[key], tolerance):
                 return f"键 {key!r} 的值不对。"
     if isinstance(expected, Sequence) and not isinstance(expected, str):
-        for index, (a, b) in enumerate(zip(output, expected)):
+        for index, (a, b) in enumerate(zip(output, expected, strict=True)):
             if not same(a, b, tolerance):
                 return f"返回的第 {index + 1} 个值不对。"
     a, b = as_tensor(output), as_tensor(expected)
@@ -107,7 +105,7 @@ def _structure_fault(output, expected, keeps_graph: bool, name: str) -> str | No
     elif isinstance(expected, (tuple, list)):
         if not isinstance(output, (tuple, list)) or len(output) != len(expected):
             return f"{name}应当是一个元组或列表，个数见题目。"
-        pairs = [(a, b, f"第 {i + 1} 个值") for i, (a, b) in enumerate(zip(output, expected))]
+        pairs = [(a, b, f"第 {i + 1} 个值") for i, (a, b) in enumerate(zip(output, expected, strict=True))]
     else:
         return _leaf_fault(output, expected, name)
     faults = (form_fault(a, b, keeps_graph=keeps_graph, name=label) for a, b, label in pairs)

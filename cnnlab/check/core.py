@@ -11,7 +11,7 @@ from typing import Any
 from cnnlab.check import session
 from cnnlab.check.compare import first_difference, form_fault, same
 from cnnlab.check.effects import EFFECTS, changed, isolated, snapshot
-from cnnlab.check.errors import is_unfinished, learner_frame, plain_message, translate
+from cnnlab.check.errors import is_unfinished, learner_frame, plain_message, translated
 
 STATES = {
     "todo": "⬜ 尚未完成",
@@ -56,8 +56,18 @@ class Run:
 
     def matches(self, other: "Run", tolerance: float) -> bool:
         if self.error or other.error:
-            return type(self.error) is type(other.error)
+            both = self.error and other.error
+            return bool(both) and plain_message(self.error) == plain_message(other.error)
         return self.effects == other.effects and same(self.output, other.output, tolerance)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """检查的结论：状态、总要说的话、分级的提示。"""
+
+    state: str
+    lines: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
 
 
 class _LearnerError(Exception):
@@ -117,7 +127,7 @@ class Exercise:
     def __call__(self, answer: Callable, *, hint: int = 1) -> Report:
         if hint not in (1, 2, 3):
             raise ValueError(f"hint 只能是 1、2 或 3，收到 {hint!r}")
-        report = self._judge(answer, hint)
+        report = self.render(self.examine(answer), hint)
         session.record(self.id, report.state)
         return report
 
@@ -128,28 +138,45 @@ class Exercise:
             before = snapshot(arguments)
             try:
                 output = self.run(answer, *arguments)
-            except Exception as error:  # noqa: BLE001  学习者的代码什么都可能抛
+            except Exception as error:
                 return Run(error=error)
             effects = changed(before, snapshot(arguments))
         return Run(output, tuple(key for key in effects if key not in self.allow))
 
-    def _judge(self, answer: Callable, hint: int) -> Report:
+    def examine(self, answer: Callable) -> Verdict:
+        """逐组数据检查，第一个毛病说话；与要看到第几级提示无关。"""
         if not callable(answer):
-            kind = type(answer).__name__
             usage = f"`check.{self.name}({self.function_name})`"
-            return self._report("wrong", f"传进来的是 {kind}，不是函数：写成 {usage}，不带括号。")
+            kind = type(answer).__name__
+            return Verdict("wrong", (f"传进来的是 {kind}，不是函数：写成 {usage}，不带括号。",))
         for probe in self.probes:
             try:
                 run = self.execute(answer, probe)
-                hints = None if run.error else self._fault(answer, run, probe)
+                hints = () if run.error else self._fault(answer, run, probe)
             except _LearnerError as wrapped:
-                run, hints = Run(error=wrapped.__cause__), None
+                run, hints = Run(error=wrapped.__cause__), ()
+            if run.error and is_unfinished(run.error):
+                return Verdict("todo", ("把 `raise NotImplementedError` 换成你的实现。",))
             if run.error or hints:
-                return self._failed(run, hints, self._mistake_hints(run, probe), hint)
-        return self._passed()
+                named = self._mistake_hints(run, probe)
+                state, lines = ("error", self._error_lines(run.error)) if run.error else ("wrong", ())
+                return Verdict(state, lines, named or hints or translated(run.error))
+        return Verdict("passed", self._passed_lines())
 
-    def _fault(self, answer: Callable, run: Run, probe: Callable) -> tuple | None:
-        """四道关口里的第一个毛病，以提示的元组给出；没有毛病得 None。"""
+    def render(self, verdict: Verdict, hint: int) -> Report:
+        """把结论写成报告：提示给到第 hint 级，缺的级用整道练习的想法与出处。"""
+        lines = list(verdict.lines)
+        if verdict.hints:
+            levels = [*verdict.hints, *(None,) * (3 - len(verdict.hints))]
+            lines += [levels[0], levels[1] or self.idea, levels[2] or self.where][:hint]
+            if hint < 3:
+                usage = f"check.{self.name}({self.function_name}, hint={hint + 1})"
+                lines.append(f"下一级提示：`{usage}`")
+        title = f"{self.title} {self.stars}"
+        return Report(self.id, title, verdict.state, tuple(lines))
+
+    def _fault(self, answer: Callable, run: Run, probe: Callable) -> tuple:
+        """四道关口里的第一个毛病，以各级提示给出；没有毛病得空元组。"""
         expected = self.execute(self.oracle, probe).output if self.oracle else None
         fault = form_fault(run.output, expected, keeps_graph=self.keeps_graph)
         if fault:
@@ -166,7 +193,7 @@ class Exercise:
         if self.oracle and not same(run.output, expected, self.tolerance):
             place = first_difference(run.output, expected, self.tolerance)
             return (GENERIC[0] + place, f"{GENERIC[1]}{self.idea}")
-        return None
+        return ()
 
     def _guarded(self, answer: Callable) -> Callable:
         def call(*arguments):
@@ -183,43 +210,24 @@ class Exercise:
                 return tuple(hints)
         return ()
 
-    def _failed(self, run: Run, hints: tuple | None, named: tuple, hint: int) -> Report:
-        if run.error is None:
-            return self._report("wrong", *self._levels(named or hints, hint))
-        if is_unfinished(run.error):
-            return self._report("todo", "把 `raise NotImplementedError` 换成你的实现。")
-        lines = [f"`{plain_message(run.error)}`"]
-        frame = learner_frame(run.error)
+    def _error_lines(self, error: Exception) -> tuple[str, ...]:
+        lines = [f"`{plain_message(error)}`"]
+        frame = learner_frame(error)
         if frame is not None:
             code = f"：`{frame.line}`" if frame.line else ""
             lines.append(f"出错的是 `{frame.name}` 的第 {frame.lineno} 行{code}")
-        elif isinstance(run.error, TypeError):
-            lines.append(f"检查按位置传入 `{self.stub[len(self.function_name) :]}`。")
-        translated = translate(run.error)
-        says = named or ((translated,) if translated else ())
-        return self._report("error", *lines, *(self._levels(says, hint) if says else ()))
+        elif isinstance(error, TypeError):
+            lines.append(f"检查按位置传入 `{self.stub.removeprefix(self.function_name)}`。")
+        return tuple(lines)
 
-    def _levels(self, hints: tuple, hint: int) -> list[str]:
-        """前 hint 级提示；某一级缺了，就用整道练习的想法与出处。"""
-        all_levels = [*hints, *(None,) * (3 - len(hints))]
-        chosen = [all_levels[0], all_levels[1] or self.idea, all_levels[2] or self.where][:hint]
-        if hint < 3:
-            chosen.append(f"下一级提示：`check.{self.name}({self.function_name}, hint={hint + 1})`")
-        return chosen
-
-    def _passed(self) -> Report:
+    def _passed_lines(self) -> tuple[str, ...]:
         stages = ["返回值的形式", "副作用"]
         count = len(self.properties) + len(self.laws)
         if count:
             stages.append(f"{count} 条性质")
         if self.oracle:
             stages.append(f"{len(self.probes)} 组数据上的值")
-        return self._report(
-            "passed", f"查过了：{'、'.join(stages)}。", f"接着想：{self.question}", self.link
-        )
-
-    def _report(self, state: str, *lines: str) -> Report:
-        return Report(self.id, f"{self.title} {self.stars}", state, lines)
+        return (f"查过了：{'、'.join(stages)}。", f"接着想：{self.question}", self.link)
 
 
 def _holds(predicate: Callable, *arguments) -> bool:
@@ -227,5 +235,6 @@ def _holds(predicate: Callable, *arguments) -> bool:
         return bool(predicate(*arguments))
     except _LearnerError:
         raise
-    except Exception:  # noqa: BLE001  返回值的形状离谱时谓词会抛错，也算不满足
+    except Exception:
+        # 返回值的形状离谱时谓词会抛错，也算不满足
         return False

@@ -20,7 +20,7 @@ EFFECTS = {
     "input_grad": (
         "传入的张量上留下了 .grad，或者它的 requires_grad 被改了。",
         ".grad 不会自己清零：第二次调用会把梯度累加上去。",
-        "对 detach().clone() 出来的副本求导，用 torch.autograd.grad。",
+        "先 detach 再 clone，对这个副本求导，用 torch.autograd.grad。",
     ),
     "parameters": (
         "网络的参数或缓冲被改动了。",

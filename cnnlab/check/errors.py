@@ -59,13 +59,10 @@ _FOREIGN = (
 )
 
 
-def translate(error: Exception) -> str | None:
-    """常见错误的一句中文解释；不认识的返回 None。"""
+def translated(error: Exception) -> tuple[str, ...]:
+    """常见错误的一句中文解释；不认识的得空元组。"""
     text = str(error)
-    for pattern, sentence in TRANSLATIONS:
-        if re.search(pattern, text):
-            return sentence
-    return None
+    return tuple(sentence for pattern, sentence in TRANSLATIONS if re.search(pattern, text))[:1]
 
 
 def plain_message(error: Exception) -> str:

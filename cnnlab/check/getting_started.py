@@ -5,7 +5,6 @@ import torch
 from cnnlab.check.core import Exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
 
-
 # 1 像素 -> 图像
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import difflib
 import functools
+import re
 from collections.abc import Iterable
 from importlib import resources
 
@@ -59,18 +60,23 @@ class Categories(tuple):
         return self.__dict__["_table"]
 
     def _nearest(self, key: str, count: int = 6) -> list[int]:
-        """相近的类别编号：先是拼写最接近的，再是含有同一个词的。"""
+        """相近的类别编号：先是含有整个 `key` 的，再是拼写接近的，最后是有一个词相同的。"""
         names = [*map(_normalized, self), *map(_normalized, self.chinese or ())]
+        whole = [name for name in names if key in _words(name) or (not key.isascii() and key in name)]
         close = difflib.get_close_matches(key, names, n=count, cutoff=0.6)
-        words = [word for word in key.split() if len(word) > 2] or [key]
-        containing = [name for name in names if any(word in name.split() or key in name for word in words)]
+        shared = [name for name in names if _words(name) & _words(key)]
         lookup = self._lookup()
-        return list(dict.fromkeys(lookup[name] for name in [*close, *containing]))[:count]
+        return list(dict.fromkeys(lookup[name] for name in [*whole, *close, *shared]))[:count]
+
+
+def _words(name: str) -> set[str]:
+    return {word for word in re.findall(r"\w+", name) if len(word) > 2}
 
 
 def _normalized(name: str) -> str:
-    """比较用的写法：小写，下划线当空格，去掉多余的空格。"""
-    return " ".join(name.replace("_", " ").casefold().split())
+    """比较用的写法：小写，下划线当空格，去掉多余的空格和汉字旁边的空格。"""
+    text = " ".join(name.replace("_", " ").casefold().split())
+    return re.sub(r"(?<=[\u3400-\u9fff]) | (?=[\u3400-\u9fff])", "", text)
 
 
 @functools.cache

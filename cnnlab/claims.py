@@ -8,6 +8,8 @@ import json
 import os
 from dataclasses import asdict, dataclass
 
+from cnnlab.tables import show_table
+
 VERDICTS = {"✔": "说得对", "◐": "不确切", "✘": "说错了", "ⓘ": "定义或步骤"}
 COLORS = {"✔": "#009E73", "◐": "#E69F00", "✘": "#D55E00", "ⓘ": "#0072B2"}
 MIME = "application/vnd.cnnlab.claims+json"
@@ -65,8 +67,6 @@ class Ledger(tuple):
         return "\n".join(map(repr, self))
 
     def _table(self):
-        from cnnlab.tables import show_table
-
         rows = [
             (one.number, one.claim, one.measured, one.control or None, one.n or None, one.verdict)
             for one in self

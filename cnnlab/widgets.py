@@ -125,12 +125,13 @@ def _render(draw, value) -> Image.Image:
     before = set(plt.get_fignums())
     try:
         with plt.ioff():
+            blank = plt.figure()  # 画在“当前图”上的 draw 不会画到别人的图里
             drawn = draw(value)
-        fresh = set(plt.get_fignums()) - before
         figure = drawn if hasattr(drawn, "savefig") else getattr(drawn, "figure", None)
-        if figure is None and fresh:
-            figure = plt.figure(max(fresh))
         if figure is None:
+            newest = plt.figure(max(set(plt.get_fignums()) - before))
+            figure = newest if newest.axes else blank
+        if not figure.axes:
             raise ValueError(f"draw({value!r}) 没有画出图：返回图或坐标轴，或用 plt 画一张新图")
         file = io.BytesIO()
         figure.savefig(file, format="png", dpi=PIXELS, bbox_inches="tight")

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "cnnlab"
 BANDS = {
     1: "images hooks",
     2: "downloads categories architectures squeezenet zoo models drawing styles textures datasets profiles",
-    3: "parameterizations priors objectives optimize training",
+    3: "parameterizations priors terms objectives optimize results processes training",
     4: "getting_started first_layer middle_layers activation_maps patches neighbors embedding occlusion saliency"
     " guided_backprop faithfulness gradient_ascent facets deepdream inversion texture style_transfer fast_style",
     5: "figures charts tables plotting widgets card doctor claims check",
@@ -42,12 +42,16 @@ SAME_BAND = {
     ("datasets", "styles"),
     ("datasets", "textures"),
     ("datasets", "downloads"),
+    ("objectives", "terms"),
+    ("optimize", "parameterizations"),
+    ("optimize", "priors"),
+    ("training", "processes"),
     ("charts", "figures"),
     ("plotting", "charts"),
     ("plotting", "figures"),
     ("plotting", "tables"),
     ("widgets", "figures"),
-    ("claims", "figures"),
+    ("claims", "tables"),
 }
 
 # torchvision 只在这几个模块的函数里导入

@@ -126,6 +126,21 @@ RELU_RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
+def _fast_relu_rules() -> dict[Callable, Callable[[Tensor, Tensor], Tensor]]:
+    """三条现成的规则用于 ReLU 时的快写法 (梯度, 前向输出) → 梯度：与规则等价，不建门的张量。"""
+    gate = torch.ops.aten.threshold_backward
+
+    def guided(gradient: Tensor, output: Tensor) -> Tensor:
+        positive = gradient.relu()
+        return gate.grad_input(positive, output, 0, grad_input=positive)
+
+    plain = RELU_RULES["plain"], lambda gradient, output: gate(gradient, output, 0)
+    return dict([plain, (RELU_RULES["deconvnet"], lambda gradient, output: gradient.relu()), (RELU_RULES["guided"], guided)])
+
+
+_FAST_RELU_RULES = _fast_relu_rules()
+
+
 class _RuledActivation(torch.autograd.Function):
     """前向不变、反向按规则改写的激活函数。"""
 
@@ -140,7 +155,8 @@ class _RuledActivation(torch.autograd.Function):
     def backward(context, gradient: Tensor):
         (saved,) = context.saved_tensors
         if context.function is functional.relu:
-            return context.rule(gradient, saved > 0), None, None
+            fast = _FAST_RELU_RULES.get(context.rule)
+            return context.rule(gradient, saved > 0) if fast is None else fast(gradient, saved), None, None
         with torch.enable_grad():
             value = saved.detach().requires_grad_()
             (slope,) = torch.autograd.grad(context.function(value).sum(), value)
@@ -148,7 +164,9 @@ class _RuledActivation(torch.autograd.Function):
 
 
 _RELUS = {functional.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
-_CLAMPS = {torch.clamp, torch.clamp_min, Tensor.clamp, Tensor.clamp_min, Tensor.clamp_, Tensor.clamp_min_}
+_CLAMPS = {torch.clamp, torch.clamp_min, Tensor.clamp, Tensor.clamp_min}
+_CLAMPS |= {torch.clamp_, torch.clamp_min_, Tensor.clamp_, Tensor.clamp_min_}
+_IN_PLACE = {torch.relu_, Tensor.relu_, torch.clamp_, torch.clamp_min_, Tensor.clamp_, Tensor.clamp_min_}
 _OTHERS = {functional.relu6, functional.hardtanh, functional.silu, functional.hardswish}
 
 
@@ -162,11 +180,16 @@ class _ActivationMode(TorchFunctionMode):
     def __torch_function__(self, function, types, arguments=(), keywords=None):
         keywords = keywords or {}
         if function in _RELUS or (function in _CLAMPS and self._is_relu(arguments, keywords)):
-            return _RuledActivation.apply(arguments[0], functional.relu, self.rule)
-        if function in _OTHERS:
-            options = {name: value for name, value in keywords.items() if name != "inplace"}
-            return _RuledActivation.apply(arguments[0], functools.partial(function, **options), self.rule)
-        return function(*arguments, **keywords)
+            ruled = functional.relu
+        elif function in _OTHERS:
+            ruled = functools.partial(function, **{name: each for name, each in keywords.items() if name != "inplace"})
+        else:
+            return function(*arguments, **keywords)
+        value = arguments[0] if arguments else keywords["input"]
+        if not (keywords.get("inplace") or function in _IN_PLACE):
+            return _RuledActivation.apply(value, ruled, self.rule)
+        # 原地的写法：后面可能还用到被改写的那个张量，结果要写回去
+        return value.copy_(_RuledActivation.apply(value.clone(), ruled, self.rule))
 
     @staticmethod
     def _is_relu(arguments, keywords) -> bool:

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cnnlab.hooks import activations_of, evaluating, find_layer, input_of, override_relu_gradient, record_activations
+from cnnlab.hooks import RELU_RULES, activations_of, evaluating, find_layer, input_of, override_relu_gradient, record_activations
 
 
 def hook_count(model):
@@ -191,3 +191,28 @@ def test_compiled_modules_and_unknown_rules_are_refused():
         pass
     with pytest.raises(ValueError, match="guided"), override_relu_gradient(nn.ReLU(), "guidde"):
         pass
+
+
+def test_in_place_activations_still_change_the_tensor_that_is_used_again():
+    class Net(nn.Module):
+        def forward(self, image):
+            first, second = image * 1, image * 2
+            return first + 2 * functional.relu(first, inplace=True) + second * functional.hardtanh(second, 0.0, 6.0, True)
+
+    value = torch.tensor([-0.5, 3.0, 7.0], requires_grad=True)
+    expected = Net()(value)
+    (plain,) = torch.autograd.grad(expected.sum(), value)
+    with override_relu_gradient(Net(), "plain") as model:
+        output = model(value)
+    assert torch.equal(output, expected)
+    assert torch.equal(torch.autograd.grad(output.sum(), value)[0], plain)
+
+
+@pytest.mark.parametrize("rule", ["plain", "deconvnet", "guided"])
+def test_built_in_rules_equal_the_same_rules_given_as_functions(rule, network, image):
+    image.requires_grad_()
+    gradients = []
+    for each in (rule, lambda gradient, slope: RELU_RULES[rule](gradient, slope)):
+        with override_relu_gradient(network.eval(), each):
+            gradients.append(torch.autograd.grad(network(image).sum(), image)[0])
+    assert torch.equal(*gradients) and gradients[0].abs().sum() > 0

@@ -28,7 +28,7 @@ def total_variation(image: Tensor, *, power: float = 2.0) -> Tensor:
         return (across.square().sum() + down.square().sum()) / elements
     squares = functional.pad(across.square(), (0, 1)) + functional.pad(down.square(), (0, 0, 0, 1))
     # 根号在 0 处没有导数：加一个小量，再减去它自己的贡献，常数图仍为 0
-    tiny = 1e-6
+    tiny = 1e-8
     return ((squares + tiny).pow(power / 2) - tiny ** (power / 2)).sum() / elements
 
 

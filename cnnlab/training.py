@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
+
+from cnnlab.processes import any_process, average_gradients, broadcast, process_group, rank_and_world
 
 Batches = Callable[[int, torch.Generator], object]
 
@@ -43,7 +45,7 @@ def shuffled_batches(*tensors: Tensor, batch_size: int = 64, seed: int = 0) -> B
 
     最后不满一批的略去。torchrun 之下 `batch_size` 是各进程合计的，每个进程拿自己的一份。
     """
-    length, (rank, world) = len(tensors[0]), _rank_and_world()
+    length, (rank, world) = len(tensors[0]), rank_and_world()
     if any(len(tensor) != length for tensor in tensors):
         raise ValueError(f"几个张量应当一样长，得到 {[len(tensor) for tensor in tensors]}")
     if not 0 < batch_size <= length:
@@ -89,25 +91,18 @@ def fit(
     """
     if steps is None and seconds is None:
         raise ValueError("steps 和 seconds 至少给一个")
-    with _process_group(), _training_mode(network), _deferred_interrupt() as interrupted:
-        run = _Run(
-            network,
-            loss,
-            batches,
-            steps,
-            seconds,
-            _optimizer(optimizer, network, learning_rate),
-            schedule,
-            seed,
-        )
+    with process_group(), _training_mode(network), _deferred_interrupt() as interrupted:
+        settings = {
+            "steps": steps,
+            "limit": seconds,
+            "learning_rate": learning_rate,
+            "schedule": schedule,
+            "seed": seed,
+        }
+        run = _Run(network, loss, batches, _optimizer(optimizer, network, learning_rate), **settings)
         run.load(checkpoint)
         try:
-            while not run.finished(interrupted()):
-                index = run.advance(learning_rate)
-                if on_step is not None and _rank_and_world()[0] == 0:
-                    on_step(TrainingStep(index, run.record.losses[-1], run.record.seconds))
-                if checkpoint is not None and run.record.steps % save_every == 0:
-                    run.save(checkpoint)
+            run.train(interrupted, on_step, checkpoint, save_every)
         except KeyboardInterrupt:
             run.record.interrupted = True
         finally:
@@ -120,33 +115,40 @@ def fit(
 class _Run:
     """一次训练的状态：网络、优化器、记录。"""
 
-    def __init__(self, network, loss, batches, steps, seconds, optimizer, schedule, seed):
-        self.network, self.loss, self.batches = network, loss, batches
-        self.steps, self.limit, self.optimizer = steps, seconds, optimizer
-        self.schedule, self.seed, self.record = schedule, seed, Training()
-        self.parameters = optimizer.param_groups[0]["params"]
-        self.started = time.monotonic()
-        _broadcast(network)
+    def __init__(self, network, loss, batches, optimizer, *, steps, limit, learning_rate, schedule, seed):
+        self.network, self.loss, self.batches, self.optimizer = network, loss, batches, optimizer
+        self.steps, self.limit, self.seed = steps, limit, seed
+        self.learning_rate, self.schedule = learning_rate, schedule
+        self.parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+        self.record, self.started = Training(), time.monotonic()
+        broadcast(network)
+
+    def train(self, interrupted, on_step, checkpoint, save_every: int) -> None:
+        while not self.finished(interrupted()):
+            index = self.advance()
+            if on_step is not None and rank_and_world()[0] == 0:
+                on_step(TrainingStep(index, self.record.losses[-1], self.record.seconds))
+            if self.record.steps % save_every == 0:
+                self.save(checkpoint)
 
     def finished(self, interrupted: bool) -> bool:
         """够步数、够时间或被中断了；多进程时由任何一个进程决定，大家一起停。"""
-        self.record.interrupted = _any(interrupted)
-        too_long = self.limit is not None and _any(time.monotonic() - self.started >= self.limit)
+        self.record.interrupted = any_process(interrupted)
+        too_long = self.limit is not None and any_process(time.monotonic() - self.started >= self.limit)
         enough = self.steps is not None and self.record.steps >= self.steps
         return self.record.interrupted or too_long or enough
 
-    def advance(self, learning_rate: float) -> int:
-        index, rank = self.record.steps, _rank_and_world()[0]
+    def advance(self) -> int:
+        index, rank = self.record.steps, rank_and_world()[0]
         began = time.monotonic()
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate * (self.schedule(self._progress()) if self.schedule else 1.0)
+            group["lr"] = self.learning_rate * (self.schedule(self._progress()) if self.schedule else 1.0)
         number = self._seed(index, rank)
         # 网络里的随机层（如 dropout）也只由种子和步数决定；调用者的随机数状态不动
-        with torch.random.fork_rng(), torch.enable_grad():
-            torch.manual_seed(number)
+        with _random_state(number), torch.enable_grad():
             value = self.loss(self.network, self.batches(index, torch.Generator().manual_seed(number)))
             gradients = torch.autograd.grad(value, self.parameters, allow_unused=True)
-        mean = _average(value, gradients, self.parameters)
+        mean = average_gradients(value, gradients, self.parameters)
         if not math.isfinite(mean):
             raise FloatingPointError(
                 f"第 {index} 步的损失是 {mean}，训练停止，权重停在这一步之前；把学习率调小，或查一查数据"
@@ -167,7 +169,7 @@ class _Run:
 
     def save(self, path) -> None:
         """写存档：先写到旁边的文件再改名，中途断电也不会留下半个。"""
-        if path is None or _rank_and_world()[0] != 0:
+        if path is None or rank_and_world()[0] != 0:
             return
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -230,6 +232,16 @@ def _check_same_network(network: nn.Module, saved: dict[str, Tensor], path) -> N
 
 
 @contextmanager
+def _random_state(number: int) -> Iterator[None]:
+    """在 with 之内全局的随机数从 `number` 出发，之后恢复原来的状态。"""
+    with torch.random.fork_rng():
+        torch.set_rng_state(torch.Generator().manual_seed(number).get_state())
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(number)
+        yield
+
+
+@contextmanager
 def _training_mode(network: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in network.modules()]
     network.train()
@@ -258,53 +270,3 @@ def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
         yield lambda: bool(pressed)
     finally:
         signal.signal(signal.SIGINT, previous or signal.SIG_DFL)
-
-
-# 多进程：torchrun 设好环境变量 WORLD_SIZE、RANK、LOCAL_RANK
-
-
-def _rank_and_world() -> tuple[int, int]:
-    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-
-
-@contextmanager
-def _process_group() -> Iterator[None]:
-    if _rank_and_world()[1] == 1 or distributed.is_initialized():
-        yield
-        return
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-    try:
-        yield
-    finally:
-        distributed.destroy_process_group()
-
-
-def _broadcast(network: nn.Module) -> None:
-    """各进程从 0 号进程的权重出发。"""
-    if distributed.is_initialized():
-        for tensor in network.state_dict().values():
-            distributed.broadcast(tensor, src=0)
-
-
-def _any(flag: bool) -> bool:
-    if not distributed.is_initialized():
-        return flag
-    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-    count = torch.tensor(float(flag), device=device)
-    distributed.all_reduce(count)
-    return bool(count > 0)
-
-
-def _average(value: Tensor, gradients, parameters: list[Tensor]) -> float:
-    """把（各进程平均的）梯度放进 .grad，给出（平均的）损失。"""
-    present = [torch.zeros_like(p) if g is None else g for g, p in zip(gradients, parameters, strict=True)]
-    mean = value.detach()
-    if distributed.is_initialized():
-        flat = torch.cat([mean.reshape(1).to(present[0]), *(gradient.flatten() for gradient in present)])
-        distributed.all_reduce(flat)
-        flat /= distributed.get_world_size()
-        mean, *pieces = flat.split([1, *(gradient.numel() for gradient in present)])
-        present = [piece.view_as(gradient) for piece, gradient in zip(pieces, present, strict=True)]
-    for parameter, gradient in zip(parameters, present, strict=True):
-        parameter.grad = gradient
-    return float(mean)

@@ -14,6 +14,10 @@ _exports = {
     "models": ["VisionModel", "available_models", "load_model", "wrap_model"],
     "datasets": ["ImageSet", "digits", "image_folder", "imagenette", "photo", "photos", "stl10", "style_image", "texture_image"],
     "profiles": ["run_profile"],
+    "first_layer": ["kernel_tiles", "match_patches", "orientation_tuning"],
+    "patches": [
+        "effective_receptive_field", "image_maxima", "mass_pixels", "max_activating_patches", "ranked_patches", "receptive_field",
+    ],
     "optimize": ["optimize_image"],
     "results": ["Result", "reproduce"],
 }

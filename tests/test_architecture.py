@@ -20,13 +20,14 @@ BANDS = {
     2: "downloads categories architectures squeezenet zoo models drawing styles textures datasets profiles",
     3: "receptive parameterizations priors terms objectives optimize results processes training",
     4: "getting_started first_layer middle_layers activation_maps patches neighbors embedding occlusion saliency"
-    " guided_backprop faithfulness gradient_ascent facets deepdream inversion texture style_transfer fast_style",
+    " class_activation guided_backprop faithfulness gradient_ascent facets deepdream inversion texture style_transfer fast_style",
     5: "figures charts tables plotting widgets card doctor claims check",
 }
 BAND_OF = {module: band for band, modules in BANDS.items() for module in modules.split()}
 
 # 同一层里允许的边，逐条登记：(谁, 用到谁)
 SAME_BAND = {
+    ("saliency", "class_activation"),
     ("architectures", "downloads"),
     ("categories", "downloads"),
     ("squeezenet", "categories"),
@@ -41,7 +42,6 @@ SAME_BAND = {
     ("textures", "drawing"),
     ("datasets", "styles"),
     ("datasets", "textures"),
-    ("datasets", "downloads"),
     ("objectives", "terms"),
     ("optimize", "parameterizations"),
     ("optimize", "priors"),

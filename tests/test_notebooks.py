@@ -108,7 +108,7 @@ def test_nothing_raises_at_the_top_level(path):
             assert not any(isinstance(node, ast.Raise) for node in parsed(cell).body), f"第 {number} 格一运行就报错"
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+@pytest.mark.parametrize("path", CHAPTERS, ids=name_of)
 def test_setup_cell_is_the_same_everywhere(path):
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     url = config["repository"]["url"]

@@ -79,8 +79,8 @@ def _sequential_densenet(network: nn.Module) -> nn.Module:
 
 def _name_alexnet(name: str, network: nn.Module) -> tuple[Layers, str]:
     """Krizhevsky 等，2012（2014 年的单卡版）。"""
-    features = "conv1 relu1 pool1 conv2 relu2 pool2 conv3 relu3 conv4 relu4 conv5 relu5 pool5".split()
-    layers = {layer: f"features.{index}" for index, layer in enumerate(features)}
+    order = "conv1 relu1 pool1 conv2 relu2 pool2 conv3 relu3 conv4 relu4 conv5 relu5 pool5"
+    layers = {layer: f"features.{index}" for index, layer in enumerate(order.split())}
     classifier = {"fc6": 1, "relu6": 2, "fc7": 4, "relu7": 5, "fc8": 6}
     return layers | {layer: f"classifier.{index}" for layer, index in classifier.items()}, "relu7"
 
@@ -128,12 +128,22 @@ def _inception_name(path: str) -> str:
 
 def _name_densenet(name: str, network: nn.Module) -> tuple[Layers, str]:
     """Huang 等，2017：dense1 是第一个稠密块的输出。"""
-    layers = {"conv1": "features.conv0", "bn1": "features.norm0", "relu1": "features.relu0", "pool1": "features.pool0"}
+    layers = {
+        "conv1": "features.conv0",
+        "bn1": "features.norm0",
+        "relu1": "features.relu0",
+        "pool1": "features.pool0",
+    }
     for stage in range(1, 5):
         layers[f"dense{stage}"] = f"features.denseblock{stage}"
         if stage < 4:
             layers[f"transition{stage}"] = f"features.transition{stage}"
-    return layers | {"bn5": "features.norm5", "relu5": "relu5", "avgpool": "avgpool", "fc": "classifier"}, "avgpool"
+    return layers | {
+        "bn5": "features.norm5",
+        "relu5": "relu5",
+        "avgpool": "avgpool",
+        "fc": "classifier",
+    }, "avgpool"
 
 
 def _name_mobilenet(name: str, network: nn.Module) -> tuple[Layers, str]:

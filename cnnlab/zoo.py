@@ -148,4 +148,8 @@ def _state(checkpoint: dict) -> dict[str, Tensor]:
     """把各家的存法统一成 `{参数名: 张量}`：外壳 `state_dict`、多卡的 `module.`、旧 DenseNet 的名字、辅助分类器。"""
     state = checkpoint.get("state_dict", checkpoint)
     names = {key: architectures.current_name(key) for key in state}
-    return {names[key]: value.float() if value.is_floating_point() else value for key, value in state.items() if names[key]}
+    return {
+        names[key]: value.float() if value.is_floating_point() else value
+        for key, value in state.items()
+        if names[key]
+    }

@@ -26,7 +26,9 @@ def test_no_name_is_blank_or_padded_and_chinese_names_are_chinese():
     for name in (*categories, *categories.chinese):
         assert name and name == name.strip()
     assert all(re.search(r"[\u3400-\u9fff]", name) for name in categories.chinese)
-    assert not any(re.search(r"[\u3400-\u9fff][A-Za-z]|[A-Za-z][\u3400-\u9fff]", name) for name in categories.chinese)
+    assert not any(
+        re.search(r"[\u3400-\u9fff][A-Za-z]|[A-Za-z][\u3400-\u9fff]", name) for name in categories.chinese
+    )
 
 
 def test_the_file_numbers_its_rows_from_zero():
@@ -121,7 +123,10 @@ def test_a_number_is_not_a_name():
 def test_categories_without_chinese_and_copies():
     digits = Categories(map(str, range(10)))
     assert digits.chinese is None and digits.label(7) == "7" and digits.index_of("7") == 7
-    for duplicate in (copy.deepcopy(imagenet_categories()), pickle.loads(pickle.dumps(imagenet_categories()))):
+    for duplicate in (
+        copy.deepcopy(imagenet_categories()),
+        pickle.loads(pickle.dumps(imagenet_categories())),
+    ):
         assert duplicate == imagenet_categories() and duplicate.label(388) == "大熊猫 (giant panda)"
 
 

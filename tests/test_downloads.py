@@ -8,6 +8,7 @@ import http.server
 import io
 import socket
 import threading
+from typing import ClassVar
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from cnnlab.downloads import DownloadError, cache_directory, fetch, load_checkpo
 class Handler(http.server.SimpleHTTPRequestHandler):
     """普通的文件服务；路径含 truncated 时只发一半就断开，含 silent 时不答复。"""
 
-    requests: list[str] = []
+    requests: ClassVar[list[str]] = []
 
     def do_GET(self) -> None:
         self.requests.append(self.path)
@@ -210,3 +211,16 @@ def test_legacy_checkpoints_load(server, tmp_path):
     target = tmp_path / "old.pth.tar"
     torch.save({"state_dict": {"module.w": torch.ones(2)}}, target, _use_new_zipfile_serialization=False)
     assert load_checkpoint(target)["state_dict"]["module.w"].tolist() == [1.0, 1.0]
+
+
+def test_strings_written_by_python_2_load(server, tmp_path):
+    target = tmp_path / "old.pth.tar"
+    torch.save({"arch": "hello", "w": torch.ones(2)}, target, _use_new_zipfile_serialization=False)
+    modern = b"X\x05\x00\x00\x00hello"
+    content = target.read_bytes()
+    assert content.count(modern) == 1
+    target.write_bytes(content.replace(modern, b"U\x05h\xe9llo"))
+    with pytest.raises(UnicodeDecodeError):
+        torch.load(target, weights_only=True)
+    loaded = load_checkpoint(target)
+    assert loaded["arch"] == "h\u00e9llo" and loaded["w"].tolist() == [1.0, 1.0]

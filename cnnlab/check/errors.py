@@ -33,7 +33,7 @@ TRANSLATIONS = (
         "张量不在同一个设备上：新建的张量要跟着输入的 device 走。",
     ),
     (
-        r"scalar type|same dtype|weight type|dtype",
+        r"scalar type|dtype|(?:weight|bias) type",
         "数据类型不一致：新建的张量要跟着输入的 dtype 走，检查用的是 float64。",
     ),
     (

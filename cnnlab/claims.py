@@ -12,7 +12,7 @@ from cnnlab.tables import show_table
 
 VERDICTS = {"✔": "说得对", "◐": "不确切", "✘": "说错了", "ⓘ": "定义或步骤"}
 COLORS = {"✔": "#009E73", "◐": "#E69F00", "✘": "#D55E00", "ⓘ": "#0072B2"}
-MIME = "application/vnd.cnnlab.claims+json"
+KEY = "cnnlab_claims"  # 输出的元数据里放原始数据的键：收集附录时从运行过的笔记本里读
 
 _book: dict[str, "Claim"] = {}
 
@@ -56,7 +56,7 @@ class Claim:
         )
         return f'<div class="cnnlab-claim" style="{style}; line-height: 1.5">{lines}</div>'
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         return _bundle(self, [self])
 
 
@@ -79,7 +79,7 @@ class Ledger(tuple):
     def _repr_html_(self) -> str:
         return self._table()._repr_html_() if self else "（账本是空的）"
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
         return _bundle(self, list(self))
 
 
@@ -125,13 +125,13 @@ def ledger(*numbers: int | str) -> Ledger:
     return Ledger(_book[str(number)] for number in numbers)
 
 
-def _bundle(shown, entries: list[Claim]) -> dict:
-    return {
+def _bundle(shown, entries: list[Claim]) -> tuple[dict, dict]:
+    data = {
         "text/plain": repr(shown),
         "text/markdown": shown._repr_markdown_(),
         "text/html": shown._repr_html_(),
-        MIME: [asdict(entry) for entry in entries],
     }
+    return data, {KEY: [asdict(entry) for entry in entries]}
 
 
 def _append(entry: Claim) -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cnnlab import claims
-from cnnlab.claims import MIME, ledger, record
+from cnnlab.claims import KEY, ledger, record
 
 CARD = {"measured": "相关 0.97", "control": "普通梯度 0.55", "n": "20 张照片", "verdict": "◐"}
 
@@ -54,10 +54,10 @@ def test_recording_again_replaces_and_selection_keeps_the_order_asked():
 def test_ledger_is_a_table_and_carries_its_data():
     record(1, "甲 <b>", **CARD)
     record(2, "乙", **CARD)
-    bundle = ledger()._repr_mimebundle_()
-    assert "&lt;b&gt;" in bundle["text/html"] and "| 2 | 乙 |" in bundle["text/markdown"]
-    assert [one["number"] for one in bundle[MIME]] == ["1", "2"]
-    json.dumps(bundle)
+    data, metadata = ledger()._repr_mimebundle_()
+    assert "&lt;b&gt;" in data["text/html"] and "| 2 | 乙 |" in data["text/markdown"]
+    assert [one["number"] for one in metadata[KEY]] == ["1", "2"]
+    json.dumps([data, metadata])
 
 
 def test_claims_are_appended_to_the_file_named_by_the_environment(tmp_path, monkeypatch):

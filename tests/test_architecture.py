@@ -18,7 +18,7 @@ PACKAGE = ROOT / "cnnlab"
 BANDS = {
     1: "images hooks",
     2: "downloads categories architectures squeezenet zoo models drawing styles textures datasets profiles",
-    3: "receptive parameterizations priors terms objectives optimize results processes training",
+    3: "gradients receptive parameterizations priors terms objectives optimize results processes training",
     4: "getting_started first_layer middle_layers activation_maps patches neighbors embedding occlusion saliency"
     " class_activation guided_backprop faithfulness gradient_ascent facets deepdream inversion texture style_transfer fast_style",
     5: "figures charts tables plotting widgets card doctor claims check",

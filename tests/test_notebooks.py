@@ -276,3 +276,9 @@ def test_one_slug_one_chapter_everywhere():
 def test_generated_pages_are_current(tool):
     module = load_tool(tool)
     assert module.PAGE.read_text(encoding="utf-8") == module.page_text(), f"{module.PAGE.name} 旧了：运行 make pages"
+
+
+def test_the_index_maps_every_chapter():
+    text = (BOOK / "index.md").read_text(encoding="utf-8")
+    missing = [path.name for path in CHAPTERS if f"({path.name})" not in text]
+    assert not missing, f"book/index.md 的章节地图里没有 {missing}"

@@ -112,6 +112,12 @@ def run_everything(page, url: str, token: str):
     wait_until(idle, 300, "运行完毕")
 
 
+def executed_cells(path: Path):
+    """存了盘的代码格；还没有一格运行过时是 None。"""
+    code = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    return code if any(cell.execution_count for cell in code) else None
+
+
 def test_a_chapter_runs_and_its_slider_changes_the_picture(server, chromium):
     chapter = chapter_with_slider()
     if chapter is None:
@@ -124,6 +130,13 @@ def test_a_chapter_runs_and_its_slider_changes_the_picture(server, chromium):
     page.goto(f"{url}/lab/tree/{copy.name}?token={token}&reset")
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=120_000)
     run_everything(page, url, token)
+
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    code = wait_until(lambda: executed_cells(copy), 60, "运行过的笔记本存了盘")
+    errors = [output for cell in code for output in cell.outputs if output.output_type == "error"]
+    assert not errors, "\n".join(f"{error.ename}: {error.evalue}" for error in errors)
+    unfinished = [cell.source.splitlines()[0] for cell in code if cell.source.strip() and not cell.execution_count]
+    assert not unfinished, f"这些格没有运行：{unfinished}"
 
     box = page.locator(".jp-OutputArea .widget-vbox:has(img)").first
     box.wait_for()
@@ -138,15 +151,4 @@ def test_a_chapter_runs_and_its_slider_changes_the_picture(server, chromium):
         # 滑块已在最右端
         page.keyboard.press("ArrowLeft")
     page.wait_for_function("([image, old]) => image.src !== old", arg=[picture.element_handle(), before])
-
-    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
-
-    def saved():
-        notebook = nbformat.read(copy, as_version=4)
-        code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        return code if all(cell.execution_count for cell in code if cell.source.strip()) else None
-
-    code = wait_until(saved, 60, "每一格都运行过并存了盘")
-    errors = [output for cell in code for output in cell.outputs if output.output_type == "error"]
-    assert not errors, errors
     context.close()

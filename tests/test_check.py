@@ -361,6 +361,30 @@ def test_error_inside_a_law_belongs_to_the_learner(exercise):
     assert exercise(my_sample).state == "error"
 
 
+def test_complex_answers_compare_both_parts(exercise):
+    spectrum = dataclasses.replace(
+        exercise,
+        probes=(lambda: (noise((4, 4), 5),),),
+        oracle=torch.fft.fft2,
+        properties=(),
+        laws=(),
+        mistakes={},
+    )
+    assert spectrum(lambda x: torch.fft.fft(torch.fft.fft(x, dim=0), dim=1))
+    assert "第一处不同" in repr(spectrum(lambda x: torch.fft.fft2(x).conj().resolve_conj()))
+    assert "NaN" in repr(spectrum(lambda x: torch.fft.fft2(x) * float("nan")))
+    assert "类型" in repr(spectrum(lambda x: torch.fft.fft2(x).to("meta")))
+
+
+def test_network_moved_to_another_device_is_a_side_effect(exercise):
+    def my_sample(image, model):
+        result = right(image, model)
+        model.to("meta")
+        return result
+
+    assert not exercise(my_sample)
+
+
 def test_nested_answers(exercise):
     pair = dataclasses.replace(
         exercise,

@@ -16,7 +16,8 @@ from cnnlab.check.effects import leaves
 def as_tensor(value) -> Tensor | None:
     """数、NumPy 数组和张量都变成 CPU 上的张量；别的东西得 None。"""
     if isinstance(value, Tensor):
-        return value.detach().cpu()
+        # meta 张量没有值，当作不是张量
+        return None if value.is_meta else value.detach().cpu()
     if isinstance(value, (bool, int, float, numpy.generic)):
         return torch.tensor(float(value), dtype=torch.float64)
     if isinstance(value, numpy.ndarray) and value.dtype.kind in "biuf":
@@ -25,6 +26,9 @@ def as_tensor(value) -> Tensor | None:
 
 
 def _close(first: Tensor, second: Tensor, tolerance: float) -> Tensor:
+    if first.is_complex() and second.is_complex():
+        parts = [torch.view_as_real(value.resolve_conj()) for value in (first, second)]
+        return _close(*parts, tolerance).all(-1)
     first, second = first.double(), second.double()
     finite = second[second.isfinite()].abs()
     scale = float(finite.max()) if finite.numel() else 0.0
@@ -86,9 +90,7 @@ def form_fault(output, expected, *, keeps_graph: bool, name: str = "返回值") 
         if isinstance(value, Tensor) and value.requires_grad and not keeps_graph:
             return f"{name}还挂在计算图上（requires_grad=True）：占着内存，也画不成图。"
         found, wanted = as_tensor(value), as_tensor(expected)
-        if found is None or not found.is_floating_point():
-            continue
-        if not found.isfinite().all() and (wanted is None or wanted.isfinite().all()):
+        if found is not None and not found.isfinite().all() and (wanted is None or wanted.isfinite().all()):
             return f"{name}里有 NaN 或无穷大。"
     return None
 

@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
 from cnnlab.check import session
 from cnnlab.check.compare import first_difference, form_fault, same
-from cnnlab.check.effects import EFFECTS, changed, isolated, snapshot
+from cnnlab.check.effects import EFFECTS, changed, isolated, leaves, snapshot
 from cnnlab.check.errors import is_unfinished, learner_frame, plain_message, translated
 
 STATES = {
@@ -161,7 +163,9 @@ class Exercise:
                 named = self._mistake_hints(run, probe)
                 state, lines = ("error", self._error_lines(run.error)) if run.error else ("wrong", ())
                 return Verdict(state, lines, named or hints or translated(run.error))
-        return Verdict("passed", self._passed_lines())
+        moved = {leaf.device.type for leaf in leaves(run.output) if isinstance(leaf, Tensor)} - {"cpu"}
+        note = tuple(f"返回值在 {device} 上，检查时搬回了 CPU。" for device in sorted(moved))
+        return Verdict("passed", (*note, *self._passed_lines()))
 
     def render(self, verdict: Verdict, hint: int) -> Report:
         """把结论写成报告：提示给到第 hint 级，缺的级用整道练习的想法与出处。"""

@@ -109,7 +109,9 @@ def snapshot(arguments: tuple) -> dict:
 
 def _equal(first, second) -> bool:
     if isinstance(first, Tensor) and isinstance(second, Tensor):
-        same_kind = first.shape == second.shape and first.dtype == second.dtype
+        same_kind = (
+            first.shape == second.shape and first.dtype == second.dtype and first.device == second.device
+        )
         return same_kind and bool(((first == second) | ((first != first) & (second != second))).all())
     if isinstance(first, (tuple, list)) and isinstance(second, (tuple, list)):
         return len(first) == len(second) and all(map(_equal, first, second))

@@ -38,11 +38,18 @@ class ReceptiveField:
 
         正是所有这一处的神经元梯度不为零的像素的外接框；`image_size` 是整数或 (高, 宽)。
         """
-        height, width = _pair(image_size)
-        rows, columns = bounds(self.steps, "rows", height), bounds(self.steps, "columns", width)
-        if not (0 <= i < len(rows[0]) and 0 <= j < len(columns[0])):
-            raise ValueError(f"位置 ({i}, {j}) 超出范围：这一层的激活图是 {len(rows[0])}×{len(columns[0])}")
-        return int(rows[0][i]), int(columns[0][j]), int(rows[1][i]) + 1, int(columns[1][j]) + 1
+        rows, columns = self.map_size(image_size)
+        if not (0 <= i < rows and 0 <= j < columns):
+            raise ValueError(f"位置 ({i}, {j}) 超出范围：这一层的激活图是 {rows}×{columns}")
+        return tuple(self.boxes(torch.tensor([i, j]), image_size).tolist())
+
+    def boxes(self, positions: Tensor, image_size) -> Tensor:
+        """一批位置 (…, 2) 的范围 (…, 4)，每个同 `box`。"""
+        found = []
+        for axis, length, index in zip(("rows", "columns"), _pair(image_size), positions.unbind(-1), strict=True):
+            first, last = bounds(self.steps, axis, length)
+            found.append((torch.from_numpy(first)[index.cpu()], torch.from_numpy(last)[index.cpu()] + 1))
+        return torch.stack([found[0][0], found[1][0], found[0][1], found[1][1]], -1)
 
     def start(self, i: int, j: int) -> tuple[float, float]:
         """(i, j) 的感受野未截断时的左上角，可以在图像之外。"""
@@ -233,7 +240,7 @@ def _merge(best, activation: Tensor, start: int, k: int, one_per_image: bool):
     values, positions = maxima.new_full((count, n, each), -math.inf), torch.zeros(count, n, each, dtype=torch.long, device=flat.device)
     channel, index = hopeful.nonzero(as_tuple=True)
     if one_per_image:
-        values, positions[channel, index, 0] = maxima, flat[index, channel].argmax(1)
+        values, positions[channel, index, 0] = maxima, _argmax(activation, channel, index)
     else:
         ordered = flat[index, channel].sort(dim=1, descending=True, stable=True)
         values[channel, index], positions[channel, index] = ordered.values[:, :each], ordered.indices[:, :each]
@@ -243,13 +250,18 @@ def _merge(best, activation: Tensor, start: int, k: int, one_per_image: bool):
     return tuple(table.gather(1, order) for table in joined)
 
 
+def _argmax(activation: Tensor, channel: Tensor, index: Tensor) -> Tensor:
+    """若干 (图像, 通道) 的激活图上最大值的下标；要得多时整批一起算反而快。"""
+    flat = activation.flatten(2)
+    return flat.argmax(2)[index, channel] if 2 * len(channel) > flat.shape[0] * flat.shape[1] else flat[index, channel].argmax(1)
+
+
 def _patches(model: nn.Module, images, layer: str, channels, values: Tensor, image_index: Tensor, flat: Tensor) -> Patches:
     size = tuple(_image_at(images, 0).shape[-2:])
     view = receptive_field(model, layer, image_size=size)
     columns = view.map_size(size)[1]
     positions = torch.stack([flat // columns, flat % columns], -1)
-    boxes = [[view.box(i, j, size) for i, j in row] for row in positions.tolist()]
-    return Patches(values, image_index, torch.tensor(boxes), positions, tuple(channels), view, images)
+    return Patches(values, image_index, view.boxes(positions, size), positions, tuple(channels), view, images)
 
 
 def _pair(value) -> tuple:

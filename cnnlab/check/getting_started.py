@@ -35,7 +35,7 @@ to_image = Exercise(
     answer="float32 的 (1, 3, H, W)，取值在 [0, 1]",
     idea="图像文件把一个像素的三种颜色挨着存，网络要的是三张完整的单色图；改次序和改形状是两回事。",
     where="看 Tensor.permute、Tensor.unsqueeze 与 Tensor.float 的文档。",
-    question="为什么 8 位像素要先变成浮点再做除法？先除再变会怎样？",
+    question="两张 8 位图直接相加，200 加 100 得多少？为什么运算之前先变成浮点？",
     oracle=_image_by_loop,
     mistakes={
         "reshape": (
@@ -54,14 +54,8 @@ to_image = Exercise(
             lambda p: p.permute(2, 0, 1).flip(0)[None].float() / 255,
             "红和蓝对调了：本书的次序是 RGB。",
         ),
-        "channels_last": (
-            lambda p: p[None].float() / 255,
-            "通道还在最后一维：网络要的是 N×C×H×W。",
-        ),
-        "no_batch": (
-            lambda p: p.permute(2, 0, 1).float() / 255,
-            "少了最前面的批量维：单张图也要写成 N=1。",
-        ),
+        "channels_last": (lambda p: p[None].float() / 255, "通道还在最后一维：网络要的是 N×C×H×W。"),
+        "no_batch": (lambda p: p.permute(2, 0, 1).float() / 255, "少了最前面的批量维：单张图也要写成 N=1。"),
     },
 )
 
@@ -88,22 +82,10 @@ square_gradient = Exercise(
         ),
     ),
     mistakes={
-        "twice": (
-            lambda x: 4 * x,
-            "梯度被累加了一倍：.grad 不会自己清零。",
-        ),
-        "mean": (
-            lambda x: 2 * x / x.numel(),
-            "求导的是平方的平均，不是平方和：结果随像素个数缩小。",
-        ),
-        "half": (
-            lambda x: x.clone(),
-            "差一个因子：这是平方和的一半的梯度。",
-        ),
-        "norm": (
-            lambda x: x / x.norm(),
-            "求导的是范数：平方和外面多开了一次根号。",
-        ),
+        "twice": (lambda x: 4 * x, "梯度被累加了一倍：.grad 不会自己清零。"),
+        "mean": (lambda x: 2 * x / x.numel(), "求导的是平方的平均，不是平方和：结果随像素个数缩小。"),
+        "half": (lambda x: x.clone(), "差一个因子：这是平方和的一半的梯度。"),
+        "norm": (lambda x: x / x.norm(), "求导的是范数：平方和外面多开了一次根号。"),
         "left_grad": (lambda x: _left_grad(x),),
         "graph": (lambda x: 2 * x.detach().clone().requires_grad_(),),
     },
@@ -166,12 +148,7 @@ finite_difference = Exercise(
     question="步长缩到 1e-9 时误差为什么又变大了？",
     oracle=_taylor_oracle,
     tolerance=1e-8,
-    laws=(
-        (
-            _error_ratio,
-            "步长缩到十分之一，三次函数上的误差应当缩到约百分之一，你的不是。",
-        ),
-    ),
+    laws=((_error_ratio, "步长缩到十分之一，三次函数上的误差应当缩到约百分之一，你的不是。"),),
     mistakes={
         "one_sided": (
             lambda f, x, p, s: _difference(f, x, p, s, low=0, width=1),
@@ -185,10 +162,7 @@ finite_difference = Exercise(
             lambda f, x, p, s: _difference(f, x, p, s, width=1),
             "大了一倍：两个端点之间隔着几个步长？",
         ),
-        "swapped": (
-            lambda f, x, p, s: -_difference(f, x, p, s),
-            "符号反了：用往前一步的值减往后一步的值。",
-        ),
+        "swapped": (lambda f, x, p, s: -_difference(f, x, p, s), "符号反了：用往前一步的值减往后一步的值。"),
         "low_precision": (
             lambda f, x, p, s: _difference(f, x, p, s, dtype=torch.float32),
             "精度不够：两个相近的数相减，有效数字所剩无几，换 float64。",
@@ -250,17 +224,11 @@ fitted_image = Exercise(
             lambda x, t, n, r: _descend(x, t, n, r, momentum=1.0),
             "步子越迈越大：每一步之前要把旧的梯度清零。",
         ),
-        "ascends": (
-            lambda x, t, n, r: _descend(x, t, n, -r),
-            "离目标越来越远：方向反了。",
-        ),
+        "ascends": (lambda x, t, n, r: _descend(x, t, n, -r), "离目标越来越远：方向反了。"),
         "mean": (
             lambda x, t, n, r: _descend(x, t, n, r, factor=2 / x.numel()),
             "步子太小：损失约定为各像素之和，不取平均。",
         ),
-        "one_step_short": (
-            lambda x, t, n, r: _descend(x, t, n - 1, r),
-            "少走了一步：数一数更新了几次。",
-        ),
+        "one_step_short": (lambda x, t, n, r: _descend(x, t, n - 1, r), "少走了一步：数一数更新了几次。"),
     },
 )

@@ -8,7 +8,7 @@ import numpy as np
 
 def canvas(height: int, width: int) -> tuple[np.ndarray, np.ndarray, int]:
     """超采样画布的 x、y 坐标（短边长 1）与每边的超采样倍数。"""
-    factor = 3 if max(height, width) <= 320 else 2
+    factor = 3 if max(height, width) <= 200 else 2
     short = min(height, width) * factor
     y, x = np.mgrid[0 : height * factor, 0 : width * factor].astype(np.float32)
     return (x + 0.5) / short, (y + 0.5) / short, factor
@@ -109,26 +109,34 @@ def relief(height: np.ndarray, strength: float, scale: float = 1.0) -> np.ndarra
     return np.tanh((-right - down) * strength * scale)
 
 
-def dabs(x, y, rng, *, cell: float, direction, length: float, width: float):
-    """一层随机笔触：每格一笔，朝 direction 的方向；返回每个像素最上面那一笔。
+class Dabs:
+    """一层随机笔触：每格一笔，朝 direction(x, y) 的方向；length 与 width 是半长，单位为格。
 
-    得 (中心 x, 中心 y, 沿笔 -1…1, 横笔 -1…1, 有无, 每笔的 4 个随机数)；length 与 width 是半长，单位为格。
+    逐笔：x、y（中心）、values（4 个随机数）；逐像素：stroke（最上面那一笔的序号）、hit（有无）、
+    along 与 across（沿笔、横笔的位置，-1 到 1）。
     """
-    px, py = x / cell, y / cell
-    column, row = np.floor(px), np.floor(py)
-    best = np.full(x.shape, -1, np.float32)
-    found = [np.zeros_like(best) for _ in range(4)] + [np.zeros((*x.shape, 4), np.float32)]
-    table = rng.random((256, 256, 7)).astype(np.float32)
-    reach = int(np.ceil(max(length, width) - 0.2))
-    for dy in range(-reach, reach + 1):
-        for dx in range(-reach, reach + 1):
-            values = table[(row + dy).astype(np.int32) % 256, (column + dx).astype(np.int32) % 256]
-            cx, cy = column + dx + values[..., 0], row + dy + values[..., 1]
-            angle = direction(cx * cell, cy * cell)
-            c, s, ox, oy = np.cos(angle), np.sin(angle), px - cx, py - cy
-            along, across = (c * ox + s * oy) / length, (c * oy - s * ox) / width
-            hit = (along**2 + across**2 < 1) & (values[..., 2] > best)
-            best[hit] = values[..., 2][hit]
-            for target, value in zip(found, (cx * cell, cy * cell, along, across, values[..., 3:])):
-                target[hit] = value[hit]
-    return (*found[:4], best >= 0, found[4])
+
+    def __init__(self, x, y, rng, *, cell: float, direction, length: float, width: float):
+        table = rng.random((256, 256, 7)).astype(np.float32)
+        reach = max(1, int(np.ceil(length - 0.1 - 1e-6)))
+        columns = int(x.max() / cell) + 3 + 2 * reach
+        rows = int(y.max() / cell) + 3 + 2 * reach
+        grid_y, grid_x = np.mgrid[0:rows, 0:columns].reshape(2, -1)
+        values = table[grid_y % 256, grid_x % 256]
+        centre_x = (grid_x - reach - 1 + 0.1 + 0.8 * values[:, 0]).astype(np.float32)
+        centre_y = (grid_y - reach - 1 + 0.1 + 0.8 * values[:, 1]).astype(np.float32)
+        self.x, self.y, self.values = centre_x * cell, centre_y * cell, values[:, 3:]
+        angle = direction(self.x, self.y)
+        c, s, px, py = np.cos(angle), np.sin(angle), x / cell, y / cell
+        home = (np.floor(py).astype(np.int32) + reach + 1) * columns + np.floor(px).astype(np.int32) + reach + 1
+        best = np.full(x.shape, -1, np.float32)
+        self.stroke, self.along, self.across = home.copy(), np.zeros_like(x), np.zeros_like(x)
+        for step in [r * columns + q for r in range(-reach, reach + 1) for q in range(-reach, reach + 1)]:
+            index = np.clip(home + step, 0, rows * columns - 1)
+            ox, oy, cosine, sine = px - centre_x[index], py - centre_y[index], c[index], s[index]
+            along, across = (cosine * ox + sine * oy) / length, (cosine * oy - sine * ox) / width
+            height = values[index, 2]
+            over = (along * along + across * across < 1) & (height > best)
+            for target, value in ((best, height), (self.stroke, index), (self.along, along), (self.across, across)):
+                np.copyto(target, value, where=over)
+        self.hit = best >= 0

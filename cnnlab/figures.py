@@ -20,6 +20,7 @@ PALETTE = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#4D4D4D",
     "#882255", "#999933", "#5D3A1A",
 )  # fmt: skip
+TITLE = 12  # 图格标题与行名的字号
 HEAD = 0.3  # 总标题占的高度
 CONTROL = "#A6A6A6"
 STYLE = {
@@ -159,7 +160,7 @@ def panel_grid(
     head 在最上方留出总标题。
     """
     use_style()
-    gap, line = 0.08, 0.2
+    gap, line = 0.08, 0.215
     tops = [count * line + (0.07 if count else 0.0) for count in title_lines or [0] * rows]
     width = label_width + columns * (cell[0] + gap) - gap + (0.95 if bar else 0.0)
     height = rows * (cell[1] + gap) - gap + sum(tops) + (HEAD if head else 0.0)

@@ -11,7 +11,7 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from PIL import Image
 
 from cnnlab.charts import show_bars, show_curve, show_scatter
-from cnnlab.figures import HEAD, WIDTH, Panels, add_bar, panel_grid, use_style, wrap_text
+from cnnlab.figures import HEAD, TITLE, WIDTH, Panels, add_bar, panel_grid, use_style, wrap_text
 from cnnlab.tables import show_source, show_table
 
 __all__ = [
@@ -62,15 +62,15 @@ def show_grid(
     )  # fmt: skip
     shown = _paint(panels, rows, count, scale, cmap)
     for panel, text in zip(panels, texts, strict=False):
-        panel.set_title(text, fontsize=10.5, pad=4, linespacing=1.15)
+        panel.set_title(text, fontsize=TITLE, pad=4, linespacing=1.15)
     for row, label in enumerate(row_labels or ()):
         panels[row * count].text(
-            -0.1 / cell[0], 0.5, wrap_text(str(label), 0.95, 10.5), fontsize=10.5,
+            -0.1 / cell[0], 0.5, wrap_text(str(label), 0.98, TITLE), fontsize=TITLE,
             ha="right", va="center", linespacing=1.3, transform=panels[row * count].transAxes,
         )  # fmt: skip
     if heading:
         top = 1 - (HEAD - 0.04) / panels.figure.get_figheight()
-        panels.figure.suptitle(heading, y=top, va="bottom", fontsize=12)
+        panels.figure.suptitle(heading, y=top, va="bottom", fontsize=13)
     if colorbar:
         add_bar(panels, _one_scale(shown), colorbar_label)
     return panels
@@ -118,7 +118,7 @@ def show_map(
     for panel, picture in zip(panels, [picture for row in rows for picture in row], strict=True):
         panel.imshow(np.clip(picture, 0, 1))
     for panel, text in zip(panels, texts, strict=False):
-        panel.set_title(text, fontsize=10.5, pad=4)
+        panel.set_title(text, fontsize=TITLE, pad=4)
     bar = ScalarMappable(Normalize(-top if signed else 0, top), _tinted(signed))
     add_bar(panels, bar, label)
     return panels
@@ -212,7 +212,7 @@ def _titles(titles, column_labels, rows, columns: int, width: float) -> tuple[li
     cells = sum(len(row) for row in rows)
     if len(given) > cells or (column_labels is not None and len(given) != columns):
         raise ValueError(f"标题有 {len(given)} 个，图格是 {len(rows)} 行 {columns} 列")
-    texts = [wrap_text(str(text), width, 10.5) for text in given]
+    texts = [wrap_text(str(text), width, TITLE) for text in given]
     lines = [
         max((text.count("\n") + 1 for text in texts[row * columns : (row + 1) * columns] if text), default=0)
         for row in range(len(rows))

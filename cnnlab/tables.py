@@ -32,7 +32,9 @@ class Table:
         return "\n".join([f"**{self.caption}**", ""] * bool(self.caption) + lines)
 
     def _repr_html_(self) -> str:
-        head = self._line("th", self.headers, f"border-bottom: {LINE}; font-weight: 600;")
+        head = self._line(
+            "th", self.headers, f"border-bottom: {LINE}; font-weight: 600; white-space: nowrap;"
+        )
         body = "".join(self._line("td", row, "") for row in self.rows)
         caption = html.escape(self.caption)
         caption = f'<caption style="caption-side: top">{caption}</caption>' if caption else ""

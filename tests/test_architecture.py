@@ -17,9 +17,9 @@ PACKAGE = ROOT / "cnnlab"
 # 从下到上五层；新模块在这里登记
 BANDS = {
     1: "images hooks",
-    2: "downloads categories architectures squeezenet zoo models drawing styles textures datasets profiles",
+    2: "downloads categories architectures squeezenet zoo models drawing ornaments paintings styles textures datasets profiles",
     3: "gradients receptive parameterizations priors terms objectives optimize results processes training",
-    4: "getting_started first_layer middle_layers activation_maps patches neighbors embedding occlusion saliency"
+    4: "getting_started first_layer middle_layers activation_maps patches neighbors embedding occlusion class_activation saliency"
     " class_activation guided_backprop faithfulness gradient_ascent facets deepdream inversion texture style_transfer fast_style",
     5: "figures charts tables plotting widgets card doctor claims check",
 }
@@ -38,7 +38,10 @@ SAME_BAND = {
     ("zoo", "squeezenet"),
     ("models", "categories"),
     ("models", "zoo"),
-    ("styles", "drawing"),
+    ("ornaments", "drawing"),
+    ("paintings", "drawing"),
+    ("styles", "ornaments"),
+    ("styles", "paintings"),
     ("textures", "drawing"),
     ("datasets", "styles"),
     ("datasets", "textures"),
@@ -46,12 +49,14 @@ SAME_BAND = {
     ("optimize", "parameterizations"),
     ("optimize", "priors"),
     ("training", "processes"),
+    ("saliency", "class_activation"),
     ("charts", "figures"),
     ("plotting", "charts"),
     ("plotting", "figures"),
     ("plotting", "tables"),
     ("widgets", "figures"),
     ("claims", "tables"),
+    ("doctor", "tables"),
 }
 
 # torchvision 只在这几个模块的函数里导入

@@ -18,6 +18,13 @@ _exports = {
     "patches": [
         "effective_receptive_field", "image_maxima", "mass_pixels", "max_activating_patches", "ranked_patches", "receptive_field",
     ],
+    "class_activation": ["class_activation_map", "grad_cam"],
+    "saliency": [
+        "adversarial_step", "fooling_image", "gradient_times_input", "integrated_gradients", "saliency_map",
+        "segment_from_saliency", "smooth_grad",
+    ],
+    "guided_backprop": ["deconvnet_gradient", "guided_gradient"],
+    "neighbors": ["extract_features", "found_again", "nearest_neighbors", "pixel_vectors", "randomized_copy", "retrieval_score"],
     "optimize": ["optimize_image"],
     "results": ["Result", "reproduce"],
 }

@@ -1,0 +1,260 @@
+"""“第一个卷积层”一章的练习：拼图、内积、最佳图像块、方向调谐。"""
+
+import math
+
+import torch
+from torch.nn import functional
+
+from cnnlab.check.core import Exercise
+from cnnlab.check.fixtures import noise, uniform
+
+# 1 把卷积核拼成一张图
+
+
+def _some_kernels(count: int, size: int, seed: int):
+    weight = noise((count, 3, size, size), seed)
+    weight[1] = 0.7  # 一个常数核
+    weight[2] *= 5
+    return weight
+
+
+def _sheet(weight, columns, *, scale="each", gap=1, flat=0.5, signed=False):
+    count, _, size, _ = weight.shape
+    rows = -(-count // columns)
+    sheet = torch.ones(3, rows * (size + gap) - gap, columns * (size + gap) - gap, dtype=weight.dtype)
+    for index in range(count):
+        source = weight if scale == "all" else weight[index]
+        low, high = source.min(), source.max()
+        tile = (weight[index] - low) / (high - low) if high > low else torch.full_like(weight[index], flat)
+        if signed:
+            tile = 0.5 + 0.5 * weight[index] / weight[index].abs().max()
+        top, left = index // columns * (size + gap), index % columns * (size + gap)
+        sheet[:, top : top + size, left : left + size] = tile
+    return sheet
+
+
+kernel_sheet = Exercise(
+    id="first_layer-1",
+    name="kernel_sheet",
+    title="把卷积核拼成一张图",
+    level=1,
+    stub="my_kernel_sheet(weight, columns)",
+    probes=(lambda: (_some_kernels(5, 4, 1), 3), lambda: (_some_kernels(6, 3, 2), 2)),
+    answer="一张 (3, H, W) 的图：各核自己拉伸到 [0, 1]，按行排开，相邻的核隔 1 个白色像素",
+    idea="先想清楚每一格的左上角在哪里：一格的宽度是核的边长加一个像素的缝，最后一格后面没有缝。",
+    where="看本章“把权重当像素”一节；取最小、最大值用 Tensor.amin 与 Tensor.amax。",
+    question="如果改成所有核共用一把尺，哪些核会变成一片灰？",
+    oracle=_sheet,
+    mistakes={
+        "one_scale": (
+            lambda w, c: _sheet(w, c, scale="all"),
+            "所有核用了同一个最小值和最大值：这里要每个核各自归一化。",
+        ),
+        "zero_division": (
+            lambda w, c: _sheet(w, c, flat=float("nan")),
+            "常数核的最大值等于最小值，除出了 NaN：这样的核画成中灰。",
+        ),
+        "flat_black": (lambda w, c: _sheet(w, c, flat=0.0), "常数核画成了黑色：没有起伏的核应当是中灰。"),
+        "signed": (
+            lambda w, c: _sheet(w, c, signed=True),
+            "你除的是最大绝对值，那是本章 kernel_tiles 的画法；这里要最小值为 0、最大值为 1。",
+        ),
+        "no_gap": (lambda w, c: _sheet(w, c, gap=0), "核与核贴在一起了：隔 1 个白色像素，边界才看得见。"),
+    },
+)
+
+
+# 2 卷积就是内积
+
+
+def _loop_convolution(image, weight, bias, stride, padding):
+    padded = functional.pad(image, (padding,) * 4)
+    size = weight.shape[-1]
+    height, width = ((side - size) // stride + 1 for side in padded.shape[-2:])
+    output = torch.zeros(len(image), len(weight), height, width, dtype=image.dtype)
+    for i in range(height):
+        for j in range(width):
+            patch = padded[:, None, :, i * stride : i * stride + size, j * stride : j * stride + size]
+            output[:, :, i, j] = (patch * weight).sum((2, 3, 4)) + bias
+    return output
+
+
+def _shuffled_places(output):
+    return output.transpose(2, 3).reshape(output.shape)
+
+
+convolution = Exercise(
+    id="first_layer-2",
+    name="convolution",
+    title="卷积就是内积",
+    level=2,
+    stub="my_convolution(image, weight, bias, stride, padding)",
+    probes=(
+        lambda: (uniform((2, 3, 8, 6), 3), noise((4, 3, 3, 3), 4), noise((4,), 5), 2, 1),
+        lambda: (uniform((1, 3, 5, 9), 6), noise((2, 3, 3, 3), 7), noise((2,), 8), 1, 0),
+    ),
+    answer="(N, O, h, w)：每个位置上图像块与每个核的内积，加偏置",
+    idea="先把每个位置的图像块拉成一列，再做一次矩阵乘法：行是核，列是位置。",
+    where="看 torch.nn.functional.unfold 的文档，注意它返回的形状里哪一维是位置。",
+    question="把核左右上下都翻过来再算，得到的才是数学里的卷积。网络为什么不在乎这个差别？",
+    oracle=_loop_convolution,
+    mistakes={
+        "no_bias": (
+            lambda x, w, b, s, p: functional.conv2d(x, w, None, s, p),
+            "少了偏置：每个输出通道还要加一个常数。",
+        ),
+        "flipped": (
+            lambda x, w, b, s, p: functional.conv2d(x, w.flip(2, 3), b, s, p),
+            "你翻转了核：深度学习里的卷积是互相关，不翻转。",
+        ),
+        "transposed": (
+            lambda x, w, b, s, p: functional.conv2d(x, w.transpose(2, 3), b, s, p),
+            "核的行和列对调了：拉平核与拉平图像块要用同一个次序。",
+        ),
+        "folded_wrong": (
+            lambda x, w, b, s, p: _shuffled_places(_loop_convolution(x, w, b, s, p)),
+            "位置排错了：unfold 的列按先行后列的次序编号，还原成图时行和列别对调。",
+        ),
+    },
+)
+
+
+# 3 最合胃口的图像块
+
+
+def _pair(first, second):
+    return torch.stack((first, second))
+
+
+def _unit(weight):
+    return weight / weight.norm()
+
+
+def _range_ok(patches, weight):
+    return bool(patches[1].min() >= 0 and patches[1].max() <= 1)
+
+
+def _first_is_unit(patches, weight):
+    return abs(float(patches[0].norm()) - 1) < 1e-6
+
+
+def _first_is_best(patches, weight):
+    return float((patches[0] * weight).sum()) > (1 - 1e-6) * float(weight.norm())
+
+
+def _second_is_best(patches, weight):
+    return float((patches[1] * weight).sum()) > (1 - 1e-6) * float(weight.clamp(min=0).sum())
+
+
+best_patch = Exercise(
+    id="first_layer-3",
+    name="best_patch",
+    title="最合胃口的图像块",
+    level=3,
+    stub="my_best_patch(weight)",
+    probes=(lambda: (noise((3, 3, 3), 9),), lambda: (noise((3, 5, 5), 10),)),
+    answer="(2, 3, k, k)：第一块是范数为 1 的图像块里内积最大的，第二块是像素都在 [0, 1] 的图像块里内积最大的",
+    idea="范数固定时是柯西–施瓦茨不等式；每个像素的范围固定时，各像素互不相干，一个一个地选。",
+    where="看本章“响应大，是因为像吗”一节的公式。",
+    question="第二块和第一块长得像吗？这对“把卷积核画成图就知道它在找什么”意味着什么？",
+    properties=(
+        (_first_is_unit, "第一块的范数不是 1：题目固定了范数，否则把图像块放大一倍，内积也大一倍。"),
+        (_first_is_best, "第一块还不是最好的：范数固定时，方向和谁一致内积最大？"),
+        (_range_ok, "第二块的像素超出了 [0, 1]：像素不能为负，也不能比白更白。"),
+        (_second_is_best, "第二块还不是最好的：每个像素只看自己那个权重的正负。"),
+    ),
+    mistakes={
+        "weight_twice": (
+            lambda w: _pair(_unit(w), _unit(w)),
+            "两块用了同一个答案：第二块的像素不能为负，每个像素只看权重的符号。",
+        ),
+        "clamped": (
+            lambda w: _pair(_unit(w), _unit(w).clamp(0, 1)),
+            "只把负的像素截成了 0：正权重的那些像素还可以再亮。",
+        ),
+        "bright": (
+            lambda w: _pair(_unit(w), torch.ones_like(w)),
+            "第二块是一块白：核的和接近 0 时，常数图的响应有多大？",
+        ),
+        "stretched": (
+            lambda w: _pair(_unit(w), (w - w.min()) / (w.max() - w.min())),
+            "第二块是把核线性拉伸到 [0, 1]：那是画图的办法，不是内积最大的办法。",
+        ),
+        "not_unit": (lambda w: _pair(w.clone(), (w > 0).double()),),
+    },
+)
+
+
+# 4 方向调谐
+
+
+def _gratings(size, angle, period):
+    steps = torch.arange(size, dtype=torch.float64)
+    return 2 * math.pi * (steps[None, :] * math.cos(angle) + steps[:, None] * math.sin(angle)) / period
+
+
+def _tuning(weight, angles, period, *, measure, turn=math.pi, swap=False):
+    curves = []
+    for step in range(angles):
+        angle = turn * step / angles
+        phase = _gratings(weight.shape[-1], math.pi / 2 - angle if swap else angle, period)
+        curves.append(measure(weight.sum(1), phase))
+    return torch.stack(curves, 1)
+
+
+def _by_search(grey, phase):
+    shifts = torch.arange(0, 2 * math.pi, 2 * math.pi / 1440, dtype=torch.float64)
+    waves = torch.cos(phase + shifts[:, None, None])
+    return torch.einsum("oij,pij->op", grey, waves).amax(1)
+
+
+def _inner(grey, wave):
+    return (grey * wave).sum((1, 2))
+
+
+def _amplitude(grey, phase):
+    return (_inner(grey, phase.cos()).square() + _inner(grey, phase.sin()).square()).sqrt()
+
+
+def _rotates(call, weight, angles, period):
+    turned = call(weight.rot90(-1, (2, 3)), angles, period)
+    return torch.allclose(turned, call(weight, angles, period).roll(angles // 2, 1), rtol=1e-4, atol=1e-6)
+
+
+tuning = Exercise(
+    id="first_layer-4",
+    name="tuning",
+    title="方向调谐曲线",
+    level=4,
+    stub="my_tuning(weight, angles, period)",
+    probes=(lambda: (noise((6, 3, 3, 3), 11), 8, 4.0), lambda: (noise((3, 3, 5, 5), 12), 12, 5.0)),
+    answer="(O, angles)：第 a 列是各核对方向为 aπ/angles 的光栅 cos(2π(x cos θ + y sin θ)/period + 相位) 的内积，对相位取最大",
+    idea="同一个方向的光栅可以左右平移：相位不对时，再合适的核也可能一点不响应。余弦和正弦两个相位就够拼出任意相位。",
+    where="看本章“用光栅量方向”一节；三个通道看到的是同一张灰色光栅。",
+    question="把核转 90°，曲线会怎样？用你的函数验证。",
+    oracle=lambda w, a, p: _tuning(w, a, p, measure=_by_search),
+    tolerance=1e-4,
+    laws=((_rotates, "把核转 90°，曲线应当正好平移一半，你的不是：检查方向的定义和 x、y 各是哪一维。"),),
+    mistakes={
+        "one_phase": (
+            lambda w, a, p: _tuning(w, a, p, measure=lambda g, f: _inner(g, f.cos())),
+            "只用了一个相位：相位不对时响应为零，对相位取最大。",
+        ),
+        "absolute": (
+            lambda w, a, p: _tuning(w, a, p, measure=lambda g, f: _inner(g, f.cos()).abs()),
+            "一个相位取绝对值还是一个相位：隔四分之一个周期的那张光栅也要看。",
+        ),
+        "full_turn": (
+            lambda w, a, p: _tuning(w, a, p, measure=_amplitude, turn=2 * math.pi),
+            "方向走了一整圈：光栅转 180° 还是它自己，走半圈就够。",
+        ),
+        "added": (
+            lambda w, a, p: _tuning(w, a, p, measure=lambda g, f: _inner(g, f.cos()).abs() + _inner(g, f.sin()).abs()),
+            "两个相位的响应直接相加了：它们像直角三角形的两条边那样合成。",
+        ),
+        "swapped": (
+            lambda w, a, p: _tuning(w, a, p, measure=_amplitude, swap=True),
+            "x 和 y 对调了：x 沿列的方向增大，y 沿行的方向增大。",
+        ),
+    },
+)

@@ -55,6 +55,7 @@ SAME_BAND = {
     ("plotting", "figures"),
     ("plotting", "tables"),
     ("widgets", "figures"),
+    ("card", "figures"),
     ("claims", "tables"),
     ("doctor", "tables"),
 }

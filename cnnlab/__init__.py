@@ -27,8 +27,10 @@ _exports = {
     "neighbors": ["extract_features", "found_again", "nearest_neighbors", "pixel_vectors", "randomized_copy", "retrieval_score"],
     "optimize": ["optimize_image"],
     "results": ["Result", "reproduce"],
+    "widgets": ["explore"],
+    "card": ["neuron_card"],
 }
 
-_submodules = ["check", "claims", "plotting", "widgets"]
+_submodules = ["check", "claims", "doctor", "plotting", "widgets"]
 
 __getattr__, __dir__, __all__ = lazy_loader.attach(__name__, [*_exports, *_submodules], _exports)

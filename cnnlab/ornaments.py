@@ -71,7 +71,7 @@ def stained_glass(height: int, width: int, rng) -> np.ndarray:
         spread = 0.075 * (ring + 1) * (1 + 0.07 * ring)
         angles = np.arange(count) / count * 2 * np.pi + ring * 0.4 + rng.normal(0, 0.06, count)
         reach = spread * (1 + rng.normal(0, 0.05, count))
-        points += [sun + r * np.array([np.cos(a), np.sin(a)]) for a, r in zip(angles, reach)]
+        points += [sun + r * np.array([np.cos(a), np.sin(a)]) for a, r in zip(angles, reach, strict=True)]
     points = np.array(points)
     warped = np.stack([x + 0.012 * noise(x * 5, y * 5, rng), y + 0.012 * noise(x * 5, y * 5 + 7, rng)], -1)
     near, index = cKDTree(points).query(warped, k=2)
@@ -129,6 +129,22 @@ def circles(height: int, width: int, rng) -> np.ndarray:
     return shrink(np.clip(picture + 0.025 * noise(x * 150, y * 150, rng)[..., None], 0, 1), factor)
 
 
+def _nearest_discs(px, py, rng, limit):
+    """每格至多一个圆盘：像素到最近圆盘的距离（半径为 1），以及方位角与该盘的 6 个随机数。"""
+    spots = rng.random((256, 256, 6)).astype(np.float32)
+    best, found = np.full(px.shape, 9, np.float32), [np.zeros_like(px), np.zeros((*px.shape, 6), np.float32)]
+    for oy in (-1, 0, 1):
+        for ox in (-1, 0, 1):
+            column, row = np.floor(px) + ox, np.floor(py) + oy
+            value = spots[row.astype(int) % 256, column.astype(int) % 256]
+            cx, cy = column + 0.3 + 0.4 * value[..., 0], row + 0.3 + 0.4 * value[..., 1]
+            near = np.hypot(px - cx, py - cy) / (0.40 + 0.14 * value[..., 2])
+            hit = (near < best) & (value[..., 3] < limit)
+            best[hit], found[1][hit] = near[hit], value[hit]
+            found[0][hit] = np.arctan2(py - cy, px - cx)[hit]
+    return best, found
+
+
 def golden_spirals(height: int, width: int, rng) -> np.ndarray:
     """金色的螺旋：金箔底上一层层大小涡卷，间以方片与眼形。"""
     x, y, factor = canvas(height, width)
@@ -144,18 +160,7 @@ def golden_spirals(height: int, width: int, rng) -> np.ndarray:
     inks = colours("3a2410 5a1a22 123a4a 2a2a3a")
     fills = colours("f4d27a e9b04a d98a3a c9463a 2f7f86 6f4a8a f2ead0 3f9a6a")
     for size, limit, turns in ((0.30, 1.0, 4.2), (0.17, 0.75, 3.2), (0.095, 0.6, 2.4)):
-        px, py = x / size, y / size
-        spots = rng.random((256, 256, 6)).astype(np.float32)
-        best, found = np.full(x.shape, 9, np.float32), [np.zeros_like(x), np.zeros((*x.shape, 6), np.float32)]
-        for oy in (-1, 0, 1):
-            for ox in (-1, 0, 1):
-                column, row = np.floor(px) + ox, np.floor(py) + oy
-                value = spots[row.astype(int) % 256, column.astype(int) % 256]
-                cx, cy = column + 0.3 + 0.4 * value[..., 0], row + 0.3 + 0.4 * value[..., 1]
-                near = np.hypot(px - cx, py - cy) / (0.40 + 0.14 * value[..., 2])
-                hit = (near < best) & (value[..., 3] < limit)
-                best[hit], found[1][hit] = near[hit], value[hit]
-                found[0][hit] = np.arctan2(py - cy, px - cx)[hit]
+        best, found = _nearest_discs(x / size, y / size, rng, limit)
         value = found[1]
         best = best + 0.02 * noise(x * 20, y * 20, rng)
         hand = np.where(value[..., 4] > 0.5, 1, -1)

@@ -19,20 +19,21 @@ from cnnlab.drawing import (
     smoothstep,
 )
 
+# 星的位置（占宽、占高），画时再随机移动一点
+STAR_PLACES = (
+    (0.07, 0.14), (0.22, 0.3), (0.38, 0.07), (0.56, 0.16), (0.64, 0.33), (0.93, 0.47), (0.12, 0.52), (0.3, 0.6), (0.86, 0.64),
+)
 
-def starry_night(height: int, width: int, rng) -> np.ndarray:
-    """旋涡状的夜空：颜色噪声沿流线积分成笔触，再按厚涂打光。"""
-    from scipy.ndimage import gaussian_filter
 
-    x, y, factor = canvas(height, width)
+def _night_flow(x, y, rng):
+    """夜空的流场与星光：底流之上，每颗星、每个旋涡把流线卷成圈。"""
     wide, tall = x.max(), y.max()
     flow_x = 1 + 0.5 * noise(x * 1.5, y * 1.5, rng)
     flow_y = 0.8 * noise(x * 1.8 + 9, y * 1.8, rng)
     glow, ring = np.zeros_like(x), np.zeros_like(x)
     swirls = [(0.42, 0.36, 0.30, 0.25), (0.66, 0.50, 0.2, 0.1)]
     stars = [(0.84, 0.16, 0.15, 1.0)] + [
-        (cx, cy, rng.uniform(0.045, 0.085), rng.uniform(0.8, 1))
-        for cx, cy in zip((0.07, 0.22, 0.38, 0.56, 0.64, 0.93, 0.12, 0.3, 0.86), (0.14, 0.3, 0.07, 0.16, 0.33, 0.47, 0.52, 0.6, 0.64))
+        (cx, cy, rng.uniform(0.045, 0.085), rng.uniform(0.8, 1)) for cx, cy in STAR_PLACES
     ]
     for cx, cy, radius, power in swirls + stars:
         cx, cy = (cx + rng.normal() * 0.025) * wide, (cy + rng.normal() * 0.02) * tall
@@ -43,6 +44,16 @@ def starry_night(height: int, width: int, rng) -> np.ndarray:
         flow_y += pull * (dx / (distance + 1e-3) - 0.25 * dy / (distance + 1e-3))
         glow = np.maximum(glow, power * np.exp(-((distance / (0.62 * radius)) ** 2)))
         ring += 0.14 * np.sin(distance / radius * 14) * np.exp(-((distance / radius / 1.2) ** 2))
+    return flow_x, flow_y, glow, ring
+
+
+def starry_night(height: int, width: int, rng) -> np.ndarray:
+    """旋涡状的夜空：颜色噪声沿流线积分成笔触，再按厚涂打光。"""
+    from scipy.ndimage import gaussian_filter
+
+    x, y, factor = canvas(height, width)
+    tall = y.max()
+    flow_x, flow_y, glow, ring = _night_flow(x, y, rng)
     ridge = tall * (0.80 + 0.07 * noise(x * 2.2, 0 * x + 5.5, rng) - 0.06 * np.sin(x * 3 + 1))
     land = y > ridge
     slope = np.gradient(ridge, axis=1) * min(height, width) * factor
@@ -104,6 +115,16 @@ def ink_landscape(height: int, width: int, rng) -> np.ndarray:
     return shrink(np.clip(picture + 0.025 * noise(x * 170, y * 170, rng)[..., None], 0, 1), factor)
 
 
+def _engraved_sky(x, y, distance, angle, carve, rng):
+    """木刻的天空：横向的刻线，在太阳的光芒里变细；返回底色与墨线。"""
+    rays = np.sin(angle * 24 + 0.6 * noise(x * 3, y * 3, rng))
+    phase = y * 330 + 6 * fractal(x * 1.6, y * 5, rng, 3)
+    tone = -0.30 + 0.95 * distance - 0.32 * np.tanh(3 * rays) + 0.8 * carve + 0.35 * noise(x * 2, y * 7, rng)
+    ink = smoothstep(-0.15, 0.15, tone + 0.25 - 0.5 - 0.5 * np.sin(phase))
+    picture = gradient(distance * 0.95 - 0.07 * np.tanh(3 * rays), colours("fff0bc fbd06a f39a44 de6a3c b0483f 6a2c4c"))
+    return picture, ink
+
+
 def woodcut(height: int, width: int, rng) -> np.ndarray:
     """套色木刻：旭日、群山与海，明暗全由刻线的粗细给出。"""
     x, y, factor = canvas(height, width)
@@ -112,11 +133,7 @@ def woodcut(height: int, width: int, rng) -> np.ndarray:
     dx, dy = x - sun_x, y - sun_y
     distance, angle = np.hypot(dx, dy), np.arctan2(dy, dx)
     carve = 0.25 * noise(x * 9, y * 9, rng) + 0.22 * noise(x * 40, y * 40, rng)
-    rays = np.sin(angle * 24 + 0.6 * noise(x * 3, y * 3, rng))
-    phase = y * 330 + 6 * fractal(x * 1.6, y * 5, rng, 3)
-    tone = -0.30 + 0.95 * distance - 0.32 * np.tanh(3 * rays) + 0.8 * carve + 0.35 * noise(x * 2, y * 7, rng)
-    ink = smoothstep(-0.15, 0.15, tone + 0.25 - 0.5 - 0.5 * np.sin(phase))
-    picture = gradient(distance * 0.95 - 0.07 * np.tanh(3 * rays), colours("fff0bc fbd06a f39a44 de6a3c b0483f 6a2c4c"))
+    picture, ink = _engraved_sky(x, y, distance, angle, carve, rng)
     disc = smoothstep(0.122, 0.118, distance + 0.003 * noise(x * 30, y * 30, rng))
     picture = mix(picture, colours("d92b1f")[0], disc)
     ring = smoothstep(0.7, 0.85, 0.5 + 0.5 * np.sin(distance * 330)) * smoothstep(-0.02, 0.10, dy + 0.04 * carve)

@@ -76,7 +76,7 @@ def scales(height: int, width: int, rng) -> np.ndarray:
         hit = (reach < 1) & (dy > -1.2)
         shape[hit], local_x[hit], local_y[hit] = reach[hit], dx[hit], dy[hit]
         rank[hit] = table[row.astype(int) % 256, column.astype(int) % 256][hit]
-    hue = 0.5 + 0.45 * fractal(x * 1.8, y * 1.8, rng, 2) + 0.25 * (rank[..., 0] - 0.5)
+    hue = 0.45 + 0.40 * fractal(x * 3.6, y * 3.6, rng, 2) + 0.40 * (rank[..., 0] - 0.5)
     body = gradient(hue, colours("12324a 12607a 1c9a8f 6fc48a d8d070 f0a24a d2553f"))
     fan = np.cos(np.arctan2(local_x, local_y + 0.9) * 46)
     body = body * (0.80 + 0.10 * fan + 0.30 * smoothstep(0.2, 1, local_y))[..., None]

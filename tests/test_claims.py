@@ -1,6 +1,8 @@
 """账本：不成立就失败，没有对照不收，卡片与表格内容齐全。"""
 
+import importlib.util
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,3 +69,21 @@ def test_claims_are_appended_to_the_file_named_by_the_environment(tmp_path, monk
     record(2, "乙", **CARD)
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert [line["claim"] for line in lines] == ["甲", "乙"] and lines[0]["verdict"] == "◐"
+
+
+def test_claims_are_collected_from_executed_notebooks_and_files(tmp_path):
+    path = Path(__file__).resolve().parent.parent / "tools" / "collect_claims.py"
+    spec = importlib.util.spec_from_file_location("collect_claims", path)
+    collect = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(collect)
+    record(10, "旧 a|b", **CARD)
+    record(9, "乙", **CARD)
+    _, metadata = ledger()._repr_mimebundle_()
+    notebook = {"cells": [{"outputs": [{"metadata": metadata}]}, {"outputs": [{}]}, {}]}
+    (tmp_path / "one.ipynb").write_text(json.dumps(notebook), encoding="utf-8")
+    (tmp_path / "two.jsonl").write_text(
+        json.dumps({**metadata[KEY][0], "number": "9b"}) + "\n", encoding="utf-8"
+    )
+    claims = [claim for file in collect.files_in([tmp_path]) for claim in collect.claims_of(file)]
+    rows = [line for line in collect.page_text(claims).splitlines() if line.startswith("| ")][2:]
+    assert [row.split(" | ")[0] for row in rows] == ["| 9", "| 9b", "| 10"] and "旧 a\\|b" in rows[2]

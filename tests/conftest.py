@@ -1,6 +1,6 @@
-"""测试共用的小网络、小图片，和笔记本测试的设置。
+"""测试共用的小网络和小图片。
 
-不管任何一个模块的内容：那些在 test_<模块>.py 里。
+不管任何一个模块的内容：那些在 test_<模块>.py 里；笔记本的设置在 book/conftest.py 里。
 """
 
 import os
@@ -11,20 +11,6 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import pytest
 import torch
 from torch import nn
-
-try:
-    from nbval.plugin import IPyNbCell
-except ImportError:
-    pass
-else:
-    # nbval 等一格的输出最多 5 秒，机器忙时不够
-    _original_init = IPyNbCell.__init__
-
-    def _patient_init(self, *args, **kwargs):
-        _original_init(self, *args, **kwargs)
-        self.output_timeout = 60
-
-    IPyNbCell.__init__ = _patient_init
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "cnnlab"
 # 从下到上五层；新模块在这里登记
 BANDS = {
     1: "images hooks",
-    2: "downloads categories architectures squeezenet zoo models drawing ornaments paintings styles textures datasets profiles",
+    2: "downloads categories architectures squeezenet zoo models drawing ornaments paintings styles textures datasets profiles digit_networks",
     3: "gradients receptive parameterizations priors terms objectives optimize results processes training",
     4: "getting_started first_layer middle_layers activation_maps patches neighbors embedding occlusion class_activation saliency"
     " class_activation guided_backprop faithfulness gradient_ascent facets deepdream inversion texture style_transfer fast_style",
@@ -237,9 +237,18 @@ def test_files_and_functions_are_short(path):
 
 def test_import_cnnlab_loads_no_more_than_torch():
     """`import cnnlab` 之后，没有多出 `import torch` 之外的慢包。"""
-    heavy = (
-        ["torchvision", "matplotlib", "sklearn", "skimage", "cv2", "scipy", "mlxtend", "ipywidgets", "IPython", "torch._dynamo"]
-    )
+    heavy = [
+        "torchvision",
+        "matplotlib",
+        "sklearn",
+        "skimage",
+        "cv2",
+        "scipy",
+        "mlxtend",
+        "ipywidgets",
+        "IPython",
+        "torch._dynamo",
+    ]
     program = "import sys, {0}; print(*[name for name in {1} if name in sys.modules])"
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
 

@@ -7,24 +7,25 @@ import re
 
 from docutils import nodes
 
-_WIDE = "\u2014\u2018-\u201d\u2026\u3000-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef"
-_BREAK = re.compile(f"(?<=[{_WIDE}])[ \\t]*\\n[ \\t]*(?=[{_WIDE}])")
+_WIDE = re.compile("[\u2014\u2018-\u201d\u2026\u3000-\u303f\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]")
+_CODE = (nodes.literal_block, nodes.literal, nodes.math, nodes.math_block, nodes.raw, nodes.comment)
 
 
-def join_lines(text: str) -> str:
-    """去掉全角字符之间的换行。"""
-    return _BREAK.sub("", text)
+def is_wide(character: str) -> bool:
+    """是不是汉字或全角标点。"""
+    return bool(_WIDE.fullmatch(character))
 
 
 def clean_document(app, document):
-    """改写一页里的文字；代码和公式不动。"""
-    untouched = (nodes.literal_block, nodes.literal, nodes.math, nodes.math_block, nodes.raw, nodes.comment)
+    """改写一页里的文字；代码和公式不动。MyST 把一个换行放在单独的一个节点里。"""
     for node in list(document.findall(nodes.Text)):
-        if "\n" not in node or isinstance(node.parent, untouched):
+        if node.strip() or "\n" not in node or isinstance(node.parent, _CODE):
             continue
-        joined = join_lines(node.astext())
-        if joined != node.astext():
-            node.parent.replace(node, nodes.Text(joined))
+        place = node.parent.index(node)
+        before, after = node.parent.children[:place], node.parent.children[place + 1 :]
+        left, right = (before[-1].astext() if before else ""), (after[0].astext() if after else "")
+        if is_wide(left[-1:]) and is_wide(right[:1]):
+            node.parent.remove(node)
 
 
 def setup(app):

@@ -1,0 +1,80 @@
+"""书自己的几个 Sphinx 扩展：中文搜索的切法、接行、去掉外面的脚本；和四个记号的字体。"""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def load(path: str):
+    specification = importlib.util.spec_from_file_location(Path(path).stem, ROOT / path)
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def search():
+    pytest.importorskip("sphinx")
+    return load("book/_ext/zh_bigram_search.py")
+
+
+@pytest.fixture
+def joiner():
+    pytest.importorskip("docutils")
+    return load("book/_ext/chinese_lines.py")
+
+
+def test_text_is_cut_into_pairs_and_words(search):
+    assert search.cut("卷积核，CNN") == ["卷积", "积核", "卷", "积", "核", "cnn"]
+    assert search.cut("") == []
+
+
+def test_a_query_is_cut_into_pieces_that_the_index_has(search):
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("没有 node，查询的切法由浏览器测试检查")
+    text = "感受野 SqueezeNet 的激活"
+    program = search._SPLITTER + f"console.log(JSON.stringify(splitQuery({json.dumps(text)})))"
+    run = subprocess.run([node, "-e", program], capture_output=True, text=True, check=True)
+    pieces = json.loads(run.stdout)
+    assert "感受" in pieces and "受野" in pieces and "的激" in pieces
+    assert {piece.lower() for piece in pieces} <= set(search.cut(text))
+
+
+def paragraph_after(joiner, *parts):
+    from docutils import nodes, utils
+
+    document = utils.new_document("page")
+    paragraph = nodes.paragraph("", "", *(nodes.Text(part) for part in parts))
+    document += paragraph
+    joiner.clean_document(None, document)
+    return paragraph.astext()
+
+
+def test_chinese_lines_are_joined_and_english_ones_keep_their_space(joiner):
+    assert paragraph_after(joiner, "一句话。", "\n", "又一句") == "一句话。又一句"
+    assert paragraph_after(joiner, "one", "\n", "two") == "one\ntwo"
+    assert paragraph_after(joiner, "用 CNN", "\n", "来看") == "用 CNN\n来看"
+
+
+def test_remote_scripts_are_dropped():
+    offline = load("book/_ext/offline_pages.py")
+    ours = SimpleNamespace(filename="_static/offline.js", attributes={})
+    thebe = SimpleNamespace(filename=None, attributes={"body": 'const THEBE_JS_URL = "https://…"'})
+    context = {"script_files": [ours, thebe]}
+    offline.clean_page(None, "page", "page.html", context, None)
+    assert context["script_files"] == [ours]
+
+
+def test_the_marks_font_is_what_its_tool_draws(tmp_path):
+    pytest.importorskip("fontTools")
+    tool = load("tools/make_marks_font.py")
+    tool.build().save(tmp_path / "marks.ttf")
+    assert (tmp_path / "marks.ttf").read_bytes() == tool.TARGET.read_bytes()

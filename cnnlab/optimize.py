@@ -1,6 +1,6 @@
 """唯一的图像优化循环：最小化任何 图像 → 标量 的函数。
 
-不管模型、钩子和目标。优化器、进度条也在这里；结果怎样记下来、怎样重做在 results。
+不管模型、钩子和目标。优化器的走法在 optimizers，结果怎样记下来、怎样重做在 results。
 """
 
 import math
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from cnnlab.optimizers import OptimizerFactory, adam, find_optimizer, lbfgs, sgd
 from cnnlab.parameterizations import PixelImage
 from cnnlab.priors import compose
 
-OptimizerFactory = Callable[[list[Tensor]], torch.optim.Optimizer]
+__all__ = ["Step", "adam", "lbfgs", "optimize_image", "progress", "sgd"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def optimize_image(
     run = _Evaluation(module, parameters, loss, _one(transform, compose), on_step)
     run.stops_when_dead = transform is None and after_step is None
     project = _one(after_step, _in_turn)
-    stepper = _factory(optimizer)(parameters)
+    stepper = find_optimizer(optimizer)(parameters)
     try:
         while run.steps < steps and not run.dead:
             stepper.step(run)
@@ -82,16 +83,15 @@ class _Evaluation:
     @torch.enable_grad()
     def __call__(self) -> Tensor:
         image = self.module()
-        value = self.loss(image if self.transform is None else self.transform(image))
+        value = self._loss_of(image)
         gradients = _gradients(value, self.parameters)
         number = float(value.detach())
-        size = sum(float(gradient.abs().sum()) for gradient in gradients)
-        if not math.isfinite(number) or not math.isfinite(size):
-            what = f"损失是 {number}" if not math.isfinite(number) else "梯度里有 NaN 或无穷大"
+        if not math.isfinite(number + sum(float(gradient.sum()) for gradient in gradients)):
+            what = "梯度里有 NaN 或无穷大" if math.isfinite(number) else f"损失是 {number}"
             raise FloatingPointError(
                 f"第 {self.count} 次求值时{what}，优化停止；把学习率或权重调小，或查一查起点和各项的值"
             )
-        if self.count == 0 and size == 0:
+        if self.count == 0 and not any(bool(gradient.any()) for gradient in gradients):
             self.dead = self.stops_when_dead
             _warn_dead_start(number)
         if number < self.lowest:
@@ -99,9 +99,20 @@ class _Evaluation:
         if self.on_step is not None:
             self.on_step(Step(self.count, number, image.detach().clone()))
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            parameter.grad = gradient
+            # 布局与参数一致，逐元素的运算才快
+            parameter.grad = gradient.contiguous() if parameter.is_contiguous() else gradient
         self.count += 1
         return value.detach()
+
+    def _loss_of(self, image: Tensor) -> Tensor:
+        try:
+            return self.loss(image if self.transform is None else self.transform(image))
+        except ValueError as error:
+            furthest = float(image.detach().abs().max())
+            if self.count == 0 or furthest < 10:
+                raise
+            message = f"走了 {self.count} 步之后图像的值到了 {furthest:.3g}，优化发散了；把学习率调小，或加 after_step=clamp()"
+            raise FloatingPointError(message) from error
 
     def restore_best(self) -> None:
         if self.best is not None:
@@ -161,106 +172,7 @@ def _one(function, join):
     return join(*function) if len(function) else None
 
 
-# 优化器
-
-
-def adam(learning_rate: float = 0.05, *, betas: tuple[float, float] = (0.9, 0.999)) -> OptimizerFactory:
-    """Adam（Kingma 与 Ba，2015）：每个像素每步约走 `learning_rate`。"""
-    return lambda parameters: torch.optim.Adam(parameters, lr=learning_rate, betas=betas)
-
-
-def sgd(
-    learning_rate: float = 0.05, *, momentum: float = 0.0, normalize: str | None = None
-) -> OptimizerFactory:
-    """梯度下降；`normalize="mean"` 先把每张图的梯度除以 |g| 的平均（DeepDream 的做法），"norm" 除以 ‖g‖。"""
-    if normalize not in (None, "mean", "norm"):
-        raise ValueError(f"没有名为 {normalize!r} 的归一化；可用 None、mean、norm")
-    return lambda parameters: _NormalizedSGD(parameters, learning_rate, momentum, normalize)
-
-
-def lbfgs(learning_rate: float = 1.0, *, history: int = 10, first_step: float = 0.01) -> OptimizerFactory:
-    """L-BFGS（Liu 与 Nocedal，1989）：记住最近 `history` 步，不做线搜索，每步求值一次。
-
-    还没有历史的第一步取每个元素平均走 `first_step`；步与步之间可以截断（按实际走过的距离记）。
-    """
-    return lambda parameters: _LimitedMemoryBFGS(parameters, learning_rate, history, first_step)
-
-
-class _NormalizedSGD(torch.optim.SGD):
-    def __init__(self, parameters, learning_rate, momentum, normalize):
-        super().__init__(parameters, lr=learning_rate, momentum=momentum)
-        self.normalize = normalize
-
-    @torch.no_grad()
-    def step(self, closure):
-        loss = closure()
-        for parameter in self.param_groups[0]["params"] if self.normalize else ():
-            gradient = parameter.grad
-            axes = tuple(range(1, gradient.dim()))
-            if self.normalize == "mean":
-                size = gradient.abs().mean(axes, keepdim=True)
-            else:
-                size = gradient.square().sum(axes, keepdim=True).sqrt()
-            parameter.grad = gradient / size.clamp_min(torch.finfo(size.dtype).tiny)
-        super().step()
-        return loss
-
-
-class _LimitedMemoryBFGS(torch.optim.Optimizer):
-    def __init__(self, parameters, learning_rate, history, first_step):
-        super().__init__(parameters, {"lr": learning_rate})
-        self.history, self.first_step = history, first_step
-        self.pairs, self.previous = [], None
-
-    @torch.no_grad()
-    def step(self, closure):
-        loss = closure()
-        group = self.param_groups[0]
-        position = torch.cat([parameter.flatten() for parameter in group["params"]])
-        gradient = torch.cat([parameter.grad.flatten() for parameter in group["params"]])
-        if self.previous is not None:
-            self._remember(position - self.previous[0], gradient - self.previous[1])
-        self.previous = position, gradient
-        move = self._direction(gradient).mul_(-group["lr"])
-        pieces = move.split([parameter.numel() for parameter in group["params"]])
-        for parameter, piece in zip(group["params"], pieces, strict=True):
-            parameter.add_(piece.view(parameter.shape))
-        return loss
-
-    def _remember(self, moved: Tensor, change: Tensor) -> None:
-        curvature = torch.dot(moved, change)
-        # 曲率不为正的一对会把下降方向弄反，不记
-        if curvature > 1e-8 * moved.norm() * change.norm():
-            self.pairs = [*self.pairs, (moved, change, curvature)][-self.history :]
-
-    def _direction(self, gradient: Tensor) -> Tensor:
-        """两遍循环：近似的逆黑塞矩阵乘梯度。"""
-        if not self.pairs:
-            return gradient * (
-                self.first_step / gradient.abs().mean().clamp_min(torch.finfo(gradient.dtype).tiny)
-            )
-        result, coefficients = gradient.clone(), []
-        for moved, change, curvature in reversed(self.pairs):
-            coefficients.append(torch.dot(moved, result) / curvature)
-            result.sub_(coefficients[-1] * change)
-        _, change, curvature = self.pairs[-1]
-        result.mul_(curvature / change.square().sum())
-        for (moved, change, curvature), coefficient in zip(self.pairs, reversed(coefficients), strict=True):
-            result.add_((coefficient - torch.dot(change, result) / curvature) * moved)
-        return result
-
-
-OPTIMIZERS = {"adam": adam, "sgd": sgd, "lbfgs": lbfgs}
-
-
-def _factory(optimizer: str | OptimizerFactory) -> OptimizerFactory:
-    if callable(optimizer):
-        return optimizer
-    if optimizer not in OPTIMIZERS:
-        raise ValueError(
-            f"没有名为 {optimizer!r} 的优化器；可用 {'、'.join(OPTIMIZERS)}，或 adam(0.02) 之类的工厂"
-        )
-    return OPTIMIZERS[optimizer]()
+# 进度
 
 
 @contextmanager

@@ -42,7 +42,7 @@ class PixelImage(nn.Module):
             raise ValueError(
                 f"图像的形状是 {tuple(image.shape)}，应为 (N, C, H, W)；单张图像先加一维：image[None]"
             )
-        self.pixels = nn.Parameter(image.detach().clone(memory_format=torch.channels_last))
+        self.pixels = nn.Parameter(image.detach().clone(memory_format=torch.contiguous_format))
 
     def forward(self) -> Tensor:
         return self.pixels

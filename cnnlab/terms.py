@@ -75,10 +75,28 @@ def channel(layer: str, channel, position=None) -> Term:
             raise ValueError(
                 f"通道号 {channel} 超出范围：{layer} 有 {activation.shape[1]} 个通道，编号从 0 开始"
             )
-        planes = activation[torch.arange(len(chosen)), chosen]
+        planes = _Pick.apply(activation, chosen)
         return (planes if planes.dim() == 1 else _at(planes, position, layer)).sum()
 
     return Term(f"channel {layer}:{channel}" + ("" if position is None else f"@{position}"), (layer,), value)
+
+
+class _Pick(torch.autograd.Function):
+    """每张图取一个通道：(N, C, …) → (N, …)；传回去的梯度保持激活的布局，卷积的反向才快。"""
+
+    @staticmethod
+    def forward(context, activation: Tensor, chosen: list[int]) -> Tensor:
+        context.chosen = chosen
+        context.save_for_backward(activation)
+        return torch.stack([activation[index, channel] for index, channel in enumerate(chosen)])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context, gradient: Tensor):
+        result = torch.zeros_like(context.saved_tensors[0])
+        for index, channel in enumerate(context.chosen):
+            result[index, channel] = gradient[index]
+        return result, None
 
 
 def _at(planes: Tensor, position, layer: str) -> Tensor:

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "cnnlab"
 BANDS = {
     1: "images hooks",
     2: "downloads categories architectures squeezenet zoo models drawing ornaments paintings styles textures datasets profiles digit_networks",
-    3: "gradients receptive parameterizations priors terms objectives optimize results processes training",
+    3: "gradients receptive parameterizations priors terms objectives optimizers optimize results processes training",
     4: "getting_started first_layer middle_layers activation_maps patches neighbors embedding occlusion class_activation saliency"
     " class_activation guided_backprop faithfulness gradient_ascent facets deepdream inversion texture style_transfer fast_style",
     5: "figures charts tables plotting widgets card doctor claims check",
@@ -46,6 +46,7 @@ SAME_BAND = {
     ("datasets", "styles"),
     ("datasets", "textures"),
     ("objectives", "terms"),
+    ("optimize", "optimizers"),
     ("optimize", "parameterizations"),
     ("optimize", "priors"),
     ("training", "processes"),

@@ -180,6 +180,16 @@ def test_nan_stops_with_the_place(photo):
         )
 
 
+def test_divergence_is_named_as_such(photo):
+    def loss(image):
+        if float(image.detach().abs().max()) > 20:
+            raise ValueError("像是 0–255 的图像")
+        return image.square().sum()
+
+    with pytest.raises(FloatingPointError, match="优化发散了"):
+        optimize_image(photo, loss, steps=50, optimizer=sgd(3.0))
+
+
 def test_dead_start_is_reported_with_the_reason_and_not_run(photo):
     calls = []
     with pytest.warns(RuntimeWarning, match=r"梯度恰好处处为 0.*ReLU"):

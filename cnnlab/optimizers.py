@@ -1,0 +1,126 @@
+"""图像优化用的优化器：Adam、归一化的梯度下降、不做线搜索的 L-BFGS；每走一步求值一次。
+
+只有走法；循环在 optimize。
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+OptimizerFactory = Callable[[list[Tensor]], torch.optim.Optimizer]
+
+
+def adam(learning_rate: float = 0.05, *, betas: tuple[float, float] = (0.9, 0.999)) -> OptimizerFactory:
+    """Adam（Kingma 与 Ba，2015）：每个像素每步约走 `learning_rate`。"""
+
+    def factory(parameters: list[Tensor]) -> torch.optim.Optimizer:
+        fused = parameters[0].device.type in ("cpu", "cuda")
+        return torch.optim.Adam(parameters, lr=learning_rate, betas=betas, fused=fused)
+
+    return factory
+
+
+def sgd(
+    learning_rate: float = 0.05, *, momentum: float = 0.0, normalize: str | None = None
+) -> OptimizerFactory:
+    """梯度下降；`normalize="mean"` 先把每张图的梯度除以 |g| 的平均（DeepDream 的做法），"norm" 除以 ‖g‖。"""
+    if normalize not in (None, "mean", "norm"):
+        raise ValueError(f"没有名为 {normalize!r} 的归一化；可用 None、mean、norm")
+    return lambda parameters: _GradientDescent(parameters, learning_rate, momentum, normalize)
+
+
+def lbfgs(learning_rate: float = 1.0, *, history: int = 10, first_step: float = 0.01) -> OptimizerFactory:
+    """L-BFGS（Liu 与 Nocedal，1989）：记住最近 `history` 步，不做线搜索，每步求值一次。
+
+    还没有历史的第一步取每个元素平均走 `first_step`；步与步之间可以截断（按实际走过的距离记）。
+    """
+    return lambda parameters: _LimitedMemoryBFGS(parameters, learning_rate, history, first_step)
+
+
+class _GradientDescent(torch.optim.Optimizer):
+    def __init__(self, parameters, learning_rate, momentum, normalize):
+        super().__init__(parameters, {"lr": learning_rate})
+        self.momentum, self.normalize = momentum, normalize
+
+    @torch.no_grad()
+    def step(self, closure):
+        loss = closure()
+        group = self.param_groups[0]
+        for parameter in group["params"]:
+            scale = -group["lr"] / self._size(parameter.grad)
+            if self.momentum == 0:
+                parameter.addcmul_(parameter.grad, scale)
+                continue
+            velocity = self.state[parameter].get("velocity", torch.zeros_like(parameter))
+            self.state[parameter]["velocity"] = velocity.mul_(self.momentum).addcmul_(parameter.grad, scale)
+            parameter.add_(velocity)
+        return loss
+
+    def _size(self, gradient: Tensor) -> Tensor:
+        """每张图的梯度要除以的数，(N, 1, …)；梯度全为 0 时除以极小的数，结果仍是 0。"""
+        if self.normalize is None:
+            return gradient.new_ones(())
+        axes = tuple(range(1, gradient.dim()))
+        size = gradient.abs().mean(axes, keepdim=True)
+        if self.normalize == "norm":
+            size = torch.linalg.vector_norm(gradient, dim=axes, keepdim=True)
+        return size.clamp_min(1e-30)
+
+
+class _LimitedMemoryBFGS(torch.optim.Optimizer):
+    def __init__(self, parameters, learning_rate, history, first_step):
+        super().__init__(parameters, {"lr": learning_rate})
+        self.history, self.first_step = history, first_step
+        self.pairs, self.previous = [], None
+
+    @torch.no_grad()
+    def step(self, closure):
+        loss = closure()
+        group = self.param_groups[0]
+        position = torch.cat([parameter.flatten() for parameter in group["params"]])
+        gradient = torch.cat([parameter.grad.flatten() for parameter in group["params"]])
+        if self.previous is not None:
+            self._remember(position - self.previous[0], gradient - self.previous[1])
+        self.previous = position, gradient
+        move = self._direction(gradient).mul_(-group["lr"])
+        pieces = move.split([parameter.numel() for parameter in group["params"]])
+        for parameter, piece in zip(group["params"], pieces, strict=True):
+            parameter.add_(piece.view(parameter.shape))
+        return loss
+
+    def _remember(self, moved: Tensor, change: Tensor) -> None:
+        curvature = torch.dot(moved, change)
+        # 曲率不为正的一对会把下降方向弄反，不记
+        if curvature > 1e-8 * moved.norm() * change.norm():
+            self.pairs = [*self.pairs, (moved, change, curvature)][-self.history :]
+
+    def _direction(self, gradient: Tensor) -> Tensor:
+        """两遍循环：近似的逆黑塞矩阵乘梯度。"""
+        if not self.pairs:
+            return gradient * (
+                self.first_step / gradient.abs().mean().clamp_min(torch.finfo(gradient.dtype).tiny)
+            )
+        result, coefficients = gradient.clone(), []
+        for moved, change, curvature in reversed(self.pairs):
+            coefficients.append(torch.dot(moved, result) / curvature)
+            result.sub_(coefficients[-1] * change)
+        _, change, curvature = self.pairs[-1]
+        result.mul_(curvature / change.square().sum())
+        for (moved, change, curvature), coefficient in zip(self.pairs, reversed(coefficients), strict=True):
+            result.add_((coefficient - torch.dot(change, result) / curvature) * moved)
+        return result
+
+
+OPTIMIZERS = {"adam": adam, "sgd": sgd, "lbfgs": lbfgs}
+
+
+def find_optimizer(optimizer: str | OptimizerFactory) -> OptimizerFactory:
+    """名字变成工厂，工厂原样给出。"""
+    if callable(optimizer):
+        return optimizer
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(
+            f"没有名为 {optimizer!r} 的优化器；可用 {'、'.join(OPTIMIZERS)}，或 adam(0.02) 之类的工厂"
+        )
+    return OPTIMIZERS[optimizer]()

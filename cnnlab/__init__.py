@@ -26,6 +26,8 @@ _exports = {
     "guided_backprop": ["deconvnet_gradient", "guided_gradient"],
     "neighbors": ["extract_features", "found_again", "nearest_neighbors", "pixel_vectors", "randomized_copy", "retrieval_score"],
     "optimize": ["optimize_image"],
+    "gradient_ascent": ["channel_image", "class_image"],
+    "facets": ["class_facets", "code_image"],
     "results": ["Result", "reproduce"],
     "widgets": ["explore"],
     "card": ["neuron_card"],

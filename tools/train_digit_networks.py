@@ -1,0 +1,67 @@
+"""训练随包带来的数字网络，写到 cnnlab/data/digits_*.safetensors（半精度）：python tools/train_digit_networks.py
+
+5000 张 MNIST：前 4000 张训练，其中被可视化的网络用前 2000 张，裁判用后 2000 张，两者没有一张共同的图；
+最后 1000 张谁也没见过，只用来报准确率。生成网络用全部 4000 张；只见过 3 的那个用其中的 3。
+"""
+
+import sys
+
+import torch
+from safetensors.torch import save_file
+from torch.nn import functional
+
+from cnnlab.datasets import digits
+from cnnlab.digit_networks import DATA_FOLDER, DigitClassifier, ImageGenerator, SecondDigitClassifier, load_digit_network
+from cnnlab.facets import fit_generator
+from cnnlab.training import cosine, fit, shuffled_batches
+
+
+def shifted(image, generator):
+    """一批图整体移动至多 2 像素，再加一点噪声。"""
+    down, right = torch.randint(-2, 3, (2,), generator=generator).tolist()
+    return image.roll((down, right), (2, 3)) + 0.1 * torch.randn(image.shape, generator=generator)
+
+
+def train_classifier(network, images, labels, steps: int, seed: int):
+    batches = shuffled_batches(images, labels, batch_size=64, seed=seed)
+
+    def moved(step, generator):
+        image, label = batches(step, generator)
+        return shifted(image, generator), label
+
+    def loss(network, batch):
+        return functional.cross_entropy(network(batch[0]), batch[1])
+
+    fit(network, loss, moved, steps=steps, learning_rate=2e-3, schedule=cosine, seed=seed)
+    return network.eval().requires_grad_(False)
+
+
+def save(name: str, network) -> None:
+    path = DATA_FOLDER / f"digits_{name}.safetensors"
+    state = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
+    save_file({key: value.contiguous() for key, value in state.items()}, path)
+    print(f"{path.name}：{path.stat().st_size / 1e6:.2f} MB")
+
+
+def main() -> None:
+    images, labels = digits()
+    held = images[4000:], labels[4000:]
+    plans = {"classifier": (DigitClassifier, slice(0, 2000), 800, 0), "second_classifier": (SecondDigitClassifier, slice(2000, 4000), 1000, 1)}
+    for name, (build, part, steps, seed) in plans.items():
+        if "--generators" in sys.argv:
+            continue
+        torch.manual_seed(seed)
+        network = train_classifier(build(), images[part], labels[part], steps, seed)
+        print(f"{name}：没见过的 1000 张里认对 {(network(held[0]).argmax(1) == held[1]).float().mean():.3f}")
+        save(name, network)
+    classifier = load_digit_network("classifier")
+    for name, chosen, steps in (("generator", slice(0, 4000), 2000), ("threes_generator", labels[:4000] == 3, 600)):
+        torch.manual_seed(2)
+        generator = ImageGenerator()
+        source = images[:4000][chosen]
+        fit_generator(generator, classifier, source, "code", steps=steps, seed=2)
+        save(name, generator)
+
+
+if __name__ == "__main__":
+    main()

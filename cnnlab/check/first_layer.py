@@ -249,7 +249,9 @@ tuning = Exercise(
             "方向走了一整圈：光栅转 180° 还是它自己，走半圈就够。",
         ),
         "added": (
-            lambda w, a, p: _tuning(w, a, p, measure=lambda g, f: _inner(g, f.cos()).abs() + _inner(g, f.sin()).abs()),
+            lambda w, a, p: _tuning(
+                w, a, p, measure=lambda g, f: _inner(g, f.cos()).abs() + _inner(g, f.sin()).abs()
+            ),
             "两个相位的响应直接相加了：它们像直角三角形的两条边那样合成。",
         ),
         "swapped": (

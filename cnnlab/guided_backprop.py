@@ -105,7 +105,7 @@ def refuse_unruled(value: Tensor) -> None:
             continue
         seen.add(node)
         name = node.name()
-        if name in UNRULED:
+        if name in UNRULED and not node.metadata.get("ruled"):
             raise ValueError(
                 f"模型里有一处 {UNRULED[name]} 没有可用的回传规则，结果会悄悄变成普通梯度；"
                 "出路：把它换成 nn.ReLU（或 functional.relu），或用 saliency_map 求普通梯度"

@@ -17,7 +17,11 @@ from torch.overrides import TorchFunctionMode
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
     """模型里可以按名字取用的层：有论文名用论文名（`model.layers`），否则用模块路径。"""
     layers = getattr(model, "layers", None)
-    return layers if isinstance(layers, dict) else {name: module for name, module in model.named_modules() if name}
+    return (
+        layers
+        if isinstance(layers, dict)
+        else {name: module for name, module in model.named_modules() if name}
+    )
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
@@ -91,7 +95,11 @@ def activations_of(model: nn.Module, image: Tensor, layers) -> dict[str, Tensor]
 
     `image` 要梯度时保留计算图，否则不建图；按评估模式运行，之后恢复模型原来的模式。
     """
-    with evaluating(model), torch.set_grad_enabled(image.requires_grad), _recording(model, layers, True) as activations:
+    with (
+        evaluating(model),
+        torch.set_grad_enabled(image.requires_grad),
+        _recording(model, layers, True) as activations,
+    ):
         try:
             model(image)
         except _AllRecorded:
@@ -126,19 +134,9 @@ RELU_RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def _fast_relu_rules() -> dict[Callable, Callable[[Tensor, Tensor], Tensor]]:
-    """三条现成的规则用于 ReLU 时的快写法 (梯度, 前向输出) → 梯度：与规则等价，不建门的张量。"""
-    gate = torch.ops.aten.threshold_backward
-
-    def guided(gradient: Tensor, output: Tensor) -> Tensor:
-        positive = gradient.relu()
-        return gate.grad_input(positive, output, 0, grad_input=positive)
-
-    plain = RELU_RULES["plain"], lambda gradient, output: gate(gradient, output, 0)
-    return dict([plain, (RELU_RULES["deconvnet"], lambda gradient, output: gradient.relu()), (RELU_RULES["guided"], guided)])
-
-
-_FAST_RELU_RULES = _fast_relu_rules()
+def _keep_positive(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """只留传回来的正梯度；门由 ReLU 自己的反向去关。"""
+    return (gradients[0].relu(),)
 
 
 class _RuledActivation(torch.autograd.Function):
@@ -155,8 +153,7 @@ class _RuledActivation(torch.autograd.Function):
     def backward(context, gradient: Tensor):
         (saved,) = context.saved_tensors
         if context.function is functional.relu:
-            fast = _FAST_RELU_RULES.get(context.rule)
-            return context.rule(gradient, saved > 0) if fast is None else fast(gradient, saved), None, None
+            return context.rule(gradient, saved > 0), None, None
         with torch.enable_grad():
             value = saved.detach().requires_grad_()
             (slope,) = torch.autograd.grad(context.function(value).sum(), value)
@@ -170,6 +167,9 @@ _IN_PLACE = {torch.relu_, Tensor.relu_, torch.clamp_, torch.clamp_min_, Tensor.c
 _OTHERS = {functional.relu6, functional.hardtanh, functional.silu, functional.hardswish}
 
 
+_ON_NATIVE_RELU = {RELU_RULES["plain"], RELU_RULES["guided"]}
+
+
 class _ActivationMode(TorchFunctionMode):
     """截住每一次 ReLU 类调用，不论它是模块、函数还是张量方法，也不论是否原地。"""
 
@@ -179,10 +179,14 @@ class _ActivationMode(TorchFunctionMode):
 
     def __torch_function__(self, function, types, arguments=(), keywords=None):
         keywords = keywords or {}
+        if function in _RELUS and self.rule in _ON_NATIVE_RELU:
+            return self._native(function(*arguments, **keywords))
         if function in _RELUS or (function in _CLAMPS and self._is_relu(arguments, keywords)):
             ruled = functional.relu
         elif function in _OTHERS:
-            ruled = functools.partial(function, **{name: each for name, each in keywords.items() if name != "inplace"})
+            ruled = functools.partial(
+                function, **{name: each for name, each in keywords.items() if name != "inplace"}
+            )
         else:
             return function(*arguments, **keywords)
         value = arguments[0] if arguments else keywords["input"]
@@ -190,6 +194,15 @@ class _ActivationMode(TorchFunctionMode):
             return _RuledActivation.apply(value, ruled, self.rule)
         # 原地的写法：后面可能还用到被改写的那个张量，结果要写回去
         return value.copy_(_RuledActivation.apply(value.clone(), ruled, self.rule))
+
+    def _native(self, output: Tensor) -> Tensor:
+        """普通规则与引导式规则就着 ReLU 自己的反向做，比换一个 autograd 函数快；在计算图上作个记号。"""
+        node = output.grad_fn
+        if node is not None:
+            if self.rule is RELU_RULES["guided"]:
+                node.register_prehook(_keep_positive)
+            node.metadata["ruled"] = True
+        return output
 
     @staticmethod
     def _is_relu(arguments, keywords) -> bool:
@@ -206,11 +219,15 @@ def override_relu_gradient(model: nn.Module, rule) -> Iterator[nn.Module]:
     编译过的模型（TorchScript、torch.compile）里的 ReLU 管不到，报错而不是悄悄给出普通梯度。
     """
     if isinstance(rule, str) and rule not in RELU_RULES:
-        raise ValueError(f"没有名为 {rule!r} 的规则；可用 {'、'.join(RELU_RULES)}，或一个函数 (梯度, 斜率) → 梯度")
+        raise ValueError(
+            f"没有名为 {rule!r} 的规则；可用 {'、'.join(RELU_RULES)}，或一个函数 (梯度, 斜率) → 梯度"
+        )
     for name, module in model.named_modules():
-        if isinstance(module, torch.jit.ScriptModule) or hasattr(module, "_orig_mod"):
+        if isinstance(module, torch.jit.ScriptModule) or "_orig_mod" in module._modules:
             place = name or type(module).__name__
-            raise ValueError(f"{place} 是编译过的模块，里面的 ReLU 改不了回传规则；出路：传编译之前的那个 nn.Module")
+            raise ValueError(
+                f"{place} 是编译过的模块，里面的 ReLU 改不了回传规则；出路：传编译之前的那个 nn.Module"
+            )
     mode = _ActivationMode(RELU_RULES[rule] if isinstance(rule, str) else rule)
     handles = [
         model.register_forward_pre_hook(lambda *_: mode.__enter__() and None),

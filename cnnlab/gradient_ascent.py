@@ -3,25 +3,38 @@
 不画图；从照片簇出发与优化代码见 facets，放大整层激活见 deepdream。
 """
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cnnlab.datasets import photos
+from cnnlab.datasets import ImageSet, photos
 from cnnlab.hooks import activations_of
+from cnnlab.images import load_image
 from cnnlab.models import resolve_target, target_scores
 from cnnlab.objectives import objective
 from cnnlab.optimize import adam, optimize_image
 from cnnlab.parameterizations import FourierImage, PixelImage, start_image
 from cnnlab.priors import (
-    clamp, clip_small_contribution, clip_small_norm, compose, gaussian_blur, jitter, l2, random_rotate,
-    robust_transforms, total_variation,
+    clamp,
+    clip_small_contribution,
+    clip_small_norm,
+    compose,
+    gaussian_blur,
+    jitter,
+    l2,
+    random_rotate,
+    robust_transforms,
+    total_variation,
 )
 from cnnlab.results import reproducible
-from cnnlab.terms import Term, channel as channel_term, class_score, image_prior
+from cnnlab.terms import Term, class_score, image_prior
+from cnnlab.terms import channel as channel_term
 
+GALLERY_FOLDER = Path(__file__).parent / "data" / "class_images"
 # 自然先验看这几层的统计量
 STATISTIC_LAYERS = ("conv1", "fire2", "fire3", "fire4")
 
@@ -113,16 +126,17 @@ def _transform(options: dict, generator: torch.Generator):
 
 
 def random_crop(smallest: float, *, generator: torch.Generator):
-    """随机取景：边长 smallest 到 1 倍的方块，位置随机，放大到原来的尺寸，一半的时候左右翻转。"""
+    """随机取景：边长 smallest 到 1 倍的方块，位置随机，放大到原来的尺寸；一半的时候左右翻转，一半的时候缩小再放大。"""
     if not 0 < smallest <= 1:
         raise ValueError(f"取景的最小比例是 {smallest}，应在 (0, 1]")
 
     def crop(image: Tensor) -> Tensor:
-        share, down, across, flip = torch.rand(4, generator=generator).tolist()
+        share, down, across, flip, soften = torch.rand(5, generator=generator).tolist()
         height, width = (round(side * (smallest + (1 - smallest) * share)) for side in image.shape[-2:])
         top, left = round(down * (image.shape[-2] - height)), round(across * (image.shape[-1] - width))
         seen = image[..., top : top + height, left : left + width]
         seen = functional.interpolate(seen, image.shape[-2:], mode="bilinear", align_corners=False)
+        seen = halve_and_restore(seen) if soften < 0.5 else seen
         return seen.flip(-1) if flip < 0.5 else seen
 
     return crop
@@ -161,6 +175,13 @@ def fooling_image(model: nn.Module, image: Tensor, target, *, steps: int = 20, s
     """
     loss = objective(model, -class_score(target))
     return optimize_image(image, loss, steps=steps, optimizer=adam(step_size), after_step=clamp())
+
+
+def class_gallery() -> ImageSet:
+    """随书的十张类图像（由 tools/make_class_images.py 合成）：images (10, 3, 224, 224)，names 是类名，attribution 是设置。"""
+    settings = json.loads((GALLERY_FOLDER / "settings.json").read_text(encoding="utf-8"))
+    images = torch.cat([load_image(GALLERY_FOLDER / f"{name}.webp") for name in settings])
+    return ImageSet(images, tuple(settings), ("class_image",) * len(settings), tuple(map(json.dumps, settings.values())))
 
 
 # 量一张合成的图

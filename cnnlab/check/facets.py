@@ -1,0 +1,200 @@
+"""“多侧面与自然先验”一章的练习：簇中心作起点、偏向中心的窗口、代码走一步、侧面之间的距离。"""
+
+import torch
+
+from cnnlab.check.core import Exercise
+from cnnlab.check.fixtures import noise, uniform
+
+# 1 簇中心作起点
+
+
+def _grouped(seed, count=9, size=4):
+    """照片、特征和标签；每簇里有一张离群的。"""
+    labels = torch.tensor([0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 1])[:count]
+    features = noise((count, 3), seed) + labels[:, None]
+    features[:2] += 3
+    return uniform((count, 3, size, size + 1), seed + 1), features, labels
+
+
+def _starts(images, features, labels, count, *, center="mean", distance="each", average=True):
+    out = []
+    for facet in range(int(labels.max()) + 1):
+        members = [index for index in range(len(labels)) if int(labels[index]) == facet]
+        group = features[members] if distance == "each" else features
+        middle = features[members].mean(0) if center == "mean" else features.mean(0)
+        order = (group - middle).square().sum(1).argsort()[:count]
+        chosen = images[members][order] if distance == "each" else images[order]
+        out.append(chosen.mean(0) if average else chosen[0])
+    return torch.stack(out)
+
+
+def _far(images, features, labels, count):
+    out = []
+    for facet in range(int(labels.max()) + 1):
+        members = (labels == facet).nonzero()[:, 0]
+        order = (features[members] - features[members].mean(0)).square().sum(1).argsort(descending=True)[:count]
+        out.append(images[members[order]].mean(0))
+    return torch.stack(out)
+
+
+facet_start = Exercise(
+    id="facets-1",
+    name="facet_start",
+    title="簇中心附近的平均照片",
+    level=1,
+    stub="my_facet_starts(images, features, labels, count)",
+    probes=(lambda: (*_grouped(1), 2), lambda: (*_grouped(5, count=11, size=3), 3)),
+    answer="(K, 3, H, W)：第 k 张是第 k 簇里、特征离簇中心最近的 count 张照片的平均",
+    idea="簇中心是特征的平均，照片的平均是像素的平均：先在特征里挑照片，再在像素里平均。",
+    where="看本章“从每一簇的平均照片出发”；挑最近的用 Tensor.argsort。",
+    question="count 等于整簇的张数时，平均照片会变成什么样？",
+    oracle=_starts,
+    mistakes={
+        "global_center": (lambda *a: _starts(*a, center="all"), "用了全部照片的中心：每一簇有自己的中心。"),
+        "other_members": (lambda *a: _starts(*a, distance="all"), "挑进了别的簇的照片：先限定在这一簇里，再比距离。"),
+        "single": (lambda *a: _starts(*a, average=False), "只用了最近的一张：要几张平均，免得起点就是某张照片。"),
+        "farthest": (_far, "挑的是离中心最远的：排序的方向反了。"),
+        "whole_cluster": (lambda x, f, labels, c: _starts(x, f, labels, len(x)), "整簇都平均了：离中心远的照片也混了进来。"),
+    },
+)
+
+
+# 2 偏向中心的梯度遮罩
+
+
+def _mask(gradient, width, *, power=2.0, by="side", half=True, target=None):
+    height, across = gradient.shape[-2:]
+    out = gradient.clone()
+    for row in range(height):
+        for column in range(across):
+            y = row / (height - 1) - 0.5 if by == "side" else row - (height - 1) / 2
+            x = column / (across - 1) - 0.5 if by == "side" else column - (across - 1) / 2
+            squared = (y * y + x * x) ** (power / 2)
+            weight = torch.exp(torch.tensor(-squared / ((2 if half else 1) * width**2), dtype=gradient.dtype))
+            out[..., row, column] = out[..., row, column] * (1 - weight if target == "edge" else weight)
+    return out
+
+
+def _corner(gradient, width):
+    rows, columns = (torch.linspace(0, 1, side, dtype=gradient.dtype) for side in gradient.shape[-2:])
+    return gradient * torch.exp(-(rows.square()[:, None] + columns.square()) / (2 * width**2))
+
+
+center_mask = Exercise(
+    id="facets-2",
+    name="center_mask",
+    title="偏向中心的遮罩",
+    level=2,
+    stub="my_center_mask(gradient, width)",
+    probes=(lambda: (noise((2, 3, 5, 8), 11), 0.25), lambda: (noise((1, 3, 7, 4), 12), 0.4)),
+    answer="(N, 3, H, W)：梯度乘以一个中心为 1 的高斯，标准差是边长的 width 倍",
+    idea="坐标从 −½ 到 ½，正中是 0；高斯的指数是到中心的距离平方除以两倍的方差，带负号。",
+    where="看 torch.linspace；行、列两个坐标用广播合成一张图。",
+    question="换成 Adam，这个遮罩为什么就不起作用了？",
+    oracle=_mask,
+    tolerance=1e-6,
+    mistakes={
+        "pixels": (lambda g, w: _mask(g, w, by="pixel"), "坐标用了像素：宽度是边长的倍数，换个尺寸也该一样宽。"),
+        "no_half": (lambda g, w: _mask(g, w, half=False), "指数里少了 2：标准差为 σ 的高斯，分母是 2σ²。"),
+        "edges": (lambda g, w: _mask(g, w, target="edge"), "留下的是边缘：中心应当是 1，越往外越小。"),
+        "corner": (_corner, "高斯的中心在左上角：坐标的零点要放在图像正中。"),
+        "not_squared": (lambda g, w: _mask(g, w, power=1.0), "距离没有平方：那是另一种衰减，中心会有个尖。"),
+    },
+)
+
+
+# 3 代码走一步
+
+
+def _code_step(code, gradient, mean, std, *, rate=0.1, decay=0.02, spread=3.0, sign=1.0, floor=True, cap=True, whiten=True, pull=1.0):
+    out = code.clone()
+    for n in range(code.shape[0]):
+        for j in range(code.shape[1]):
+            scale = float(std[j]) ** 2 if whiten else 1.0
+            value = code[n, j] + rate * (sign * gradient[n, j] - pull * 2 * decay * (code[n, j] - mean[j]) / scale)
+            if cap:
+                value = min(value, mean[j] + spread * std[j])
+            out[n, j] = max(value, torch.zeros((), dtype=code.dtype)) if floor else value
+    return out
+
+
+def _code_probe(seed, count, size):
+    code, gradient = uniform((count, size), seed) * 2, noise((count, size), seed + 1) * 30
+    return code, gradient, uniform((size,), seed + 2), uniform((size,), seed + 3) * 0.5 + 0.1
+
+
+def _in_bounds(out, code, gradient, mean, std):
+    return bool((out >= 0).all() and (out <= mean + 3 * std + 1e-9).all())
+
+
+code_step = Exercise(
+    id="facets-3",
+    name="code_step",
+    title="代码走一步",
+    level=2,
+    stub="my_code_step(code, gradient, mean, std)",
+    probes=(lambda: _code_probe(21, 3, 7), lambda: _code_probe(31, 2, 9)),
+    answer="(N, D)：沿得分的梯度走 0.1，减去 L2 的拉力，再截到 [0, 均值 + 3 个标准差]",
+    idea="三件事按次序做：得分往上推，先验往均值拉，最后截住。先验是以标准差为单位的距离的平方。",
+    where="看本章“优化代码”一节的公式；(c − μ)²/σ² 的导数里有两处容易漏。",
+    question="下界为什么是 0？换成没有 ReLU 的层，下界还该是 0 吗？",
+    oracle=_code_step,
+    properties=((_in_bounds, "有的分量越界了：走完以后要截到 [0, 均值 + 3 个标准差]。"),),
+    mistakes={
+        "no_floor": (lambda *a: _code_step(*a, floor=False), "代码出现了负数：它来自 ReLU，训练时从没有负的。"),
+        "no_cap": (lambda *a: _code_step(*a, cap=False), "有的分量太大了：上界是均值加 3 个标准差。"),
+        "descends": (lambda *a: _code_step(*a, sign=-1.0), "得分在变小：沿着梯度走，不是逆着。"),
+        "no_pull": (lambda *a: _code_step(*a, pull=0.0), "没有先验的拉力：代码会跑到训练时没见过的地方。"),
+        "not_whitened": (lambda *a: _code_step(*a, whiten=False), "拉力没有除以方差：每一维要以自己的标准差为单位。"),
+        "pushes": (lambda *a: _code_step(*a, pull=-1.0), "拉力的方向反了：它应当把代码拉回均值。"),
+    },
+)
+
+
+# 4 侧面之间的距离
+
+
+def _ratio(facets, seeds, *, squared=False, diagonal=False, flip=False, first=False, across=False):
+    def spread(group):
+        values = []
+        for i in range(len(group)):
+            for j in range(len(group)):
+                if (i == j and not diagonal) or (first and i > 0):
+                    continue
+                distance = (group[i] - group[j]).square().sum()
+                values.append(distance if squared else distance.sqrt())
+        return sum(values) / len(values)
+
+    if across:
+        below = sum((a - b).square().sum().sqrt() for a in facets for b in seeds) / (len(facets) * len(seeds))
+        return spread(facets) / below
+    between, control = spread(facets), spread(seeds)
+    return control / between if flip else between / control
+
+
+def _repeats(call, facets, seeds):
+    order = torch.arange(len(facets) - 1, -1, -1)
+    return torch.allclose(call(facets[order], seeds), call(facets, seeds))
+
+
+spread_ratio = Exercise(
+    id="facets-4",
+    name="spread_ratio",
+    title="侧面之间，还是种子之间",
+    level=3,
+    stub="my_spread_ratio(facets, seeds)",
+    probes=(lambda: (noise((4, 6), 41) * 3, noise((5, 6), 42)), lambda: (noise((3, 4), 43), noise((4, 4), 44) * 2)),
+    answer="一个标量：侧面两两之间的平均距离，除以只换种子的图两两之间的平均距离",
+    idea="没有对照的距离没有意义：同一个侧面换个种子也会不同。自己到自己的 0 不算。",
+    where="看本章“侧面之间，种子之间”；两两距离用 torch.cdist。",
+    question="比值接近 1 说明什么？怎样才能排除“只是起点不同”？",
+    oracle=_ratio,
+    laws=((_repeats, "把侧面换个次序，答案变了：每一对都要算，地位相同。"),),
+    mistakes={
+        "with_diagonal": (lambda *a: _ratio(*a, diagonal=True), "把自己到自己的 0 也平均了进去：张数不同的两组会被压低得不一样。"),
+        "squared": (lambda *a: _ratio(*a, squared=True), "用了距离的平方：题目要的是距离的平均。"),
+        "flipped": (lambda *a: _ratio(*a, flip=True), "分子分母反了：大于 1 应当表示侧面之间差得更多。"),
+        "from_first": (lambda *a: _ratio(*a, first=True), "只算了到第一张的距离：每一对都要算。"),
+        "across": (lambda *a: _ratio(*a, across=True), "分母是侧面与种子之间的距离：对照是种子与种子之间。"),
+    },
+)

@@ -1,0 +1,282 @@
+"""“梯度上升”一章的练习：一步上升、抖动与还原、小贡献、死起点、傅里叶参数。"""
+
+import torch
+from torch.nn import functional
+
+from cnnlab.check.core import Exercise
+from cnnlab.check.fixtures import CamNet, TinyNet, noise, uniform
+
+# 1 一步
+
+
+def _gradient(image, target, model):
+    leaf = image.clone().requires_grad_()
+    return torch.autograd.grad(model(leaf).gather(1, target[:, None]).sum(), leaf)[0]
+
+
+def _numeric(image, target, model, width=1e-5):
+    gradient = torch.zeros_like(image)
+    for place in range(image[0].numel()):
+        bump = torch.zeros_like(image).flatten(1)
+        bump[:, place] = width
+        bump = bump.view_as(image)
+        with torch.no_grad():
+            difference = model(image + bump) - model(image - bump)
+        gradient.view(len(image), -1)[:, place] = difference.gather(1, target[:, None])[:, 0] / (2 * width)
+    return gradient
+
+
+def _step(image, target, model, rate, decay, *, gradient=_gradient, sign=1, pull=-1, scale="each", center=0.5):
+    direction = gradient(image, target, model) + pull * decay * (image - center)
+    axes = (1, 2, 3) if scale == "each" else (0, 1, 2, 3)
+    size = direction.square().sum(axes, keepdim=True).sqrt() if scale else 1.0
+    return image + sign * rate * direction / size
+
+
+def _trains(image, target, model, rate, decay):
+    result = _step(image, target, model, rate, decay)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(1e-3)
+    return result
+
+
+def _length(out, image, target, model, rate, decay):
+    return torch.allclose((out - image).flatten(1).norm(dim=1), torch.full((len(image),), rate, dtype=image.dtype), rtol=1e-6)
+
+
+ascent_step = Exercise(
+    id="gradient_ascent-1",
+    name="ascent_step",
+    title="带 L2 的一步上升",
+    level=2,
+    stub="my_ascent_step(image, target, model, rate, decay)",
+    probes=(
+        lambda: (uniform((2, 3, 5, 6), 1), torch.tensor([3, 1]), TinyNet(), 0.5, 0.3),
+        lambda: (uniform((3, 3, 6, 4), 2), torch.tensor([0, 4, 2]), TinyNet(seed=9), 0.2, 0.1),
+    ),
+    answer="(N, 3, H, W)：每张图沿“得分的梯度减 decay ×（图像减灰）”的方向走长度恰为 rate 的一步",
+    idea="要变大的是得分减 ½ decay ‖图像 − 0.5‖²，先写出它的梯度，再把每张图的方向各自除以自己的长度。",
+    where="看本章“想法”一节的公式；求梯度用 torch.autograd.grad，网络的权重一个也不动。",
+    question="decay 很大时，这一步会把图像带到哪里去？",
+    oracle=lambda *arguments: _step(*arguments, gradient=_numeric),
+    properties=((_length, "步长不对：每张图走的距离都应当恰好是 rate。"),),
+    tolerance=1e-5,
+    mistakes={
+        "descends": (lambda *a: _step(*a, sign=-1), "得分在变小：符号反了，这里是上升。"),
+        "pushes": (lambda *a: _step(*a, pull=1), "正则项的方向反了：它应当把图像拉回灰色，而不是推开。"),
+        "no_pull": (lambda *a: _step(*a, pull=0), "方向里没有正则项：要上升的是两项之差，不只是得分。"),
+        "to_black": (lambda *a: _step(*a, center=0.0), "正则项把图像拉向了黑色：[0, 1] 的图像里中性的是灰。"),
+        "batch_length": (lambda *a: _step(*a, scale="batch"), "整批共用了一个长度：每张图各自除以自己的梯度长度。"),
+        "raw": (lambda *a: _step(*a, scale=None), "方向没有归一：各层、各类的梯度大小差得远，步长就没有意义了。"),
+        "trains": (_trains, "网络的权重变了：训练时改权重，合成图像时只改像素。"),
+    },
+)
+
+
+# 2 抖动与还原
+
+
+def _both(image, down, right, *, move, back):
+    moved = move(image, down, right)
+    return moved, back(moved, down, right)
+
+
+def _roll(image, down, right):
+    height, width = image.shape[-2:]
+    rows = (torch.arange(height) - down) % height
+    columns = (torch.arange(width) - right) % width
+    return image[..., rows, :][..., columns]
+
+
+def _unroll(image, down, right):
+    return _roll(image, -down, -right)
+
+
+def _padded(image, down, right):
+    moved = torch.zeros_like(image)
+    height, width = image.shape[-2:]
+    source = image[..., max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
+    top, left = max(0, down), max(0, right)
+    moved[..., top : top + source.shape[-2], left : left + source.shape[-1]] = source
+    return moved
+
+
+jitter_undo = Exercise(
+    id="gradient_ascent-2",
+    name="jitter_undo",
+    title="抖动和它的还原",
+    level=1,
+    stub="my_jitter(image, down, right)",
+    probes=(lambda: (noise((2, 3, 5, 7), 3), 2, -3), lambda: (noise((1, 3, 6, 4), 4), -1, 2)),
+    answer="一对 (N, 3, H, W)：循环移动后的图，和再移回来的图",
+    idea="循环移动不丢像素：移出去的从另一边回来，所以能一个不差地移回去。",
+    where="看 torch.roll 的文档，注意 dims 的次序。",
+    question="optimize_image 里的抖动为什么不必移回来？",
+    oracle=lambda *a: _both(*a, move=_roll, back=_unroll),
+    properties=((lambda out, image, down, right: torch.equal(out[1], image), "移回来以后和原图不一样：像素丢了，或方向没有反过来。"),),
+    mistakes={
+        "zero_padding": (lambda *a: _both(*a, move=_padded, back=lambda x, d, r: _padded(x, -d, -r)), "移出去的像素丢了，空出来的地方补了零：要循环移动。"),
+        "swapped": (lambda x, d, r: _both(x, r, d, move=_roll, back=_unroll), "行和列对调了：down 是行，right 是列。"),
+        "no_undo": (lambda *a: _both(*a, move=_roll, back=_roll), "还原时又朝同一个方向移了一次：两个方向都要取反。"),
+        "reversed": (lambda *a: _both(*a, move=_unroll, back=_roll), "移动的方向反了：正数是向下、向右。"),
+    },
+)
+
+
+# 3 小贡献
+
+
+def _keep(image, gradient, share, *, measure, center=0.5, largest=True):
+    out = image.clone()
+    for index in range(len(image)):
+        score = measure(image[index], gradient[index], center)
+        count = round(share * score.numel())
+        order = score.flatten().argsort(descending=largest)[count:]
+        out[index].flatten(1)[:, order] = center
+    return out
+
+
+def _contribution(image, gradient, center):
+    return sum((image[c] - center) * gradient[c] for c in range(3)).abs()
+
+
+keep_contribution = Exercise(
+    id="gradient_ascent-3",
+    name="keep_contribution",
+    title="只留贡献大的像素",
+    level=2,
+    stub="my_keep_contribution(image, gradient, share)",
+    probes=(lambda: (uniform((2, 3, 5, 6), 5), noise((2, 3, 5, 6), 6), 0.3), lambda: (uniform((3, 3, 4, 7), 7), noise((3, 3, 4, 7), 8), 0.5)),
+    answer="(N, 3, H, W)：每张图留下贡献最大的 share 份像素，其余的三个通道都换成 0.5",
+    idea="贡献是一阶近似：把这个像素换成灰，得分大约掉多少。三个通道先相加，再取绝对值。",
+    where="看本章“正则项”一节；排序用 Tensor.argsort 或 Tensor.topk。",
+    question="梯度很大、像素却正好是灰色的地方，贡献是多少？它会被留下吗？",
+    oracle=lambda *a: _keep(*a, measure=_contribution),
+    mistakes={
+        "gradient": (lambda *a: _keep(*a, measure=lambda x, g, c: g.sum(0).abs()), "只看了梯度：贡献是像素（离灰多远）乘梯度。"),
+        "pixel": (lambda *a: _keep(*a, measure=lambda x, g, c: (x - c).sum(0).abs()), "只看了像素的大小：离灰再远，梯度为零也没有贡献。"),
+        "abs_first": (lambda *a: _keep(*a, measure=lambda x, g, c: ((x - c) * g).abs().sum(0)), "先取了绝对值再相加：一个像素的三个通道可以互相抵消。"),
+        "from_zero": (lambda *a: _keep(*a, measure=lambda x, g, c: (x * g).sum(0).abs()), "像素没有减去灰：换成灰时，变化的是像素与灰之差。"),
+        "smallest": (lambda *a: _keep(*a, measure=_contribution, largest=False), "留反了：丢掉的应当是贡献小的。"),
+    },
+)
+
+
+# 4 死起点
+
+
+def _dead_net(seed):
+    network = CamNet(seed=seed)
+    with torch.no_grad():
+        network.conv.bias.copy_(-torch.ones(4, dtype=torch.float64) * 6)
+    return network
+
+
+def _objective(image, target, model, *, layer="conv", pick=None):
+    activation = model.relu(model.conv(image)) if layer == "relu" else model.conv(image)
+    pick = target if pick is None else pick
+    return activation.mean((2, 3))[torch.arange(len(image)), pick].sum()
+
+
+def _moves(call, image, target, model):
+    leaf = image.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(call(leaf, target, model), leaf)
+    return bool((gradient.flatten(1).abs().sum(1) > 0).all())
+
+
+def _looped(image, target, model):
+    weight, bias = model.conv.weight[:, :, 0, 0], model.conv.bias
+    means = image.mean((2, 3))
+    return sum((means[n] * weight[int(c)]).sum() + bias[int(c)] for n, c in enumerate(target))
+
+
+dead_start = Exercise(
+    id="gradient_ascent-4",
+    name="dead_start",
+    title="改错：动不了的起点",
+    level=3,
+    stub="my_objective(image, target, model)",
+    probes=(
+        lambda: (uniform((2, 3, 4, 5), 9), torch.tensor([2, 0]), _dead_net(3)),
+        lambda: (uniform((3, 3, 3, 4), 10), torch.tensor([1, 3, 0]), _dead_net(5)),
+    ),
+    answer="一个标量：各图目标类的得分之和，目标类的单元被 ReLU 关掉时梯度也不为零",
+    idea="ReLU 关着的地方，导数恰好是零；零乘以多大的学习率都是零。同一个类还有一个没有被截过的数。",
+    where="看本章“从哪里出发”一节；model.conv 是网络里 ReLU 之前的那一层。",
+    question="换成高斯噪声的起点，也能让多数的类活过来。哪些类还是不会动？",
+    oracle=_looped,
+    keeps_graph=True,
+    laws=((_moves, "梯度还是恰好为零：这个目标里有一道关着的门。"),),
+    mistakes={
+        "rectified": (lambda *a: _objective(*a, layer="relu"), "目标取自 ReLU 之后：门关着，梯度恰好为零。"),
+        "negated": (
+            lambda *a: -_objective(*a),
+            "多了一个负号：题目要的是得分，负号留给优化循环。",
+        ),
+        "other_class": (lambda x, t, m: _objective(x, t, m, pick=(t + 1) % 4), "换成了另一个类：图像会动，但动向别的类。"),
+        "all_classes": (lambda x, t, m: m.conv(x).mean((2, 3)).sum(), "把所有类加在了一起：要的是目标那一类。"),
+        "scaled": (lambda x, t, m: m.conv(x).sum((2, 3))[torch.arange(len(x)), t].sum(), "各位置相加而没有取平均：目标的大小随图像尺寸变，就不是这个类的得分了。"),
+    },
+)
+
+
+# 5 傅里叶参数
+
+
+def _scale(height, width):
+    rows = torch.fft.fftfreq(height, dtype=torch.float64)[:, None]
+    columns = torch.fft.rfftfreq(width, dtype=torch.float64)
+    return 1 / (rows.square() + columns.square()).sqrt().clamp_min(1 / max(height, width))
+
+
+def _fourier(spectrum, width, *, scale=_scale, shift=0.5, part="real"):
+    height = spectrum.shape[-3]
+    values = torch.view_as_complex(spectrum.contiguous()) * scale(height, width)
+    if part == "irfft":
+        return torch.fft.irfft2(values, s=(height, width), norm="ortho") + shift
+    return torch.fft.ifft2(functional.pad(values, (0, width - values.shape[-1])), norm="ortho").real + shift
+
+
+def _by_waves(spectrum, width):
+    """逐个频率把余弦波加起来：共轭的那一半由系数 2 补上。"""
+    height, half = spectrum.shape[-3], spectrum.shape[-2]
+    y = torch.arange(height, dtype=torch.float64)[:, None]
+    x = torch.arange(width, dtype=torch.float64)
+    out = torch.full((*spectrum.shape[:-3], height, width), 0.5, dtype=torch.float64)
+    weight = _scale(height, width)
+    for u in range(height):
+        for v in range(half):
+            phase = 2 * torch.pi * (u * y / height + v * x / width)
+            own = v == 0 or 2 * v == width
+            real, imaginary = spectrum[..., u, v, 0, None, None], spectrum[..., u, v, 1, None, None]
+            wave = real * phase.cos() - imaginary * phase.sin()
+            out = out + (1 if own else 2) * weight[u, v] * wave / (height * width) ** 0.5
+    return out
+
+
+def _real_half(spectrum, width):
+    return _fourier(torch.stack([spectrum[..., 0], torch.zeros_like(spectrum[..., 0])], -1), width, part="irfft")
+
+
+fourier = Exercise(
+    id="gradient_ascent-5",
+    name="fourier",
+    title="傅里叶参数化",
+    level=4,
+    stub="my_fourier_image(spectrum, width)",
+    probes=(lambda: (noise((2, 3, 6, 5, 2), 13), 8), lambda: (noise((1, 3, 5, 4, 2), 14), 7)),
+    answer="(N, 3, H, width) 的实数图像：谱 (N, 3, H, width//2+1, 2) 乘 1 / max(f, 1/较长的边)，做正交归一的逆变换，再加 0.5",
+    idea="实数图像的谱只有一半是自由的，另一半是共轭。逆变换要用知道这件事的那一种，并且要知道宽是奇是偶。",
+    where="看 torch.fft.irfft2、torch.fft.fftfreq、torch.fft.rfftfreq 与 torch.view_as_complex。",
+    question="谱取标准正态的噪声时，图像的频谱随频率怎样下降？用它当起点，与白噪声比有什么不同？",
+    oracle=_by_waves,
+    tolerance=1e-6,
+    mistakes={
+        "not_hermitian": (lambda *a: _fourier(*a), "没有用上共轭的另一半：直接逆变换再取实部，每个频率只剩一半。"),
+        "no_decay": (lambda *a: _fourier(*a, part="irfft", scale=lambda h, w: torch.ones(h, w // 2 + 1, dtype=torch.float64)), "没有除以频率：高频和低频一样大，就和优化像素没有区别了。"),
+        "twice": (lambda *a: _fourier(*a, part="irfft", scale=lambda h, w: _scale(h, w).square()), "除了两次频率：自然图像的幅度按频率的一次方下降。"),
+        "black": (lambda *a: _fourier(*a, part="irfft", shift=0.0), "忘了加上灰：谱为零时应当是一张灰图。"),
+        "real_only": (_real_half, "虚部没有用上：没有相位，图像会变得中心对称。"),
+    },
+)

@@ -27,6 +27,7 @@ BAND_OF = {module: band for band, modules in BANDS.items() for module in modules
 
 # 同一层里允许的边，逐条登记：(谁, 用到谁)
 SAME_BAND = {
+    ("getting_started", "neighbors"),
     ("saliency", "class_activation"),
     ("architectures", "downloads"),
     ("categories", "downloads"),
@@ -51,6 +52,7 @@ SAME_BAND = {
     ("optimize", "priors"),
     ("training", "processes"),
     ("saliency", "class_activation"),
+    ("embedding", "neighbors"),
     ("charts", "figures"),
     ("plotting", "charts"),
     ("plotting", "figures"),

@@ -83,6 +83,27 @@ def expanded_kernels(model: nn.Module, layer: str, channels=None, *, image: Tens
     return torch.stack(found).mean(0)
 
 
+def predicted_maps(model: nn.Module, images: Tensor, layer: str, kernels: Tensor) -> tuple[Tensor, Tensor]:
+    """只用展开的卷积核 `kernels` (C, 3, R, R) 卷一遍照片，与这一层真正的输出对照：两个 (N, C, h, w)。
+
+    先预测、后真实，位置对齐，只留感受野整个在图像之内的位置；`kernels` 取自 `expanded_kernels`，通道从 0 起。
+    """
+    size, stride, offset = _square_field(model, layer)
+    first = -(-max(0, -offset) // stride)
+    corner = first * stride + offset
+    predicted = functional.conv2d(images[:, :, corner:, corner:], kernels, stride=stride)
+    actual = activations_of(model, images.detach(), layer)[layer][:, : len(kernels), first:, first:]
+    height, width = (min(sides) for sides in zip(predicted.shape[2:], actual.shape[2:], strict=True))
+    return predicted[:, :, :height, :width], actual[:, :, :height, :width]
+
+
+def channel_correlation(first: Tensor, second: Tensor) -> Tensor:
+    """两组激活图 (N, C, h, w) 逐通道的相关系数 (C,)，各图各位置合起来算；没有起伏的通道得 0。"""
+    centred = [one.transpose(0, 1).flatten(1) for one in (first, second)]
+    centred = [functional.normalize(one - one.mean(1, keepdim=True), dim=1) for one in centred]
+    return (centred[0] * centred[1]).sum(1)
+
+
 def _square_field(model: nn.Module, layer: str) -> tuple[int, int, int]:
     steps = trace_steps(model, layer)
     rows, columns = nominal(steps, "rows"), nominal(steps, "columns")

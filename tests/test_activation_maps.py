@@ -95,6 +95,6 @@ def test_face_labels_match_the_photos():
             assert 0 <= top < bottom <= 224 and 0 <= left < right <= 224 and bottom - top >= 20
     masks = labels.masks(56)
     assert masks.shape == (int(labels.where("frontal").sum()), 56, 56)
-    assert masks.float().mean() == pytest.approx(labels.masks().float().mean(), abs=0.01)
+    assert float(masks.float().mean()) == pytest.approx(float(labels.masks().float().mean()), abs=0.01)
     with pytest.raises(ValueError, match="profile"):
         labels.where("side")

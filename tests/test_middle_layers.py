@@ -6,7 +6,15 @@ from torch import nn
 from torch.nn import functional
 
 from cnnlab.hooks import activations_of
-from cnnlab.middle_layers import expanded_kernels, kernel_planes, plane_agreement, plane_sheet, shuffled_within
+from cnnlab.middle_layers import (
+    channel_correlation,
+    expanded_kernels,
+    kernel_planes,
+    plane_agreement,
+    plane_sheet,
+    predicted_maps,
+    shuffled_within,
+)
 
 
 def weights(*shape, seed=0):
@@ -118,3 +126,24 @@ def test_refusals(stack, tiny_cnn):
         expanded_kernels(stack, "3", image=torch.zeros(1, 3, 8, 8, dtype=torch.float64))
     with pytest.raises(ValueError, match="没有通道"):
         expanded_kernels(stack, "3", [9])
+
+
+def test_prediction_is_exact_where_the_network_is_linear():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.AvgPool2d(2), nn.Conv2d(4, 5, 3, stride=2, padding=1))
+    network.double().requires_grad_(False)
+    images = torch.rand(2, 3, 21, 24, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    predicted, actual = predicted_maps(network, images, "2", expanded_kernels(network, "2"))
+    assert predicted.shape == actual.shape and predicted.shape[2] > 2
+    bias = actual - predicted  # 差的只是偏置合成的常数
+    assert torch.allclose(bias, bias[:1, :, :1, :1].expand_as(bias), atol=1e-10)
+    assert torch.allclose(channel_correlation(predicted, actual), torch.ones(5, dtype=torch.float64))
+
+
+def test_correlation_against_numpy():
+    first, second = torch.rand(2, 3, 4, 5), torch.rand(2, 3, 4, 5)
+    second[:, 2] = 0.5
+    found = channel_correlation(first, second)
+    for channel in range(2):
+        expected = torch.corrcoef(torch.stack([first[:, channel].flatten(), second[:, channel].flatten()]))[0, 1]
+        assert found[channel].item() == pytest.approx(expected.item(), abs=1e-5)
+    assert abs(found[2].item()) < 1e-3

@@ -14,13 +14,8 @@ from cnnlab.images import check_images
 from cnnlab.models import resolve_target, target_scores
 
 
-@contextmanager
-def pixel_leaf(model: nn.Module, image: Tensor) -> Iterator[Tensor]:
-    """在 with 之内：模型是评估模式、梯度打开，得到 `image` 的一份要梯度的副本；调用者的张量不动。
-
-    像素可以超出 [0, 1]（加噪声时会），但必须有限；类型、设备要与模型的参数一致，否则 ValueError。
-    """
-    check_images(image, bounded=False)
+def check_same_kind(model: nn.Module, image: Tensor) -> None:
+    """图像的类型、设备要与模型的参数一致，否则说清楚哪里不一致、怎样换。"""
     parameter = next(iter(model.parameters()), image)
     for what, mine, theirs in (
         ("类型", image.dtype, parameter.dtype),
@@ -30,6 +25,15 @@ def pixel_leaf(model: nn.Module, image: Tensor) -> Iterator[Tensor]:
             raise ValueError(
                 f"图像的{what}是 {mine}，模型参数的{what}是 {theirs}；用 image.to({str(theirs)!r}) 那样换成一致的"
             )
+
+
+@contextmanager
+def pixel_leaf(model: nn.Module, image: Tensor) -> Iterator[Tensor]:
+    """在 with 之内：模型是评估模式、梯度打开，得到 `image` 的一份要梯度的副本；调用者的张量不动。
+
+    像素可以超出 [0, 1]（加噪声时会），但必须有限；类型、设备要与模型的参数一致，否则 ValueError。
+    """
+    check_same_kind(model, check_images(image, bounded=False))
     with torch.inference_mode(False), torch.enable_grad(), evaluating(model):
         yield image.detach().clone().requires_grad_()
 
@@ -37,11 +41,16 @@ def pixel_leaf(model: nn.Module, image: Tensor) -> Iterator[Tensor]:
 def class_scores(model: nn.Module, image: Tensor, target) -> Tensor:
     """每张图自己目标类的得分 (N,)，在计算图上；`target` 是类别号、类名，或每张图一个。"""
     target = resolve_target(model, target, len(image))
+    return target_scores(checked_scores(model, image), target)
+
+
+def checked_scores(model: nn.Module, image: Tensor) -> Tensor:
+    """模型的得分 (N, K)；输出不是这个形状时说清楚。"""
     scores = model(image)
     if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != len(image):
         found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise ValueError(f"模型的输出应是 (N, K) 个得分，得到 {found}；先把它包成只输出得分的 nn.Module")
-    return target_scores(scores, target)
+    return scores
 
 
 def gradient_of(value: Tensor, leaf: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ class _Evaluation:
             self.dead = self.stops_when_dead
             _warn_dead_start(number)
         if number < self.lowest:
-            self.lowest, self.best = number, [parameter.detach().clone() for parameter in self.parameters]
+            self._keep(number)
         if self.on_step is not None:
             self.on_step(Step(self.count, number, image.detach().clone()))
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
@@ -103,6 +103,14 @@ class _Evaluation:
             parameter.grad = gradient.contiguous() if parameter.is_contiguous() else gradient
         self.count += 1
         return value.detach()
+
+    def _keep(self, number: float) -> None:
+        self.lowest = number
+        # 每次写进同一块内存：反复申请大块内存比复制还慢
+        if self.best is None:
+            self.best = [torch.empty_like(parameter, requires_grad=False) for parameter in self.parameters]
+        for best, parameter in zip(self.best, self.parameters, strict=True):
+            best.copy_(parameter.detach())
 
     def _loss_of(self, image: Tensor) -> Tensor:
         try:

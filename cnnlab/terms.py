@@ -138,6 +138,23 @@ def half_squared_norm(layer: str, channels=None) -> Term:
     return Term(f"half_squared_norm {layer}", (layer,), value)
 
 
+class _SquaredDistance(torch.autograd.Function):
+    """Σ 权重 · Σ (a − t)²，每张图一个权重；反向就是 2 · 权重 · (a − t)。"""
+
+    @staticmethod
+    def forward(context, activation: Tensor, target: Tensor, scale: Tensor) -> Tensor:
+        difference = activation - target
+        axes = tuple(range(1, difference.dim()))
+        context.save_for_backward(difference, scale.view(-1, *[1] * len(axes)))
+        return (torch.linalg.vector_norm(difference, dim=axes).square() * scale).sum()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context, gradient: Tensor):
+        difference, scale = context.saved_tensors
+        return difference * (2 * gradient * scale), None, None
+
+
 def feature_distance(target: Tensor, layer: str, *, relative: bool = True) -> Term:
     """激活离目标激活有多远：‖Φ(x) − Φ₀‖² / ‖Φ₀‖²；`relative=False` 时不除，是平方和。
 
@@ -155,7 +172,7 @@ def feature_distance(target: Tensor, layer: str, *, relative: bool = True) -> Te
             raise ValueError(
                 f"{layer} 的激活是 {tuple(activation.shape)}，目标是 {tuple(target.shape)}：两张图的尺寸应当相同"
             )
-        return ((activation - target).square().flatten(1).sum(1) / sizes).sum()
+        return _SquaredDistance.apply(activation, target, 1 / sizes)
 
     return Term(f"feature_distance {layer}", (layer,), value)
 

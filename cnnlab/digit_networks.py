@@ -59,7 +59,7 @@ class ImageGenerator(nn.Module):
     """从代码到图像：(N, code_size) → (N, channels, size, size)，取值 (0, 1)。
 
     线性层给出边长 size/4 的特征图，两次“最近邻放大 2 倍再卷积”（不用转置卷积，免得出现棋盘格）。
-    `code_mean`、`code_std` 是训练时代码的均值与标准差，供优化代码时当先验。
+    `code_mean`、`code_std` 是训练时代码的均值与标准差，`code_radius` 是代码离均值的距离（以标准差计）的中位数：优化代码时的先验。
     """
 
     def __init__(self, code_size: int = CODE_SIZE, *, channels: int = 1, size: int = 28, width: int = 32):
@@ -68,6 +68,7 @@ class ImageGenerator(nn.Module):
             raise ValueError(f"size 是 {size}，应为 4 的倍数：两次放大都是 2 倍")
         self.register_buffer("code_mean", torch.zeros(code_size))
         self.register_buffer("code_std", torch.ones(code_size))
+        self.register_buffer("code_radius", torch.tensor(float(code_size)).sqrt())
         self.side = size // 4
         self.expand = nn.Linear(code_size, 2 * width * self.side**2)
         self.layers = nn.Sequential(

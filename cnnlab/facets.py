@@ -129,27 +129,29 @@ def code_image(
     start=None,
     code_l2=0.02,
     spread=3.0,
-    steps=200,
+    radius=0.9,
+    steps=100,
     learning_rate=0.1,
     seed=0,
     on_step=None,
 ):
     """优化代码而不是像素，图像 = generator(code)：Result，image 为 (N, C, H, W)，history["code"] 是代码。
 
-    最小化 −得分 + code_l2 · Σ((code − 均值) / 标准差)²；每步之后把代码截到 [0, 均值 + spread 个标准差]。
-    均值、标准差取自 `generator.code_mean`、`code_std`；`target` 是一个目标，或每张图一个的列表。
+    最小化 −得分 + code_l2 · ‖z‖²，z = (code − 均值) / 标准差；每步之后把代码截到 [0, 均值 + spread 个标准差]，
+    再把 ‖z‖ 截到训练时中位数的 `radius` 倍。三个统计量取自 `generator.code_mean`、`code_std`、`code_radius`；`target` 是一个目标，或每张图一个的列表。
     出处：Nguyen 等，2016（DGN-AM）。
     """
     mean, std = generator.code_mean, generator.code_std
     count = 1 if isinstance(target, int | str) else len(target)
     noise = torch.randn(count, len(mean), generator=torch.Generator().manual_seed(seed)).to(mean)
-    code = (mean + 0.1 * std * noise).clamp_min(0) if start is None else start
+    code = (mean + 0.01 * std * noise).clamp_min(0) if start is None else start
     module = CodeImage(generator, code)
     prior = Term("code_l2", ("image",), lambda values: ((module.code - mean) / std).square().sum())
     loss = objective(model, [-class_score(target), code_l2 * prior])
 
     def bounded(code, gradient, index):
-        return torch.minimum(code.clamp_min(0), mean + spread * std)
+        z = (torch.minimum(code.clamp_min(0), mean + spread * std) - mean) / std
+        return mean + std * z * (radius * generator.code_radius / z.norm(dim=1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
 
     image = optimize_image(
         module, loss, steps=steps, optimizer=adam(learning_rate), after_step=bounded, on_step=on_step
@@ -168,21 +170,24 @@ def fit_generator(
     batch_size: int = 64,
     learning_rate: float = 2e-3,
     feature_weight: float = 0.3,
+    code_noise: float = 0.0,
     seed: int = 0,
     on_step: Callable | None = None,
 ) -> Training:
     """教 `generator` 把 `model` 在 `layer` 上的代码变回图像（就地训练），得到训练的记录。
 
-    损失 = 像素的交叉熵 + feature_weight × 代码的相对误差；代码的均值、标准差写进 generator。
+    损失 = 像素的交叉熵 + feature_weight × 代码的相对误差；代码的统计量写进 generator。
+    `code_noise` 给输入的代码加噪声（以代码的标准差计）：没见过的代码也被画成见过的样子。
     出处：Dosovitskiy 与 Brox，2016（这里没有对抗损失）。
     """
     codes = torch.cat([_code(model, chunk, layer) for chunk in images.split(256)]).detach()
     generator.code_mean.copy_(codes.mean(0))
     generator.code_std.copy_(codes.std(0).clamp_min(0.1 * codes.std()))
+    generator.code_radius.copy_(((codes - generator.code_mean) / generator.code_std).norm(dim=1).median())
 
     def loss(network, batch):
         image, code = batch
-        made = network(code)
+        made = network((code + code_noise * codes.std() * torch.randn_like(code)).clamp_min(0) if code_noise else code)
         likeness = functional.binary_cross_entropy(made, image)
         distance = (_code(model, made, layer) - code).square().mean() / codes.square().mean()
         return likeness + feature_weight * distance

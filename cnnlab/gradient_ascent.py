@@ -4,7 +4,6 @@
 """
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -35,19 +34,19 @@ from cnnlab.terms import Term, class_score, image_prior
 from cnnlab.terms import channel as channel_term
 
 GALLERY_FOLDER = Path(__file__).parent / "data" / "class_images"
-# 自然先验看这几层的统计量
-STATISTIC_LAYERS = ("conv1", "fire2", "fire3", "fire4")
+# 自然先验看这几层的统计量：层 -> 权重
+STATISTIC_LAYERS = {"conv1": 0.5, "fire2": 1.0, "fire3": 1.0, "fire4": 1.0, "fire6": 1.0, "fire8": 0.5}
 
 
 @reproducible
 def class_image(
-    model, target, *, size=224, steps=256, learning_rate=0.05, parameterization="fourier", start="noise", robust=True, crop=0.0, views=1,
+    model, target, *, size=224, steps=256, learning_rate=0.05, parameterization="fourier", start="noise", decay=1.0, robust=True, crop=0.0, views=1,
     natural=0.0, l2_weight=0.0, tv=0.0, blur=0.0, small_norm=0.0, small_contribution=0.0, jitter_pixels=0, seed=0, on_step=None,
 ):
     """使目标类得分最大的图像：Result，image 为 (N, 3, size, size)，history 有每项的值。
 
     最大化 s_c(T(x)) − Σ λ·先验；得分取 softmax（及结尾的 ReLU）之前的。`target` 是一个类，或每张图一个的列表。
-    `parameterization` 为 "fourier"（`start` 只能是 "noise"）或 "pixel"；`robust` 加补边、移位、缩放、旋转；
+    `parameterization` 为 "fourier"（`start` 只能是 "noise"；`decay` 是高频减慢的程度）或 "pixel"；`robust` 加补边、移位、缩放、旋转；
     `crop` 改为随机取景：每次看边长 crop 到 1 倍的一个方块，放大到原来的尺寸。`views` 是每步平均几次随机变换；`natural` 是照片统计量先验的权重。`blur`（σ，每 4 步）、`small_norm`、
     `small_contribution`（百分位）、`jitter_pixels` 只用于像素，每样都可以单独开。
     出处：Erhan 等，2009；Simonyan 等，2014；Yosinski 等，2015；Olah 等，2017。
@@ -59,7 +58,7 @@ def class_image(
 
 @reproducible
 def channel_image(
-    model, layer, channel, position=None, *, size=128, steps=128, learning_rate=0.05, parameterization="fourier", start="noise",
+    model, layer, channel, position=None, *, size=128, steps=128, learning_rate=0.05, parameterization="fourier", start="noise", decay=1.0,
     robust=True, crop=0.0, views=1, natural=0.0, l2_weight=0.0, tv=0.0, blur=0.0, small_norm=0.0, small_contribution=0.0, jitter_pixels=0,
     seed=0, on_step=None,
 ):
@@ -73,14 +72,14 @@ def channel_image(
     return _ascend(model, channel_term(layer, channels * views, position), len(channels), **options)
 
 
-def _ascend(model, term: Term, count: int, *, size, steps, learning_rate, parameterization, start, seed, on_step, **options):
+def _ascend(model, term: Term, count: int, *, size, steps, learning_rate, parameterization, start, decay, seed, on_step, **options):
     """两种合成共用的一段：起点、各项、变换、投影，交给唯一的优化循环。"""
     device = next(iter(model.buffers()), next(iter(model.parameters()), torch.empty(0))).device
     generator = torch.Generator().manual_seed(seed)
     if parameterization == "fourier":
         if start != "noise" or any(options[key] for key in ("blur", "small_norm", "small_contribution")):
             raise ValueError('傅里叶参数只从 "noise" 出发，也不用模糊和截小值（它们作用在像素上）；改用 parameterization="pixel"')
-        picture, projections = FourierImage(size, n=count, seed=seed), None
+        picture, projections = FourierImage(size, n=count, decay=decay, seed=seed), None
     elif parameterization == "pixel":
         picture = PixelImage(start_image(start, size, n=count, seed=seed))
         projections = _projections(options)
@@ -142,15 +141,19 @@ def random_crop(smallest: float, *, generator: torch.Generator):
     return crop
 
 
-def natural_statistics(model: nn.Module, *, size: int = 224, layers: Sequence[str] = STATISTIC_LAYERS) -> list[Term]:
+def natural_statistics(model: nn.Module, *, size: int = 224, layers: dict[str, float] = STATISTIC_LAYERS) -> list[Term]:
     """自然先验：各层每个通道的均值、标准差离照片的有多远（以照片之间的标准差为单位，平方后对通道平均），每层一项。
+
+    `layers` 是 {层: 权重}；默认的层名是 SqueezeNet 的。
 
     照片的统计量取自随书照片（三张取一张）。出处：Yin 等，Dreaming to Distill，2020（那里用批归一化里存的统计量）。
     """
     images = photos(size=size).images[::3]
     device = next(iter(model.buffers()), torch.empty(0)).device
     seen = [activations_of(model, chunk.to(device), list(layers)) for chunk in images.split(24)]
-    return [_statistics_term(layer, torch.cat([_statistics(part[layer]) for part in seen])) for layer in layers]
+    return [
+        weight * _statistics_term(layer, torch.cat([_statistics(part[layer]) for part in seen])) for layer, weight in layers.items()
+    ]
 
 
 def _statistics(activation: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ def test_generator_turns_codes_back_into_digits():
     held, classifier, generator = images[4000:4100], load_digit_network("classifier"), load_digit_network("generator")
     codes = classifier.code(classifier.hidden(features(classifier, held)))
     made = generator(codes)
-    assert made.shape == held.shape and 0 <= made.min() and made.max() <= 1
+    assert made.shape == held.shape and made.min() >= 0 and made.max() <= 1
     assert (classifier(made).argmax(1) == labels[4000:4100]).float().mean() > 0.9
     wrong = generator(codes.roll(1, 0))
     assert (made - held).square().mean() < 0.5 * (wrong - held).square().mean()

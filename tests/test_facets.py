@@ -9,7 +9,14 @@ import cnnlab
 from cnnlab import wrap_model
 from cnnlab.digit_networks import DigitClassifier, ImageGenerator
 from cnnlab.facets import (
-    ascend_from, class_facets, cluster_photos, code_image, facet_starts, fit_generator, nearest_distance, photo_features,
+    ascend_from,
+    class_facets,
+    cluster_photos,
+    code_image,
+    facet_starts,
+    fit_generator,
+    nearest_distance,
+    photo_features,
 )
 
 
@@ -93,7 +100,7 @@ def test_code_image_stays_in_its_bounds_and_touches_no_weights(generator, judge)
     assert (code >= 0).all() and (code <= generator.code_mean + 2 * generator.code_std).all()
     assert all(torch.equal(value, before[name]) for name, value in generator.state_dict().items())
     assert torch.allclose(generator(code), result.image)
-    start = generator((generator.code_mean * torch.ones(10, 6)))
+    start = generator(generator.code_mean * torch.ones(10, 6))
     target = torch.arange(10)
     rise = judge(result.image)[target, target] - judge(start)[target, target]
     assert rise.min() > -1e-4 and rise.sum() > 0

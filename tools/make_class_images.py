@@ -13,7 +13,7 @@ import torch
 from cnnlab import class_image, load_model, to_pil
 from cnnlab.gradient_ascent import GALLERY_FOLDER, class_gallery, class_ranks, halve_and_restore
 
-SETTINGS = {"size": 224, "steps": 160, "crop": 0.35, "views": 3, "natural": 10.0, "learning_rate": 0.05}
+SETTINGS = {"size": 224, "steps": 144, "crop": 0.3, "views": 3, "natural": 10.0, "decay": 1.2, "seed": 2}
 CLASSES = {
     "flamingo": {}, "zebra": {}, "strawberry": {}, "daisy": {}, "tabby": {},
     "monarch": {}, "tiger": {}, "gorilla": {}, "banana": {}, "balloon": {},

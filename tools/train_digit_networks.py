@@ -1,7 +1,7 @@
-"""训练随包带来的数字网络，写到 cnnlab/data/digits_*.safetensors（半精度）：python tools/train_digit_networks.py
+"""训练随包带来的数字网络，写到 cnnlab/data/digits_*.safetensors（半精度）：python tools/train_digit_networks.py [名字 …]
 
 5000 张 MNIST：前 4000 张训练，其中被可视化的网络用前 2000 张，裁判用后 2000 张，两者没有一张共同的图；
-最后 1000 张谁也没见过，只用来报准确率。生成网络用全部 4000 张；只见过 3 的那个用其中的 3。
+最后 1000 张谁也没见过，只用来报准确率。生成网络用全部 4000 张；只见过 3 的那个用其中的 3，代码加了噪声。
 """
 
 import sys
@@ -11,7 +11,13 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from cnnlab.datasets import digits
-from cnnlab.digit_networks import DATA_FOLDER, DigitClassifier, ImageGenerator, SecondDigitClassifier, load_digit_network
+from cnnlab.digit_networks import (
+    DATA_FOLDER,
+    DigitClassifier,
+    ImageGenerator,
+    SecondDigitClassifier,
+    load_digit_network,
+)
 from cnnlab.facets import fit_generator
 from cnnlab.training import cosine, fit, shuffled_batches
 
@@ -48,18 +54,21 @@ def main() -> None:
     held = images[4000:], labels[4000:]
     plans = {"classifier": (DigitClassifier, slice(0, 2000), 800, 0), "second_classifier": (SecondDigitClassifier, slice(2000, 4000), 1000, 1)}
     for name, (build, part, steps, seed) in plans.items():
-        if "--generators" in sys.argv:
+        if len(sys.argv) > 1 and name not in sys.argv:
             continue
         torch.manual_seed(seed)
         network = train_classifier(build(), images[part], labels[part], steps, seed)
         print(f"{name}：没见过的 1000 张里认对 {(network(held[0]).argmax(1) == held[1]).float().mean():.3f}")
         save(name, network)
     classifier = load_digit_network("classifier")
-    for name, chosen, steps in (("generator", slice(0, 4000), 2000), ("threes_generator", labels[:4000] == 3, 600)):
+    plans = (("generator", slice(0, 4000), 2000, 0.0), ("threes_generator", labels[:4000] == 3, 400, 2.0))
+    for name, chosen, steps, noise in plans:
+        if len(sys.argv) > 1 and name not in sys.argv:
+            continue
         torch.manual_seed(2)
         generator = ImageGenerator()
         source = images[:4000][chosen]
-        fit_generator(generator, classifier, source, "code", steps=steps, seed=2)
+        fit_generator(generator, classifier, source, "code", steps=steps, code_noise=noise, seed=2)
         save(name, generator)
 
 

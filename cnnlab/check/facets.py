@@ -43,7 +43,7 @@ facet_start = Exercise(
     title="簇中心附近的平均照片",
     level=1,
     stub="my_facet_starts(images, features, labels, count)",
-    probes=(lambda: (*_grouped(1), 2), lambda: (*_grouped(5, count=11, size=3), 3)),
+    probes=(lambda: (*_grouped(1), 2), lambda: (*_grouped(13, count=11, size=3), 3)),
     answer="(K, 3, H, W)：第 k 张是第 k 簇里、特征离簇中心最近的 count 张照片的平均",
     idea="簇中心是特征的平均，照片的平均是像素的平均：先在特征里挑照片，再在像素里平均。",
     where="看本章“从每一簇的平均照片出发”；挑最近的用 Tensor.argsort。",

@@ -55,7 +55,9 @@ def main(rounds: int = 7) -> None:
     ]:
         print(f"  {what}：{value:.2f} {'✔' if passed else '✘'}")
     for stride in (16, 2):
-        run = subprocess.run([sys.executable, "-c", MEMORY, str(stride)], capture_output=True, text=True, check=True)
+        run = subprocess.run(
+            [sys.executable, "-c", MEMORY, str(stride)], capture_output=True, text=True, check=True
+        )
         windows, megabytes = run.stdout.split()
         print(f"  {int(windows):5d} 扇窗：内存峰值比跑过一遍之后多 {float(megabytes):.1f} MB")
 

@@ -25,14 +25,16 @@ class LayerKernels(NamedTuple):
     shape: tuple[int, int, int]
 
 
-def finite_difference(function: Callable[[Tensor], Tensor], image: Tensor, position, *, step: float = 1e-4) -> float:
+def finite_difference(
+    function: Callable[[Tensor], Tensor], image: Tensor, position, *, step: float = 1e-6
+) -> float:
     """不求导的导数：`function(image)` 沿 `image[position]` 这一个数的变化率。
 
     f′ ≈ (f(x + h) − f(x − h)) / 2h，误差与 h² 成正比，另有约 ε/h 的舍入误差，ε 是数的相对精度。
     `function` 给出一个数；`image` 用 float64，`position` 是一组下标如 (0, 1, 5, 7)。步长不是正数：ValueError。
     """
     if not step > 0:
-        raise ValueError(f"步长是 {step}，应大于 0；float64 下 1e-4 左右最准")
+        raise ValueError(f"步长是 {step}，应大于 0；float64 下 1e-6 左右合适")
     position = tuple(int(index) for index in position)
     if image[position].dim():
         raise ValueError(f"position 是 {position}，要给全 {image.dim()} 个下标，指到一个数")
@@ -105,9 +107,15 @@ def layer_probe(model: nn.Module, query: Tensor, gallery: Tensor, layers: Sequen
     """
     if len(query) != len(gallery):
         raise ValueError(f"查询有 {len(query)} 张，库有 {len(gallery)} 张：要一一对应")
-    first, second = ([_pooled(model, batch, layers) for batch in images.split(BATCH)] for images in (query, gallery))
-    features = [{layer: torch.cat([each[layer] for each in parts]) for layer in layers} for parts in (first, second)]
-    return {layer: found_again(features[0][layer], features[1][layer]).float().mean().item() for layer in layers}
+    first, second = (
+        [_pooled(model, batch, layers) for batch in images.split(BATCH)] for images in (query, gallery)
+    )
+    features = [
+        {layer: torch.cat([each[layer] for each in parts]) for layer in layers} for parts in (first, second)
+    ]
+    return {
+        layer: found_again(features[0][layer], features[1][layer]).float().mean().item() for layer in layers
+    }
 
 
 def _pooled(model: nn.Module, batch: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:

@@ -109,6 +109,8 @@ def fit(
             for parameter in run.parameters:
                 parameter.grad = None
         run.save(checkpoint)
+        # 大家等 0 号进程写完存档再返回
+        any_process(False)
     return run.record
 
 

@@ -5,6 +5,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from cnnlab.class_activation import class_activation_map, grad_cam
 from cnnlab.gradients import pixel_leaf, score_gradient
@@ -121,23 +122,20 @@ def segment_from_saliency(
     *,
     foreground: float = 0.95,
     background: float = 0.30,
+    window: int = 9,
     iterations: int = 5,
 ) -> Tensor:
-    """由显著图分割：最亮的 5% 作前景种子、最暗的 30% 作背景种子，余下的由颜色模型定；(H, W) 布尔掩码。
+    """由显著图分割：最亮的 5% 作前景种子、最暗的 30% 作背景种子，余下由 GrabCut 按颜色定；(H, W) 布尔掩码。
 
-    一次一张：`image` (1, 3, H, W)，`saliency` (1, H, W) 或 (H, W)，不小于 0。用 OpenCV 的 GrabCut。
-    显著图处处相同（例如全零）时没有种子可取：ValueError。
+    一次一张：`image` (1, 3, H, W)，`saliency` (1, H, W) 或 (H, W)。取种子前先在 `window` 见方的窗里取平均
+    （原文没有这一步；window=1 即不平均）。显著图处处相同（如全零）时没有种子可取：ValueError。
     （分位数：Simonyan 等，2014，原文用 GraphCut；GrabCut：Rother 等，2004）
     """
     import cv2
 
-    marks = seeds_from_saliency(check_images(image), saliency, foreground, background)
+    marks = seeds_from_saliency(check_images(image), saliency, foreground, background, window)
     pixels = (image[0].detach().cpu().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-    labels = (
-        torch.where(marks == 1, cv2.GC_FGD, torch.where(marks == -1, cv2.GC_BGD, cv2.GC_PR_BGD))
-        .byte()
-        .numpy()
-    )
+    labels = torch.tensor([cv2.GC_BGD, cv2.GC_PR_BGD, cv2.GC_FGD], dtype=torch.uint8)[marks + 1].numpy()
     cv2.setRNGSeed(0)  # GrabCut 的聚类用 OpenCV 自己的随机数：定住它，同样的输入给同样的掩码
     bgr = pixels.flip(2).contiguous().numpy()
     cv2.grabCut(bgr, labels, None, None, None, iterations, cv2.GC_INIT_WITH_MASK)
@@ -145,22 +143,24 @@ def segment_from_saliency(
 
 
 def seeds_from_saliency(
-    image: Tensor, saliency: Tensor, foreground: float = 0.95, background: float = 0.30
+    image: Tensor, saliency: Tensor, foreground: float = 0.95, background: float = 0.30, window: int = 1
 ) -> Tensor:
-    """GrabCut 的种子 (H, W)：1 为前景，−1 为背景，0 为待定；按显著图的分位数取。"""
-    if not 0 < background < foreground < 1:
-        raise ValueError(f"分位数应满足 0 < background < foreground < 1，得到 {background} 和 {foreground}")
-    if len(image) != 1 or saliency.squeeze(0).shape != image.shape[-2:]:
+    """GrabCut 的种子 (H, W)：1 为前景，−1 为背景，0 为待定；按（平均过的）显著图的分位数取。"""
+    if not 0 < background < foreground < 1 or window < 1 or window % 2 == 0:
         raise ValueError(
-            f"一次分割一张：图像应为 (1, 3, H, W)、显著图应为 (1, H, W)，得到 {tuple(image.shape)} 和 {tuple(saliency.shape)}"
+            f"要 0 < background < foreground < 1、window 为正奇数，得到 {background}、{foreground}、{window}"
         )
-    heat = saliency.detach().cpu().double().reshape(image.shape[-2:])
+    if len(image) != 1 or saliency.squeeze(0).shape != image.shape[-2:]:
+        shapes = f"{tuple(image.shape)} 和 {tuple(saliency.shape)}"
+        raise ValueError(f"一次分割一张：图像应为 (1, 3, H, W)、显著图应为 (1, H, W)，得到 {shapes}")
+    heat = saliency.detach().cpu().double().reshape(1, 1, *image.shape[-2:])
     if not torch.isfinite(heat).all() or heat.max() <= heat.min():
         raise ValueError(
             "显著图处处相同（或含 NaN），分不出前景和背景的种子；查一查这一类的得分是不是恒为 0、对图像没有梯度，换一个目标类别再算"
         )
+    heat = functional.avg_pool2d(heat, window, 1, window // 2, count_include_pad=False)[0, 0]
     low, high = torch.quantile(heat, torch.tensor([background, foreground], dtype=heat.dtype))
-    return (heat > high).int() - ((heat <= low) & (heat < heat.max())).int()
+    return (heat > high).long() - ((heat <= low) & (heat < heat.max())).long()
 
 
 def adversarial_step(

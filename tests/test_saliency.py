@@ -190,6 +190,13 @@ def test_segmentation_of_a_disc_from_scattered_seeds():
     assert torch.equal(mask, segment_from_saliency(image, heat[0]))
 
 
+def test_averaging_before_the_seeds_joins_scattered_points():
+    image, inside = disc()
+    heat = (torch.rand(1, 96, 96, generator=torch.Generator().manual_seed(2)) < 0.02 + 0.1 * inside).float()
+    averaged = seeds_from_saliency(image, heat, window=9) == 1
+    assert inside[averaged].float().mean() > 0.99 > 0.9 > inside[heat[0] > 0].float().mean()
+
+
 def test_seeds_are_the_quantiles_of_the_paper():
     heat = torch.arange(100.0).view(10, 10)
     marks = seeds_from_saliency(torch.rand(1, 3, 10, 10), heat)
@@ -254,6 +261,7 @@ def test_fooling_image_stays_close_and_fools(squeezenet, pandas):
         lambda model, image: fooling_image(model, image, 0, grey_levels=0),
         lambda model, image: fooling_image(model, image, 77),
         lambda model, image: segment_from_saliency(image, image[:, 0], foreground=0.2, background=0.3),
+        lambda model, image: segment_from_saliency(image, image[:, 0], window=4),
     ],
 )
 def test_bad_input_is_a_value_error(tiny_cnn, photo, call):

@@ -1,0 +1,320 @@
+"""“遮挡实验”一章的练习：窗的位置、遮挡图、逐像素的平均、概率上升的玩具、随机掩码。"""
+
+import torch
+
+from cnnlab.check.core import Exercise
+from cnnlab.check.fixtures import TinyNet, WindowNet, noise, uniform
+
+# 1 窗的位置
+
+
+def _starts_by_search(length, window, stride):
+    return [
+        place
+        for place in range(length)
+        if place + window == length or (place % stride == 0 and place + window < length)
+    ]
+
+
+def _evenly_spread(length, window, stride):
+    count = len(_starts_by_search(length, window, stride))
+    return torch.linspace(0, length - window, count).round().int().tolist()
+
+
+window_starts = Exercise(
+    id="occlusion-1",
+    name="window_starts",
+    title="窗放在哪里",
+    level=1,
+    stub="my_window_starts(length, window, stride)",
+    probes=(lambda: (9, 4, 2), lambda: (11, 3, 3), lambda: (16, 5, 4)),
+    answer="整数的列表，从小到大，是各扇窗的起点",
+    idea="最后一扇窗的末端要正好落在图像的边上：它的起点由边来定，不由步幅来定。",
+    where="看“想法”一节里 5 个像素、窗 2、步幅 2 的例子。",
+    question="步幅大于窗时，哪些像素永远没有被遮过？",
+    oracle=_starts_by_search,
+    laws=(
+        (lambda call, *_: list(call(8, 4, 2)) == [0, 2, 4], "步幅正好除得尽时不对：那时最后一扇窗不该多出一扇，也不该少。"),
+        (lambda call, *_: list(call(5, 5, 3)) == [0], "窗与图像一样大时，只有一扇窗。"),
+    ),
+    mistakes={
+        "stops_early": (lambda n, w, s: list(range(0, n - w + 1, s)), "右边和下边漏了一条：最后一扇窗没有走到边。"),
+        "overhangs": (lambda n, w, s: list(range(0, n - w + s, s)), "最后一扇窗伸到了图像外面：让它退回来，末端与边对齐。"),
+        "spread": (_evenly_spread, "间隔被匀开了：除了最后一步，间隔都应等于步幅。"),
+        "ends": (lambda n, w, s: [place + w for place in _starts_by_search(n, w, s)], "给的是窗的末端：题目要的是起点。"),
+    },
+)  # fmt: skip
+
+
+# 2 遮挡图
+
+
+def _map_by_masks(image, target, model, window, stride, measure=None, fill=None):
+    measure = measure or (lambda scores: scores)
+    fill = image.mean((2, 3), keepdim=True) if fill is None else fill
+    count, _, height, width = image.shape
+    rows, columns = (_starts_by_search(side, window, stride) for side in (height, width))
+    drop = torch.zeros(count, len(rows), len(columns), dtype=image.dtype)
+    chosen = torch.arange(count), target
+    with torch.no_grad():
+        for i, top in enumerate(rows):
+            for j, left in enumerate(columns):
+                mask = torch.ones_like(image)
+                mask[..., top : top + window, left : left + window] = 0
+                covered = image * mask + fill * (1 - mask)
+                drop[:, i, j] = (measure(model(image)) - measure(model(covered)))[chosen]
+    return drop
+
+
+def _map_keeping(image, target, model, window, stride):
+    """前面的窗没有揭掉。"""
+    rows, columns = (_starts_by_search(side, window, stride) for side in image.shape[-2:])
+    covered, color = image.clone(), image.mean((2, 3), keepdim=True)
+    with torch.no_grad():
+        scores = []
+        for top in rows:
+            for left in columns:
+                covered[..., top : top + window, left : left + window] = color
+                scores.append(model(covered).gather(1, target[:, None])[:, 0])
+        before = model(image).gather(1, target[:, None])
+    return (before - torch.stack(scores, 1)).unflatten(1, (len(rows), len(columns)))
+
+
+def _map_in_place(image, *rest):
+    result = _map_by_masks(image, *rest)
+    image[..., -1, -1] = 0
+    return result
+
+
+def _score(image, target, model):
+    with torch.no_grad():
+        return model(image).gather(1, target[:, None])[:, 0, None, None]
+
+
+def _leaves_graph(image, target, model, window, stride):
+    return _map_by_masks(image, target, model, window, stride) + 0 * model(image).sum()
+
+
+occlusion_map = Exercise(
+    id="occlusion-2",
+    name="occlusion_map",
+    title="遮挡图",
+    level=2,
+    stub="my_occlusion_map(image, target, model, window, stride)",
+    probes=(
+        lambda: (uniform((2, 3, 8, 7), 1), torch.tensor([3, 1]), TinyNet(), 3, 2),
+        lambda: (uniform((3, 3, 6, 9), 2), torch.tensor([0, 4, 2]), TinyNet(seed=9), 4, 3),
+    ),
+    answer="(N, 行数, 列数) 的得分之降，行列由窗的位置决定（最后一扇齐边），不带计算图",
+    idea="每扇窗都从原图的一份新副本开始，在像素上填色，再交给模型；记下的是得分掉了多少。",
+    where="看“从零实现”一节的循环，以及 Tensor.gather 的文档。",
+    question="窗数一多就慢。怎样把几扇窗拼成一批，而结果一个数也不变？",
+    oracle=_map_by_masks,
+    laws=(
+        (
+            lambda call, image, target, model, *_: (
+                torch.allclose(call(image, target * 0, WindowNet(), 3, 2), -call(image, target * 0 + 1, WindowNet(), 3, 2)) if image.shape[-1] >= 7 else True
+            ),
+            "两个类的得分互为相反数时，两张遮挡图也应互为相反数。",
+        ),
+    ),
+    mistakes={
+        "kept": (_map_keeping, "前一扇窗还留在图上：每扇窗都要从原图开始。"),
+        "probability": (
+            lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s, lambda scores: scores.softmax(1)),
+            "给的是概率的下降：softmax 把别的类也搅了进来，这里要得分。",
+        ),
+        "black": (lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s, fill=0.0), "窗里填的是 0：在像素上 0 是黑色，不是这张图的平均色。"),
+        "batch_mean": (lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s, fill=x.mean((0, 2, 3), keepdim=True)), "平均色取自整批：每张图该用自己的。"),
+        "grey_mean": (lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s, fill=x.mean((1, 2, 3), keepdim=True)), "三个通道填了同一个数：平均色是一种颜色，有三个分量。"),
+        "after": (lambda x, t, m, w, s: _score(x, t, m) - _map_by_masks(x, t, m, w, s), "给的是遮住之后的得分：题目要的是掉了多少。"),
+        "negated": (lambda *a: -_map_by_masks(*a), "符号反了：得分下降记作正数。"),
+        "first_target": (lambda x, t, m, w, s: _map_by_masks(x, t[:1].expand_as(t), m, w, s), "整批都用了第一张图的目标类：每张图有自己的。"),
+        "in_place": (_map_in_place,),
+        "graph": (_leaves_graph,),
+    },
+)  # fmt: skip
+
+
+# 3 逐像素的平均
+
+
+def _average_by_pixels(drop, size, window, stride, combine=None, count=None):
+    combine = combine or (lambda values: values.mean(-1))
+    height, width = size
+    rows, columns = (_starts_by_search(side, window, stride) for side in size)
+    result = torch.zeros(len(drop), height, width, dtype=drop.dtype)
+    for row in range(height):
+        for column in range(width):
+            above = [i for i, top in enumerate(rows) if top <= row < top + window]
+            beside = [j for j, left in enumerate(columns) if left <= column < left + window]
+            result[:, row, column] = combine(drop[:, above][:, :, beside].flatten(1))
+    return result
+
+
+def _enlarged(drop, size, window, stride):
+    return torch.nn.functional.interpolate(drop[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+
+
+average_per_pixel = Exercise(
+    id="occlusion-3",
+    name="average_per_pixel",
+    title="摊回像素",
+    level=2,
+    stub="my_average_per_pixel(drop, size, window, stride)",
+    probes=(lambda: (noise((2, 4, 3), 3), (8, 7), 3, 2), lambda: (noise((2, 3, 4), 4), (9, 11), 4, 3)),
+    answer="(N, H, W)：盖到每个像素的各扇窗的下降的平均",
+    idea="把每扇窗的下降加到它盖住的像素上，同时数一数每个像素被盖了几次，最后相除。",
+    where="看“想法”一节里 A(p) 的式子；用两个全零的张量，一个累加，一个计数。",
+    question="平均之后的图比原来平滑。它能不能让你看到比窗更小的东西？",
+    oracle=_average_by_pixels,
+    laws=(
+        (
+            lambda call, drop, *rest: torch.allclose(call(torch.ones_like(drop), *rest).double(), torch.ones(1).double()),
+            "每扇窗的下降都一样时，每个像素也该一样，角上也不例外。",
+        ),
+    ),
+    mistakes={
+        "constant": (
+            lambda d, n, w, s: _average_by_pixels(d, n, w, s, lambda v: v.sum(-1)) / (-(-w // s)) ** 2,
+            "除以了一个固定的数：角上和边上的像素被盖的次数少，各除各的。",
+        ),
+        "sum": (lambda *a: _average_by_pixels(*a, lambda v: v.sum(-1)), "只加没有除：被盖得多的像素占了便宜。"),
+        "last": (lambda *a: _average_by_pixels(*a, lambda v: v[:, -1]), "后来的窗盖掉了先来的：要累加，不是赋值。"),
+        "strongest": (lambda *a: _average_by_pixels(*a, lambda v: v.amax(-1)), "取了最大的一扇窗：题目要的是平均。"),
+        "enlarged": (_enlarged, "这是把小图插值放大：没有用到哪扇窗盖住哪个像素。"),
+    },
+)  # fmt: skip
+
+
+# 4 概率上升的玩具
+
+
+def _two_scores(own, rival):
+    """得分是左半边亮度的线性函数：各自的斜率由 own、rival 给出。"""
+
+    def scores(image):
+        left = image[..., : image.shape[-1] // 2].mean((1, 2, 3))
+        return torch.stack([own * left, rival * left], 1)
+
+    return scores
+
+
+def _before_and_after(function, image, covered):
+    return function(image), function(covered)
+
+
+def _shaped(out, image, covered):
+    return all(each.shape == (len(image), 2) for each in out)
+
+
+def _own_falls(out, *_):
+    return (out[1][:, 0] < out[0][:, 0] - 1e-6).all()
+
+
+def _probability_rises(out, *_):
+    before, after = (scores.double().softmax(1)[:, 0] for scores in out)
+    return (after > before + 1e-6).all()
+
+
+def _each_alone(call, image, covered):
+    together, _ = call(image, covered)
+    alone, _ = call(image[1:], covered[1:])
+    return torch.allclose(together[1:], alone)
+
+
+def _half_covered(shape, seed):
+    image = 0.2 + 0.6 * uniform(shape, seed)
+    covered = image.clone()
+    covered[..., : shape[-1] // 2] = 0
+    return image, covered
+
+
+rising_probability = Exercise(
+    id="occlusion-4",
+    name="rising_probability",
+    title="得分降，概率升",
+    level=3,
+    stub="my_two_scores(image)",
+    probes=(lambda: _half_covered((3, 3, 6, 8), 5), lambda: _half_covered((2, 3, 4, 10), 6)),
+    answer="(N, 2) 的得分：第 0 类和第 1 类，不带计算图",
+    idea="概率由两个得分的差决定。想让第 0 类的概率上升，差就得变大；它自己下降时，差还能不能变大？",
+    where="看“测一测”里鹦鹉的那张图：遮住哪里，另一种鹦鹉的得分掉得更多。",
+    question="真实的网络有 1000 类。要弄清概率为什么上升，你会画哪几类的遮挡图？",
+    run=_before_and_after,
+    properties=(
+        (_shaped, "形状不对：N 张图要给 (N, 2) 个得分。"),
+        (_own_falls, "左半边遮黑之后，第 0 类自己的得分没有下降。", "softmax 是相对的：第 0 类要降，只是对手得降得更多。"),
+        (_probability_rises, "第 0 类的得分降了，概率却没有升：对手降得还不够多。"),
+    ),
+    laws=((_each_alone, "一张图的得分变了，因为旁边放了别的图：每张图各算各的。"),),
+    mistakes={
+        "own_rises": (_two_scores(-1.0, 2.0), "第 0 类自己的得分升了：题目要它降，概率照样要升。", "softmax 是相对的：对手降得更多就行。"),
+        "same_fall": (_two_scores(2.0, 2.0), "两类降得一样多：差没有变，概率也就不变。"),
+        "rival_still": (_two_scores(2.0, 0.0), "对手没有动：第 0 类一降，概率跟着降。"),
+        "probabilities": (lambda image: _two_scores(1.0, 3.0)(image).softmax(1), "给的是概率：题目要 softmax 之前的得分。"),
+        "one_image": (lambda image: _two_scores(1.0, 3.0)(image).mean(0),),
+    },
+)  # fmt: skip
+
+
+# 5 随机掩码
+
+
+def _random_masks_by_pixel(image, target, model, masks):
+    with torch.no_grad():
+        scores = torch.stack([model(image * mask).gather(1, target[:, None])[:, 0] for mask in masks], 1)
+    kept = scores[:, :, None, None] * masks
+    return kept.sum(1) / masks.sum(0) - scores.mean(1)[:, None, None]
+
+
+def _mask_scores(image, target, model, masks):
+    with torch.no_grad():
+        return torch.stack([model(image * mask)[torch.arange(len(image)), target] for mask in masks], 1)
+
+
+def _without(image, target, model, masks, how):
+    return how(_mask_scores(image, target, model, masks)[:, :, None, None], masks)
+
+
+def _error_shrinks(call, *_):
+    """WindowNet：保留概率一半时，块内的像素应得它自己的一半，块外得 0；误差按掩码数的平方根缩小。"""
+    image = uniform((1, 3, 6, 8), 7)
+    exact = torch.zeros(6, 8, dtype=torch.float64)
+    exact[3:5, 5:7] = image[0, 1, 3:5, 5:7] / 2
+    errors = []
+    for count in (150, 2400):
+        masks = (uniform((count, 6, 8), 8) < 0.5).double()
+        found = call(image, torch.tensor([0]), WindowNet(), masks)[0]
+        errors.append(float((found - exact).square().mean().sqrt()))
+    return 4 * 0.7 < errors[0] / errors[1] < 4 * 1.3
+
+
+random_masks = Exercise(
+    id="occlusion-5",
+    name="random_masks",
+    title="随机掩码",
+    level=4,
+    stub="my_random_masks(image, target, model, masks)",
+    probes=(
+        lambda: (uniform((2, 3, 5, 4), 9), torch.tensor([2, 0]), TinyNet(), (uniform((12, 5, 4), 10) < 0.5).double()),
+        lambda: (uniform((2, 3, 4, 6), 11), torch.tensor([1, 4]), TinyNet(seed=3), (uniform((15, 4, 6), 12) < 0.6).double()),
+    ),
+    answer="(N, H, W)：留下这个像素时得分的平均，减去全部得分的平均，不带计算图",
+    idea="一个像素重要，就是留下它的那些图平均得分比别的高；留下的次数各像素不同，要各除各的。",
+    where="看题面里的式子，先在 2 张掩码、1×2 的图上手算一遍。",
+    question="掩码要多少张才够？误差减半，掩码要加到几倍？",
+    oracle=_random_masks_by_pixel,
+    laws=((_error_shrinks, "掩码多到十六倍，误差应当缩到约四分之一，你的不是。"),),
+    mistakes={
+        "no_division": (lambda *a: _without(*a, lambda s, m: (s * m).mean(1) - s.mean(1)), "没有除以每个像素被留下的比例：留得多的像素占了便宜。"),
+        "no_mean": (lambda *a: _without(*a, lambda s, m: (s * m).sum(1) / m.sum(0)), "没有减去全部得分的平均：每个像素都带着同一个底数。"),
+        "dropped": (
+            lambda *a: _without(*a, lambda s, m: (s * (1 - m)).sum(1) / (1 - m).sum(0) - s.mean(1)),
+            "算的是去掉这个像素时的平均得分：正负反了，要的是留下时的。",
+        ),
+        "one_count": (lambda *a: _without(*a, lambda s, m: (s * m).mean(1) / m.mean() - s.mean(1)), "用了同一个保留比例：各像素实际留下的次数不同，掩码少时误差不小。"),
+        "probability": (lambda x, t, m, masks: _random_masks_by_pixel(x, t, lambda z: m(z).softmax(1), masks), "用了概率：这里要 softmax 之前的得分。"),
+        "graph": (lambda x, t, m, masks: _random_masks_by_pixel(x, t, m, masks) + 0 * m(x).sum(),),
+    },
+)  # fmt: skip

@@ -80,19 +80,9 @@ def _map_keeping(image, target, model, window, stride):
     return (before - torch.stack(scores, 1)).unflatten(1, (len(rows), len(columns)))
 
 
-def _map_in_place(image, *rest):
-    result = _map_by_masks(image, *rest)
-    image[..., -1, -1] = 0
-    return result
-
-
 def _score(image, target, model):
     with torch.no_grad():
         return model(image).gather(1, target[:, None])[:, 0, None, None]
-
-
-def _leaves_graph(image, target, model, window, stride):
-    return _map_by_masks(image, target, model, window, stride) + 0 * model(image).sum()
 
 
 occlusion_map = Exercise(
@@ -110,14 +100,6 @@ occlusion_map = Exercise(
     where="看“从零实现”一节的循环，以及 Tensor.gather 的文档。",
     question="窗数一多就慢。怎样把几扇窗拼成一批，而结果一个数也不变？",
     oracle=_map_by_masks,
-    laws=(
-        (
-            lambda call, image, target, model, *_: (
-                torch.allclose(call(image, target * 0, WindowNet(), 3, 2), -call(image, target * 0 + 1, WindowNet(), 3, 2)) if image.shape[-1] >= 7 else True
-            ),
-            "两个类的得分互为相反数时，两张遮挡图也应互为相反数。",
-        ),
-    ),
     mistakes={
         "kept": (_map_keeping, "前一扇窗还留在图上：每扇窗都要从原图开始。"),
         "probability": (
@@ -130,8 +112,7 @@ occlusion_map = Exercise(
         "after": (lambda x, t, m, w, s: _score(x, t, m) - _map_by_masks(x, t, m, w, s), "给的是遮住之后的得分：题目要的是掉了多少。"),
         "negated": (lambda *a: -_map_by_masks(*a), "符号反了：得分下降记作正数。"),
         "first_target": (lambda x, t, m, w, s: _map_by_masks(x, t[:1].expand_as(t), m, w, s), "整批都用了第一张图的目标类：每张图有自己的。"),
-        "in_place": (_map_in_place,),
-        "graph": (_leaves_graph,),
+        "graph": (lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s) + 0 * m(x).sum(),),
     },
 )  # fmt: skip
 
@@ -139,7 +120,7 @@ occlusion_map = Exercise(
 # 3 逐像素的平均
 
 
-def _average_by_pixels(drop, size, window, stride, combine=None, count=None):
+def _average_by_pixels(drop, size, window, stride, combine=None):
     combine = combine or (lambda values: values.mean(-1))
     height, width = size
     rows, columns = (_starts_by_search(side, window, stride) for side in size)
@@ -181,7 +162,6 @@ average_per_pixel = Exercise(
         ),
         "sum": (lambda *a: _average_by_pixels(*a, lambda v: v.sum(-1)), "只加没有除：被盖得多的像素占了便宜。"),
         "last": (lambda *a: _average_by_pixels(*a, lambda v: v[:, -1]), "后来的窗盖掉了先来的：要累加，不是赋值。"),
-        "strongest": (lambda *a: _average_by_pixels(*a, lambda v: v.amax(-1)), "取了最大的一扇窗：题目要的是平均。"),
         "enlarged": (_enlarged, "这是把小图插值放大：没有用到哪扇窗盖住哪个像素。"),
     },
 )  # fmt: skip

@@ -4,13 +4,14 @@
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
 from cnnlab.hooks import activations_of
-from cnnlab.images import check_images
+from cnnlab.images import check_images, resize
 from cnnlab.receptive import Step, bounds, nominal, trace_steps
 
 BATCH = 8
@@ -146,13 +147,16 @@ def image_maxima(model: nn.Module, images, layer: str, channels=None) -> tuple[T
     return torch.cat(values), torch.cat(positions), wanted
 
 
-def ranked_patches(model: nn.Module, images, layer: str, channels=None, k: int = 9, *, part: str = "middle", seed: int = 0) -> Patches:
+def ranked_patches(model: nn.Module, images, layer: str, channels=None, k: int = 9, *, part: str = "middle", seed: int = 0, maxima=None) -> Patches:
     """排行榜别处的 k 个区块，每张图只出最大的一处：part 为 "top"、"middle"、"bottom" 或 "random"。
 
     图像按各自的最大值从大到小排；middle 是正中的 k 名，bottom 是最后的 k 名，random 是不看名次抽的 k 张（次序由 seed 定）。
-    要记下每张图的最大值：内存 8·N·C 字节。来源：Borowski 等（2021）用中间与底部的图作对照。
+    要记下每张图的最大值：内存 12·N·C 字节；`maxima` 是现成的 `image_maxima(…)` 的结果，给了就不再跑前向。来源：Borowski 等（2021）用中间与底部的图作对照。
     """
-    values, positions, wanted = image_maxima(model, images, layer, channels)
+    values, positions, wanted = maxima or image_maxima(model, images, layer, channels)
+    if channels is not None and maxima:
+        rows = [wanted.index(channel) for channel in _channel_list(channels, max(wanted) + 1)]
+        values, positions, wanted = values[:, rows], positions[:, rows], [wanted[row] for row in rows]
     n, k = len(values), min(k, len(values))
     starts = {"top": 0, "middle": (n - k) // 2, "bottom": n - k, "random": 0}
     if part not in starts:
@@ -189,6 +193,25 @@ def mass_pixels(influence: Tensor, share: float = 0.9) -> int:
     """影响最大的多少个像素合起来占到总影响的 `share`。"""
     ordered = influence.flatten().double().sort(descending=True).values.cumsum(0)
     return int((ordered < share * ordered[-1]).sum()) + 1
+
+
+def row_similarity(crops: Tensor, size: int = 8) -> Tensor:
+    """每行区块彼此有多像，(C,)：缩成 size×size，各减去自己的平均，两两余弦的平均。
+
+    `crops` 是 (C, k, 3, 高, 宽)。只看像素，不经过网络，所以不会自己证明自己。
+    """
+    small = resize(crops.flatten(0, 1), (size, size)).flatten(1)
+    small = nn.functional.normalize(small - small.mean(1, keepdim=True), dim=1).unflatten(0, crops.shape[:2])
+    k = crops.shape[1]
+    return ((small @ small.transpose(1, 2)).sum((1, 2)) - small.square().sum((1, 2))) / (k * (k - 1))
+
+
+def row_agreement(image_index: Tensor, labels: Sequence) -> Tensor:
+    """每行的照片两两同类的比例，(C,)：`image_index` 是 (C, k)，`labels` 是每张照片的类别。"""
+    names = sorted(set(labels))
+    codes = torch.tensor([names.index(label) for label in labels])[image_index.cpu()]
+    k = codes.shape[1]
+    return ((codes[:, :, None] == codes[:, None]).sum((1, 2)) - k) / (k * (k - 1))
 
 
 def _batches(images):

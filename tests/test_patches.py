@@ -8,10 +8,13 @@ from torch import nn
 
 from cnnlab.patches import (
     effective_receptive_field,
+    image_maxima,
     mass_pixels,
     max_activating_patches,
     ranked_patches,
     receptive_field,
+    row_agreement,
+    row_similarity,
 )
 from cnnlab.squeezenet import Fire
 
@@ -278,6 +281,9 @@ def test_middle_bottom_and_random_parts_of_the_ranking(tiny_cnn, images):
     assert len(set(parts["random"].image_index[0].tolist())) == 5
     for part in parts.values():
         assert torch.allclose(part.values[0], maxima[part.image_index[0]])
+    maxima_once = image_maxima(tiny_cnn, images, "relu2")
+    again = ranked_patches(tiny_cnn, images, "relu2", 3, 5, part="middle", maxima=maxima_once)
+    assert torch.equal(again.boxes, parts["middle"].boxes) and torch.allclose(again.values, parts["middle"].values)
     with pytest.raises(ValueError, match="part"):
         ranked_patches(tiny_cnn, images, "relu2", part="best")
 
@@ -297,6 +303,17 @@ def test_effective_field_lies_inside_the_box_and_grows_like_the_square_root_of_d
         radius[depth] = mass_pixels(influence) ** 0.5
     assert 1.7 < radius[16] / radius[4] < 2.3
     assert mass_pixels(torch.tensor([0.5, 0.3, 0.15, 0.05]), 0.9) == 3
+
+
+def test_row_similarity_and_agreement_by_hand():
+    stripes = torch.zeros(3, 8, 8)
+    stripes[:, :, ::2] = 1
+    noise = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(6))
+    crops = torch.stack([torch.stack([stripes, 0.5 * stripes, stripes]), torch.stack([stripes, 1 - stripes, stripes]), noise])
+    same, opposite, unrelated = row_similarity(crops).tolist()
+    assert abs(same - 1) < 1e-5 and abs(opposite + 1 / 3) < 1e-5 and abs(unrelated) < 0.3
+    labels = ["鱼", "鱼", "塔", "塔", "灯"]
+    assert row_agreement(torch.tensor([[0, 1, 2], [0, 2, 4], [2, 3, 3]]), labels).tolist() == pytest.approx([1 / 3, 0, 1])
 
 
 def test_caller_state_is_untouched(tiny_cnn, images, assert_no_hooks):

@@ -62,9 +62,8 @@ class _GradientDescent(torch.optim.Optimizer):
         if self.normalize is None:
             return gradient.new_ones(())
         axes = tuple(range(1, gradient.dim()))
-        size = gradient.abs().mean(axes, keepdim=True)
-        if self.normalize == "norm":
-            size = torch.linalg.vector_norm(gradient, dim=axes, keepdim=True)
+        order, count = (1, gradient[0].numel()) if self.normalize == "mean" else (2, 1)
+        size = torch.linalg.vector_norm(gradient, ord=order, dim=axes, keepdim=True) / count
         return size.clamp_min(1e-30)
 
 

@@ -1,0 +1,298 @@
+"""“快速风格迁移”一章的练习：实例归一化、镜像填充、训练一步、AdaIN、几张才划算。"""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from cnnlab.check.core import Exercise
+from cnnlab.check.fixtures import noise, uniform
+
+# 1 实例归一化
+
+
+def _skewed(count: int, seed: int):
+    activation = noise((count, 3, 5, 6), seed) * torch.tensor([1.0, 4.0, 0.2], dtype=torch.float64)[:, None, None]
+    activation = activation + torch.arange(count, dtype=torch.float64)[:, None, None, None] * 2
+    activation[0, 1] = 3.0  # 一个常数通道
+    return activation
+
+
+def _normalized(activation, axes=(2, 3), inside=True, correction=0):
+    mean = activation.mean(axes, keepdim=True)
+    variance = activation.var(axes, correction=correction, keepdim=True)
+    return (activation - mean) / ((variance + 1e-5).sqrt() if inside else variance.sqrt())
+
+
+def _by_planes(activation):
+    planes = [[(p - p.mean()) / ((p - p.mean()).square().mean() + 1e-5).sqrt() for p in image] for image in activation]
+    return torch.stack([torch.stack(image) for image in planes])
+
+
+instance_norm = Exercise(
+    id="fast_style-1",
+    name="instance_norm",
+    title="实例归一化",
+    level=1,
+    stub="my_instance_norm(activation)",
+    probes=(lambda: (_skewed(3, 1),), lambda: (_skewed(2, 4),)),
+    answer="与 activation 同形状，每张图、每个通道的均值 0、标准差 1",
+    idea="问自己：算这一个均值时，哪几个轴上的数该放在一起？每张图、每个通道各算各的。",
+    where="看本章“想法”一节的公式；Tensor.mean 与 Tensor.var 都收 dim 与 keepdim。",
+    question="一张图整体变亮一倍，实例归一化之后还看得出来吗？",
+    oracle=_by_planes,
+    mistakes={
+        "batch": (lambda a: _normalized(a, (0, 2, 3)), "统计量跨了图：整批共用一个均值，那是批归一化。"),
+        "layer": (lambda a: _normalized(a, (1, 2, 3)), "统计量跨了通道：每个通道要有自己的均值和标准差。"),
+        "no_epsilon": (lambda a: _normalized(a, inside=False), "有个通道是常数，方差为 0，除出了 NaN：开方之前先加一个小量 1e-5。"),
+        "unbiased": (lambda a: _normalized(a, correction=1), "方差除的是个数减一：归一化里用个数本身（correction=0）。"),
+    },
+)
+
+
+# 2 镜像填充的卷积
+
+
+def _padded(image, weight, bias, mode="reflect"):
+    half = weight.shape[-1] // 2
+    return functional.conv2d(functional.pad(image, (half,) * 4, mode=mode), weight, bias)
+
+
+def _mirrored_loop(image, weight, bias):
+    half, (height, width) = weight.shape[-1] // 2, image.shape[-2:]
+
+    def mirrored(place, length):
+        place = abs(place)
+        return 2 * (length - 1) - place if place >= length else place
+
+    output = torch.zeros(len(image), len(weight), height, width, dtype=image.dtype)
+    for i in range(height):
+        for j in range(width):
+            rows = [mirrored(i + u, height) for u in range(-half, half + 1)]
+            columns = [mirrored(j + v, width) for v in range(-half, half + 1)]
+            window = image[:, :, rows][:, :, :, columns]
+            output[:, :, i, j] = torch.einsum("ncuv,ocuv->no", window, weight) + bias
+    return output
+
+
+reflect_convolution = Exercise(
+    id="fast_style-2",
+    name="reflect_convolution",
+    title="不留边框的卷积",
+    level=2,
+    stub="my_reflect_convolution(image, weight, bias)",
+    probes=(
+        lambda: (uniform((2, 3, 7, 6), 1), noise((4, 3, 3, 3), 2), noise((4,), 3)),
+        lambda: (uniform((3, 2, 6, 9), 4), noise((2, 2, 5, 5), 5), noise((2,), 6)),
+    ),
+    answer="(N, O, H, W)，高和宽与 image 相同",
+    idea="边上的窗口有一部分落在图外面。那里填什么，才像是图自己接着画下去？",
+    where="看本章“零填充的框”一节；functional.pad 的 mode 参数决定外面填什么。",
+    question="在一张均匀的灰图上，三种填充各给出什么样的边？",
+    oracle=_mirrored_loop,
+    mistakes={
+        "zero": (lambda x, w, b: _padded(x, w, b, "constant"), "图外面填了 0，等于围了一圈黑框：边上会暗一圈。"),
+        "edge": (lambda x, w, b: _padded(x, w, b, "replicate"), "你重复了最边上的像素；镜像填充以它为轴翻折，它自己不重复。"),
+        "bare": (lambda x, w, b: functional.conv2d(x, w, b), "没有填充，输出比输入小了一圈；先在四周各补半个核宽。"),
+        "no_bias": (lambda x, w, b: _padded(x, w, None), "少了偏置：每个输出通道还要加上自己的那个数。"),
+    },
+)
+
+
+# 3 训练一步
+
+
+def _toy(seed: int):
+    network = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Tanh(), nn.Conv2d(4, 3, 1)).double()
+    model = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Tanh()).double()
+    for index, parameter in enumerate([*network.parameters(), *model.parameters()]):
+        parameter.data = 0.5 * noise(tuple(parameter.shape), seed + index)
+    model.requires_grad_(False)
+    image = uniform((2, 3, 5, 6), seed + 20)
+    return network, image, model(uniform((2, 3, 5, 6), seed + 21)), model, 0.1
+
+
+def _descended(network, image, target, model, rate, sign=-1, through=True):
+    made = network(image)
+    seen = model(made) if through else made
+    loss = (seen - (target if through else image)).square().mean()
+    gradients = torch.autograd.grad(loss, list(network.parameters()))
+    return [(p + sign * rate * g).detach() for p, g in zip(network.parameters(), gradients, strict=True)]
+
+
+def _blocked(network, image, target, model, rate):
+    made = network(image)
+    with torch.no_grad():
+        seen = model(made)
+    gradients = torch.autograd.grad((seen - target).square().mean(), list(network.parameters()))
+    return [p - rate * g for p, g in zip(network.parameters(), gradients, strict=True)]
+
+
+def _by_differences(network, image, target, model, rate, width=1e-5):
+    state = {name: value.detach().clone() for name, value in network.named_parameters()}
+
+    def loss(changed):
+        seen = model(torch.func.functional_call(network, changed, (image,)))
+        return float((seen - target).square().mean())
+
+    stepped = []
+    for name, value in state.items():
+        moved = value.clone()
+        for place in range(value.numel()):
+            bump = torch.zeros(value.numel(), dtype=value.dtype)
+            bump[place] = width
+            bump = bump.view_as(value)
+            slope = (loss({**state, name: value + bump}) - loss({**state, name: value - bump})) / (2 * width)
+            moved.view(-1)[place] -= rate * slope
+        stepped.append(moved)
+    return stepped
+
+
+def _moved_in_place(network, image, target, model, rate):
+    stepped = _descended(network, image, target, model, rate)
+    for parameter, value in zip(network.parameters(), stepped, strict=True):
+        parameter.data = value
+    return stepped
+
+
+training_step = Exercise(
+    id="fast_style-3",
+    name="training_step",
+    title="隔着损失网络训练一步",
+    level=2,
+    stub="my_training_step(network, image, target, model, rate)",
+    probes=(lambda: _toy(1), lambda: _toy(40)),
+    answer="一个列表，依次是 network 各个参数走一步之后的值，不带计算图",
+    idea="损失先经过 model，再经过 network，求导时从后往前各过一遍；但只有 network 的参数要走。",
+    where="看本章“训练”一节；torch.autograd.grad 的第二个参数可以是 list(network.parameters())。",
+    question="model 的权重冻结了，为什么梯度还能穿过它？",
+    oracle=_by_differences,
+    mistakes={
+        "no_grad": (_blocked, "model 被包在 no_grad 里，梯度断了：权重冻结，但梯度要穿过去。"),
+        "ascent": (lambda *a: _descended(*a, sign=1), "损失变大了：要沿梯度的反方向走。"),
+        "pixels": (lambda *a: _descended(*a, through=False), "你比的是像素；损失在 model 的输出上量，与 target 比。"),
+        "in_place": (_moved_in_place,),
+    },
+    tolerance=1e-6,
+)
+
+
+# 4 AdaIN
+
+
+def _statistics(activation, axes=(2, 3)):
+    return activation.mean(axes, keepdim=True), (activation.var(axes, correction=0, keepdim=True) + 1e-5).sqrt()
+
+
+def _adain(content, style, axes=(2, 3), scale=True):
+    (mean, deviation), (new_mean, new_deviation) = _statistics(content, axes), _statistics(style, axes)
+    return (content - mean) / deviation * (new_deviation if scale else 1) + new_mean
+
+
+def _adain_by_planes(content, style):
+    output = torch.empty_like(content)
+    for index in range(len(content)):
+        for channel in range(content.shape[1]):
+            c, s = content[index, channel], style[index, channel]
+            ratio = math.sqrt((s.var(correction=0) + 1e-5) / (c.var(correction=0) + 1e-5))
+            output[index, channel] = (c - c.mean()) * ratio + s.mean()
+    return output
+
+
+adain = Exercise(
+    id="fast_style-4",
+    name="adain",
+    title="自适应实例归一化",
+    level=3,
+    stub="my_adain(content, style)",
+    probes=(
+        lambda: (2 * noise((2, 3, 6, 5), 1) + 1, 0.5 * noise((2, 3, 4, 7), 2) - 1),
+        lambda: (noise((3, 2, 5, 5), 3) - 2, 3 * noise((3, 2, 6, 4), 4) + 4),
+    ),
+    answer="与 content 同形状：各通道的均值和标准差是 style 的",
+    idea="先用自己的均值和标准差洗掉原来的，再换上对方的。两步用的是不同的图。",
+    where="看本章“一个网络，几种风格”一节：γ 换成标准差，β 换成均值。",
+    question="style 换成 content 自己，结果应当是什么？",
+    oracle=_adain_by_planes,
+    properties=(
+        (
+            lambda out, content, style: ((out - out.mean((2, 3), keepdim=True)) * (content - content.mean((2, 3), keepdim=True)) >= -1e-9).all(),
+            "高低起伏应当还是 content 的：原来比均值高的地方，之后也比均值高。",
+        ),
+    ),
+    mistakes={
+        "swapped": (lambda c, s: torch.ones_like(c) * _statistics(c)[0] + (c - _statistics(c)[0]) / _statistics(s)[1] * _statistics(c)[1],
+                    "用谁的均值去还原？还原用的统计量应当来自 style。"),
+        "mean_only": (lambda c, s: _adain(c, s, scale=False), "只换了均值，标准差还是 1：再乘上 style 的标准差。"),
+        "batch": (lambda c, s: _adain(c, s, axes=(0, 2, 3)), "统计量跨了图：每张图换上的是它自己那张 style。"),
+        "unwashed": (lambda c, s: c * _statistics(s)[1] + _statistics(s)[0], "还没有减去 content 自己的均值、除以自己的标准差。"),
+    },
+)
+
+
+# 5 画多少张才划算
+
+
+class _World:
+    """一只假钟：每件事走多少秒是定好的；第一次调用 fast 与 slow 另有准备时间。"""
+
+    def __init__(self, train, load, fast, slow, warm):
+        self.now, self.costs, self.warm = 100.0, (train, load, fast, slow), warm
+        self.called = [0, 0, 0, 0]
+
+    def doing(self, which):
+        def act():
+            self.now += self.costs[which] + (self.warm if which >= 2 and not self.called[which] else 0)
+            self.called[which] += 1
+
+        return act
+
+    def arguments(self):
+        return (*(self.doing(which) for which in range(4)), lambda: self.now)
+
+
+def _seconds(act, clock, warm_up):
+    if warm_up:
+        act()
+    started = clock()
+    act()
+    return clock() - started
+
+
+def _break_even(train, load, fast, slow, clock, *, loading=True, warm_up=True, rounding=math.ceil, saved=True):
+    fixed = _seconds(train, clock, False) + (_seconds(load, clock, False) if loading else 0)
+    one, other = _seconds(fast, clock, warm_up), _seconds(slow, clock, warm_up)
+    return rounding(fixed / ((other - one) if saved else other))
+
+
+def _counted(train, load, fast, slow, clock):
+    fixed = _seconds(train, clock, False) + _seconds(load, clock, False)
+    one, other, count = _seconds(fast, clock, True), _seconds(slow, clock, True), 0
+    while fixed + count * one > count * other:
+        count += 1
+    return count
+
+
+break_even = Exercise(
+    id="fast_style-5",
+    name="break_even",
+    title="画多少张才划算",
+    level=4,
+    stub="my_break_even(train, load, fast, slow, clock)",
+    probes=(
+        lambda: _World(300.0, 40.0, 0.5, 2.75, 3.0).arguments(),
+        lambda: _World(77.0, 9.0, 1.0, 5.0, 2.5).arguments(),
+    ),
+    answer="整数 n：前馈画 n 张（连训练与读入）不比逐图迭代慢的最小 n",
+    idea="把两边的总时间都写成 n 的一次函数：一边有固定的开头，一边没有。",
+    where="看本章“几张才划算”一节；clock() 返回现在的秒数，前后各读一次。",
+    question="如果读入比训练还慢，还有什么办法省时间？",
+    oracle=_counted,
+    mistakes={
+        "ignored_loading": (lambda *a: _break_even(*a, loading=False), "读入网络也要时间，它只付一次，和训练加在一起。"),
+        "cold": (lambda *a: _break_even(*a, warm_up=False), "第一次调用含准备时间：fast 与 slow 先各空跑一次，再量一次。"),
+        "floor": (lambda *a: _break_even(*a, rounding=math.floor), "向下取整时还差一点才追平：要最小的、已经不慢的整数。"),
+        "gross": (lambda *a: _break_even(*a, saved=False), "每张省下的不是 slow 的全部：前馈的那一张也要花时间。"),
+    },
+)

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "cnnlab"
 # 从下到上五层；新模块在这里登记
 BANDS = {
     1: "images hooks",
-    2: "downloads categories architectures squeezenet zoo models drawing ornaments paintings styles textures datasets profiles digit_networks",
+    2: "downloads categories architectures squeezenet zoo models drawing ornaments paintings styles textures datasets profiles digit_networks shortcut",
     3: "gradients receptive parameterizations priors terms objectives optimizers optimize results processes training",
     4: "getting_started first_layer middle_layers activation_maps patches neighbors embedding occlusion class_activation saliency"
     " class_activation guided_backprop faithfulness gradient_ascent facets deepdream inversion texture style_transfer fast_style",
@@ -29,6 +29,7 @@ BAND_OF = {module: band for band, modules in BANDS.items() for module in modules
 SAME_BAND = {
     ("getting_started", "neighbors"),
     ("saliency", "class_activation"),
+    ("facets", "gradient_ascent"),
     ("architectures", "downloads"),
     ("categories", "downloads"),
     ("squeezenet", "categories"),
@@ -53,6 +54,11 @@ SAME_BAND = {
     ("training", "processes"),
     ("saliency", "class_activation"),
     ("embedding", "neighbors"),
+    ("faithfulness", "class_activation"),
+    ("faithfulness", "guided_backprop"),
+    ("faithfulness", "occlusion"),
+    ("faithfulness", "saliency"),
+    ("shortcut", "datasets"),
     ("charts", "figures"),
     ("plotting", "charts"),
     ("plotting", "figures"),

@@ -9,17 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cnnlab.gradient_ascent import natural_statistics
 from cnnlab.hooks import activations_of
 from cnnlab.objectives import objective
 from cnnlab.optimize import adam, optimize_image
 from cnnlab.parameterizations import CodeImage, FourierImage
-from cnnlab.priors import center_bias, compose, jitter, random_rotate, total_variation
+from cnnlab.priors import center_bias, compose, jitter, random_rotate
 from cnnlab.results import reproducible
-from cnnlab.terms import Term, class_score, image_prior
+from cnnlab.terms import Term, class_score
 from cnnlab.training import Training, cosine, fit, shuffled_batches
 
 # 偏向中心的三个阶段：(占总步数的份额, 窗口占画布的比例, 窗口中心的散布)
-CENTER_PHASES = ((0.4, 0.75, 0.3), (0.35, 0.85, 0.2), (0.25, 1.0, 0.0))
+CENTER_PHASES = ((0.4, 0.6, 0.2), (0.35, 0.8, 0.2), (0.25, 1.0, 0.0))
 
 
 def photo_features(model: nn.Module, images: Tensor, *, batch_size: int = 32) -> Tensor:
@@ -82,7 +83,7 @@ def class_facets(
     labels=None,
     steps=160,
     learning_rate=0.05,
-    tv=0.5,
+    natural=10.0,
     phases=CENTER_PHASES,
     seed=0,
     on_step=None,
@@ -98,26 +99,33 @@ def class_facets(
     labels = torch.as_tensor(labels)
     starts = facet_starts(images, features, labels, nearest=nearest)
     result, losses = ascend_from(
-        model, target, starts, steps=steps, learning_rate=learning_rate, tv=tv, phases=phases, seed=seed, on_step=on_step
+        model, target, starts, steps=steps, learning_rate=learning_rate, natural=natural, phases=phases, seed=seed, on_step=on_step
     )
     return result, {"loss": losses, "labels": labels.tolist()}
 
 
 def ascend_from(
-    model, target, starts: Tensor, *, steps=160, learning_rate=0.05, tv=0.5, phases=CENTER_PHASES, seed=0, on_step=None
+    model, target, starts: Tensor, *, steps=160, learning_rate=0.05, natural=10.0, phases=CENTER_PHASES, seed=0, on_step=None
 ) -> tuple[Tensor, list[float]]:
-    """从给定的起点 (K, 3, H, W) 分阶段梯度上升：图像 (K, 3, H, W) 与每步的损失。"""
+    """从给定的起点 (K, 3, H, W) 分阶段梯度上升：图像 (K, 3, H, W) 与每步的损失。
+
+    每一阶段的窗口放大到画布的尺寸再送进网络；`natural` 是照片统计量先验的权重。
+    """
     generator = torch.Generator().manual_seed(seed)
-    picture, losses, side = FourierImage(image=starts), [], min(starts.shape[-2:])
+    picture, losses, (height, width) = FourierImage(image=starts), [], starts.shape[-2:]
+    priors = [natural * term for term in natural_statistics(model, size=min(height, width))] if natural else []
     for share, window, spread in phases:
-        moves = (jitter(8, generator=generator), random_rotate(5, generator=generator))
-        crop = center_bias(round(side * window), spread=spread, generator=generator)
-        prior = image_prior(lambda image: total_variation(image, power=1), tv, name="total_variation")
-        loss = objective(model, [-0.01 * class_score(target), prior], transform=compose(*moves, crop))
+        crop = center_bias(round(min(height, width) * window), spread=spread, generator=generator)
+        moves = compose(jitter(8, generator=generator), random_rotate(5, generator=generator), crop, _enlarge(height, width))
+        loss = objective(model, [-class_score(target), *priors], transform=moves)
         optimize_image(picture, loss, steps=round(steps * share), optimizer=adam(learning_rate), on_step=on_step)
         losses += [sum(parts) for parts in zip(*loss.ledger.values(), strict=True)]
     with torch.no_grad():
         return picture().detach().contiguous(), losses
+
+
+def _enlarge(height: int, width: int) -> Callable[[Tensor], Tensor]:
+    return lambda image: functional.interpolate(image, (height, width), mode="bilinear", align_corners=False)
 
 
 @reproducible

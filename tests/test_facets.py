@@ -66,7 +66,7 @@ def test_start_is_the_mean_of_the_nearest_photos():
 def test_facets_raise_the_score_and_report_the_clusters(vision, photo):
     images = torch.cat([photo, photo.flip(-1), 1 - photo, 1 - photo.flip(-2)])
     before = images.clone()
-    result = class_facets(vision, 2, images, facets=2, nearest=2, steps=60, tv=0.0)
+    result = class_facets(vision, 2, images, facets=2, nearest=2, steps=60, natural=0.0)
     assert result.image.shape == (2, 3, 32, 32) and len(result.history["labels"]) == 4
     starts = facet_starts(images, photo_features(vision, images), torch.tensor(result.history["labels"]), nearest=2)
     assert vision(result.image)[:, 2].sum() > vision(starts)[:, 2].sum()
@@ -76,12 +76,12 @@ def test_facets_raise_the_score_and_report_the_clusters(vision, photo):
 
 def test_given_labels_are_used(vision, photo):
     images = torch.cat([photo, 1 - photo, photo.flip(-1)])
-    assert class_facets(vision, 0, images, labels=[1, 0, 1], steps=3).history["labels"] == [1, 0, 1]
+    assert class_facets(vision, 0, images, labels=[1, 0, 1], natural=0.0, steps=3).history["labels"] == [1, 0, 1]
 
 
 def test_phases_share_out_the_steps(vision, photo):
     seen = []
-    ascend_from(vision, 1, photo, steps=20, on_step=lambda step: seen.append(step.index))
+    ascend_from(vision, 1, photo, natural=0.0, steps=20, on_step=lambda step: seen.append(step.index))
     assert len(seen) == 20 and seen.count(0) == 3
 
 

@@ -59,6 +59,13 @@ def plane_agreement(weight: Tensor) -> Tensor:
     return singular[:, 0].square() / singular.square().sum(1).clamp_min(1e-12)
 
 
+def plane_roughness(weight: Tensor) -> Tensor:
+    """每个卷积核 (O, I, k, k) 逐张看有多毛糙，(O,)：相邻格子之差的平方和除以总能量，越小越平滑。"""
+    weight = weight.detach()
+    change = weight.diff(dim=2).square().sum((1, 2, 3)) + weight.diff(dim=3).square().sum((1, 2, 3))
+    return change / weight.square().sum((1, 2, 3)).clamp_min(1e-12)
+
+
 def expanded_kernels(model: nn.Module, layer: str, channels=None, *, image: Tensor | None = None) -> Tensor:
     """`layer` 的卷积核经下面各层展开到像素上：(C, 3, R, R)，R 是感受野的边长。
 
@@ -88,7 +95,7 @@ def predicted_maps(model: nn.Module, images: Tensor, layer: str, kernels: Tensor
 
     先预测、后真实，位置对齐，只留感受野整个在图像之内的位置；`kernels` 取自 `expanded_kernels`，通道从 0 起。
     """
-    size, stride, offset = _square_field(model, layer)
+    _, stride, offset = _square_field(model, layer)
     first = -(-max(0, -offset) // stride)
     corner = first * stride + offset
     predicted = functional.conv2d(images[:, :, corner:, corner:], kernels, stride=stride)

@@ -11,6 +11,7 @@ from cnnlab.middle_layers import (
     expanded_kernels,
     kernel_planes,
     plane_agreement,
+    plane_roughness,
     plane_sheet,
     predicted_maps,
     shuffled_within,
@@ -75,6 +76,14 @@ def test_agreement_is_one_for_multiples_and_drops_when_shuffled():
     assert torch.allclose(plane_agreement(weight), torch.ones(6), atol=1e-5)
     assert (plane_agreement(shuffled_within(weight)) < 0.8).all()
     assert torch.allclose(plane_agreement(-3 * weight), plane_agreement(weight), atol=1e-5)
+
+
+def test_roughness_by_hand():
+    weight = torch.zeros(3, 2, 2, 2)
+    weight[0] = 1.0  # 没有起伏
+    weight[1] = torch.tensor([[1.0, -1.0], [1.0, -1.0]])  # 每张两处相差 2，能量 4
+    weight[2, 0] = torch.tensor([[5.0, -5.0], [5.0, -5.0]])
+    assert torch.allclose(plane_roughness(weight), torch.tensor([0.0, 2.0, 2.0]))
 
 
 @pytest.fixture

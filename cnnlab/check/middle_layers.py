@@ -32,7 +32,7 @@ kernel_numbers = Exercise(
         "no_depth": (lambda i, o, k, g: (o, k * k, o * k * k + o), "一个核不只一张小图：每个输入通道各有一张。"),
         "swapped": (lambda i, o, k, g: (i, o // g * k * k, i * (o // g) * k * k + i), "输入与输出对调了：有几个输出通道，就有几个卷积核。"),
         "kernels_times_depth": (lambda i, o, k, g: (o * i // g, k * k, o * (i // g) * k * k + o), "这里一个核指一个输出通道的整组权重，不是其中的一张小图。"),
-        "list": (lambda i, o, k, g: list(_counted(i, o, k, g)) + [g],),
+        "list": (lambda i, o, k, g: [*_counted(i, o, k, g), g],),
     },
 )
 

@@ -56,6 +56,19 @@ def auc(positive: Tensor, negative: Tensor) -> Tensor:
     return wins / (len(positive) * len(negative))
 
 
+def pick_and_test(positive: Tensor, negative: Tensor) -> tuple[float, float]:
+    """在一半样本上挑 AUC 最高的通道，在另一半上考它：(挑选时的 AUC, 考试的 AUC)，两半对调后取平均。
+
+    positive (n, C)，negative (m, C)：每个样本、每个通道的分数；按次序的奇偶分成两半，n、m 至少是 2。
+    """
+    if min(len(positive), len(negative)) < 2:
+        raise ValueError(f"分成两半至少各要 2 个样本，得到 {len(positive)} 个正、{len(negative)} 个负")
+    halves = [auc(positive[first::2], negative[first::2]) for first in (0, 1)]
+    picked = [(chosen.max(), other[chosen.argmax()]) for chosen, other in (halves, halves[::-1])]
+    learnt, tested = torch.tensor(picked).mean(0).tolist()
+    return learnt, tested
+
+
 def mask_iou(activation: Tensor, mask: Tensor, share: float | None = None) -> Tensor:
     """每个通道最亮的区域与掩码的交并比 (C,)。
 

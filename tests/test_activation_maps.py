@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from cnnlab.activation_maps import activation_tiles, auc, dead_channels, face_labels, mask_iou
+from cnnlab.activation_maps import activation_tiles, auc, dead_channels, face_labels, mask_iou, pick_and_test
 from cnnlab.datasets import photos
 
 
@@ -65,6 +65,17 @@ def test_auc_counts_pairs_and_halves_ties():
         ranks = torch.cat([one, other]).argsort().argsort() + 1
         by_rank.append((ranks[:30].sum() - 30 * 31 / 2) / (30 * 40))
     assert torch.allclose(auc(positive, negative), torch.stack(by_rank), atol=1e-5)
+
+
+def test_picking_flatters_and_testing_does_not():
+    generator = torch.Generator().manual_seed(0)
+    positive, negative = torch.randn(12, 300, generator=generator), torch.randn(60, 300, generator=generator)
+    learnt, tested = pick_and_test(positive, negative)
+    assert learnt > 0.75 and abs(tested - 0.5) < 0.25  # 全是噪声：挑得出，考不过
+    positive[:, 7] += 9
+    assert pick_and_test(positive, negative) == (1.0, 1.0)
+    with pytest.raises(ValueError, match="两半"):
+        pick_and_test(positive[:1], negative)
 
 
 def test_iou_of_a_planted_channel():

@@ -20,7 +20,7 @@ from cnnlab.terms import Term, class_score
 from cnnlab.training import Training, cosine, fit, shuffled_batches
 
 # 偏向中心的三个阶段：(占总步数的份额, 窗口占画布的比例, 窗口中心的散布)
-CENTER_PHASES = ((0.4, 0.6, 0.2), (0.35, 0.8, 0.2), (0.25, 1.0, 0.0))
+CENTER_PHASES = ((0.4, 0.7, 0.2), (0.35, 0.85, 0.2), (0.25, 1.0, 0.0))
 
 
 def photo_features(model: nn.Module, images: Tensor, *, batch_size: int = 32) -> Tensor:
@@ -185,7 +185,7 @@ def fit_generator(
     """教 `generator` 把 `model` 在 `layer` 上的代码变回图像（就地训练），得到训练的记录。
 
     损失 = 像素的交叉熵 + feature_weight × 代码的相对误差；代码的统计量写进 generator。
-    `code_noise` 给输入的代码加噪声（以代码的标准差计）：没见过的代码也被画成见过的样子。
+    `code_noise` 给输入的代码加噪声（最大的标准差，以代码的标准差计）：没见过的代码也被画成见过的样子。
     出处：Dosovitskiy 与 Brox，2016（这里没有对抗损失）。
     """
     codes = torch.cat([_code(model, chunk, layer) for chunk in images.split(256)]).detach()
@@ -195,7 +195,7 @@ def fit_generator(
 
     def loss(network, batch):
         image, code = batch
-        made = network((code + code_noise * codes.std() * torch.randn_like(code)).clamp_min(0) if code_noise else code)
+        made = network(_noisy(code, code_noise * codes.std()) if code_noise else code)
         likeness = functional.binary_cross_entropy(made, image)
         distance = (_code(model, made, layer) - code).square().mean() / codes.square().mean()
         return likeness + feature_weight * distance
@@ -205,6 +205,12 @@ def fit_generator(
     training = fit(generator, loss, batches, on_step=on_step, **options)
     generator.eval().requires_grad_(False)
     return training
+
+
+def _noisy(code: Tensor, largest: Tensor) -> Tensor:
+    """每个代码加噪声，噪声的标准差在 0 与 `largest` 之间均匀抽。"""
+    amount = largest * torch.rand(len(code), 1, device=code.device)
+    return (code + amount * torch.randn_like(code)).clamp_min(0)
 
 
 def _code(model: nn.Module, image: Tensor, layer: str) -> Tensor:

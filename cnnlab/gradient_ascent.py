@@ -235,11 +235,11 @@ def class_ranks(model: nn.Module, image: Tensor, target) -> Tensor:
     return (scores > target_scores(scores, targets)[:, None]).sum(1) + 1
 
 
-def mean_wavelength(image: Tensor) -> Tensor:
-    """图中起伏的平均波长 (N,)，以像素计：按能量平均的频率的倒数；越大，结构越大。"""
-    height, width = image.shape[-2:]
-    window = torch.hann_window(height, periodic=False)[:, None] * torch.hann_window(width, periodic=False)
-    energy = torch.fft.fft2((image - image.mean((2, 3), keepdim=True)) * window.to(image)).abs().square().sum(1)
-    rows, columns = torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width)[None, :]
-    frequency = (rows.square() + columns.square()).sqrt()
-    return energy.sum((1, 2)) / (energy * frequency).sum((1, 2)).clamp_min(torch.finfo(energy.dtype).tiny)
+def shuffle_blocks(image: Tensor, side: int, seed: int = 0) -> Tensor:
+    """把图切成 side×side 的块，随机换位（各图同一个次序）；不满一块的边留在原处。比块大的结构被打散，块里的不变。"""
+    height, width = (length // side * side for length in image.shape[-2:])
+    blocks = functional.unfold(image[..., :height, :width], side, stride=side)
+    order = torch.randperm(blocks.shape[-1], generator=torch.Generator().manual_seed(seed))
+    out = image.clone()
+    out[..., :height, :width] = functional.fold(blocks[..., order.to(blocks.device)], (height, width), side, stride=side)
+    return out

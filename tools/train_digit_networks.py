@@ -61,7 +61,7 @@ def main() -> None:
         print(f"{name}：没见过的 1000 张里认对 {(network(held[0]).argmax(1) == held[1]).float().mean():.3f}")
         save(name, network)
     classifier = load_digit_network("classifier")
-    plans = (("generator", slice(0, 4000), 2000, 0.0), ("threes_generator", labels[:4000] == 3, 400, 2.0))
+    plans = (("generator", slice(0, 4000), 2000, 0.0), ("threes_generator", labels[:4000] == 3, 500, 2.0))
     for name, chosen, steps, noise in plans:
         if len(sys.argv) > 1 and name not in sys.argv:
             continue

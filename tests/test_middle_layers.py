@@ -106,6 +106,18 @@ def test_linear_expansion_is_the_kernel_of_the_linearised_network(stack, assert_
     assert_no_hooks(stack)
 
 
+def test_in_place_and_functional_layers_are_linearised_too(stack):
+    class Written(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = stack[0], stack[3]
+
+        def forward(self, image):
+            return functional.relu_(self.second(functional.max_pool2d(torch.relu_(self.first(image)), 2)))
+
+    assert torch.allclose(expanded_kernels(Written(), "second"), expanded_kernels(stack, "3"))
+
+
 def test_expansion_on_an_image_is_the_local_gradient(stack):
     image = torch.rand(1, 3, 20, 20, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     kernels = expanded_kernels(stack, "3", [2, 0], image=image)

@@ -1,0 +1,284 @@
+"""“这些图可信吗”一章的练习：随机化一层、秩相关、删除曲线、逐层随机化、捷径的证据。"""
+
+import copy
+import math
+
+import torch
+
+from cnnlab.check.core import Exercise
+from cnnlab.check.fixtures import TinyNet, noise, uniform
+
+# 1 打乱一层
+
+
+def _redrawn(model, names, generator, *, rescale=True, copied=True, value=None):
+    changed = copy.deepcopy(model) if copied else copy.copy(model)
+    with torch.no_grad():
+        for name in names:
+            for parameter in changed.get_submodule(name).parameters():
+                drawn = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+                drawn = (drawn - drawn.mean()) / drawn.std() if rescale else drawn
+                drawn = drawn * parameter.std() if rescale else 4 * drawn
+                parameter.copy_(drawn if value is None else torch.full_like(drawn, value))
+    return changed
+
+
+def _parts(model):
+    return {key: part.clone() for key, part in model.state_dict().items()}
+
+
+def _generator(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def _others_same(new, model, layer, generator):
+    return all(torch.equal(new[key], old) for key, old in _parts(model).items() if not key.startswith(layer))
+
+
+def _layer_changed(new, model, layer, generator):
+    return not any(torch.equal(new[key], old) for key, old in _parts(model).items() if key.startswith(layer))
+
+
+def _same_scale(new, model, layer, generator):
+    pairs = [(new[key], old) for key, old in _parts(model).items() if key.startswith(layer)]
+    return all(abs(float(a.std() / b.std()) - 1) < 0.05 for a, b in pairs)
+
+
+redrawn_layer = Exercise(
+    id="faithfulness-1",
+    name="redrawn_layer",
+    title="打乱一层，保住尺度",
+    level=1,
+    stub="my_redrawn_layer(model, layer, generator)",
+    probes=(lambda: (TinyNet(), "linear", _generator(1)), lambda: (TinyNet(seed=7), "conv2", _generator(2))),
+    answer="一个新的模型：layer 这一层的每组参数换成随机数，标准差与原来相等（5% 以内），其余不变",
+    idea="要比的是“学到的权重”与“同样大小的随机权重”，所以尺度要保住，别的层一个数都不能动。",
+    where="看 copy.deepcopy、nn.Module.get_submodule 和 Tensor.copy_；在 torch.no_grad() 里改参数。",
+    question="如果不保住标准差，最后一层放大十倍，梯度图会变成什么样？",
+    run=lambda function, model, layer, generator: _parts(function(model, layer, generator)),
+    properties=(
+        (_layer_changed, "这一层有的参数还是原来的：权重和偏置都要换。"),
+        (_others_same, "别的层也变了：这里只打乱指定的那一层。"),
+        (_same_scale, "尺度变了：随机数要乘上原来那组参数的标准差；数少的时候，先把抽到的数自己标准化。"),
+    ),
+    mistakes={
+        "shallow": (lambda m, layer, g: _redrawn(m, [layer], g, copied=False),),
+        "all_layers": (lambda m, layer, g: _redrawn(m, ["conv1", "conv2", "linear"], g),),
+        "no_scale": (lambda m, layer, g: _redrawn(m, [layer], g, rescale=False),),
+        "zeros": (lambda m, layer, g: _redrawn(m, [layer], g, value=0.0), "你把这一层清零了：那是剪断，不是打乱；梯度会处处为 0。"),
+    },
+)
+
+
+# 2 秩相关
+
+
+def _by_counting(a, b):
+    """名次 = 比它小的个数 + 并列的另一些的一半。"""
+    ranks = []
+    for values in (a.flatten().tolist(), b.flatten().tolist()):
+        ranks.append([sum(w < v for w in values) + (sum(w == v for w in values) - 1) / 2 for v in values])
+    return _pearson(*map(lambda r: torch.tensor(r, dtype=torch.float64), ranks))
+
+
+def _pearson(a, b):
+    a, b = (x.flatten().double() - x.double().mean() for x in (a, b))
+    length = float(a.norm() * b.norm())
+    return float((a * b).sum()) / length if length > 0 else 0.0
+
+
+def _first_come(values):
+    return values.flatten().argsort(stable=True).argsort().double()
+
+
+def _tied(shape, seed):
+    a = noise(shape, seed).mul(2).round() / 2  # 有并列
+    return a, (a + noise(shape, seed + 1)).pow(3)
+
+
+rank_agreement = Exercise(
+    id="faithfulness-2",
+    name="rank_agreement",
+    title="两张图的秩相关",
+    level=2,
+    stub="my_rank_correlation(a, b)",
+    probes=(lambda: _tied((5, 6), 61), lambda: _tied((4, 7), 63)),
+    answer="一个 −1 到 1 之间的数：两张图名次的相关，并列取平均名次；有一张处处相同时是 0",
+    idea="先把每个像素换成它的名次，再算普通的相关。并列的像素应当得到同样的名次。",
+    where="看本章“从零实现”一节；torch.unique 的 return_inverse 与 return_counts 能一次数清并列。",
+    question="热力图常有大片的 0。并列处理错了，结论会往哪边偏？",
+    oracle=_by_counting,
+    laws=(
+        (lambda call, a, b: abs(float(call(a.exp(), b)) - float(call(a, b))) < 1e-6, "把一张图做单调的变换，名次不变，结果也应当不变。"),
+        (lambda call, a, b: float(call(torch.ones_like(a), b)) == 0, "一张处处相同的图没有名次可言，题目要求返回 0，不是 NaN。"),
+    ),
+    mistakes={
+        "pearson": (_pearson, "用了数值本身：几个亮点会左右结果，要先换成名次。"),
+        "ties": (lambda a, b: _pearson(_first_come(a), _first_come(b)), "并列的像素按先来后到排了名次：它们应当得平均名次。"),
+        "argsort_once": (lambda a, b: _pearson(a.flatten().argsort(stable=True), b.flatten().argsort(stable=True)), "排序一次得到的是“第几名是谁”，名次是“谁是第几名”。"),
+        "absolute": (lambda a, b: abs(_by_counting(-a.abs(), b)), "取了绝对值：一张图高的地方另一张低，相关应当是负的。"),
+    },
+)
+
+
+# 3 删除曲线
+
+
+def _deletion(image, target, model, heat, steps, *, weakest=False, apart=False, fill="own", probability=False):
+    curves = []
+    for one, label, map_ in zip(image, target.tolist(), heat, strict=True):
+        order = sorted(range(map_.numel()), key=lambda i: float(map_.flatten()[i]), reverse=not weakest)
+        colour = {"own": one.mean((1, 2)), "black": torch.zeros(3, dtype=one.dtype), "batch": image.mean((0, 2, 3))}[fill]
+        values = []
+        for step in range(steps + 1):
+            begin = round(len(order) * max(step - 1, 0) / steps) if apart else 0
+            gone = order[begin : round(len(order) * step / steps)]
+            changed = one.flatten(1).clone()
+            changed[:, gone] = colour[:, None]
+            with torch.no_grad():
+                scores = model(changed.view_as(one)[None])[0]
+            values.append(float((scores.softmax(0) if probability else scores)[label]))
+        curves.append(values)
+    return torch.tensor(curves, dtype=image.dtype)
+
+
+def _deletion_probe(shape, targets, steps, seed):
+    return uniform(shape, seed), torch.tensor(targets), TinyNet(), noise((shape[0], *shape[2:]), seed + 1), steps
+
+
+deletion = Exercise(
+    id="faithfulness-3",
+    name="deletion",
+    title="删除曲线",
+    level=2,
+    stub="my_deletion(image, target, model, heat, steps)",
+    probes=(lambda: _deletion_probe((2, 3, 6, 8), [1, 4], 4, 65), lambda: _deletion_probe((3, 3, 5, 6), [0, 2, 3], 5, 67)),
+    answer="(N, steps + 1)：第 k 列是把热力图最强的 k/steps 的像素换成这张图的平均色之后，目标类的得分",
+    idea="先给像素排名次，第 k 步换掉名次在前的那些：一步比一步多，从不放回。",
+    where="看本章“删掉它、放回它”一节；名次可以用两次 argsort 得到。",
+    question="换成黑色、平均色、模糊，三条曲线的高低会一样吗？",
+    oracle=_deletion,
+    tolerance=1e-6,
+    mistakes={
+        "weakest": (lambda *a: _deletion(*a, weakest=True), "从最弱的像素删起了：要从最强的开始。"),
+        "apart": (lambda *a: _deletion(*a, apart=True), "每一步只删了自己那一份，前面删的又放回去了：要累积。"),
+        "black": (lambda *a: _deletion(*a, fill="black"), "删掉的像素填成了黑色：题目要这张图自己的平均色。"),
+        "batch": (lambda *a: _deletion(*a, fill="batch"), "填的是整批图的平均色：每张图用自己的。"),
+        "probability": (lambda *a: _deletion(*a, probability=True), "返回了概率：题目要 softmax 之前的得分。"),
+    },
+)
+
+
+# 4 逐层随机化
+
+
+def _swapped(model, layer):
+    """把一层的参数倒过来排：当作确定的“随机化”。"""
+    changed = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in changed.get_submodule(layer).parameters():
+            parameter.copy_(-parameter.flatten().flip(0).view_as(parameter))
+    return changed
+
+
+def _map(image, target, model, *, absolute=True):
+    leaf = image.clone().requires_grad_()
+    gradient = torch.autograd.grad(model(leaf)[0, target], leaf)[0][0]
+    return (gradient.abs() if absolute else gradient).amax(0)
+
+
+def _cascade(image, target, model, layers, shuffle, *, alone=False, first=True, absolute=True):
+    maps, current = [_map(image, target, model, absolute=absolute)] if first else [], model
+    for layer in layers:
+        current = shuffle(model if alone else current, layer)
+        maps.append(_map(image, target, current, absolute=absolute))
+    return torch.stack(maps)
+
+
+def _by_differences(image, target, model, layers, shuffle):
+    maps, current = [], model
+    for layer in [None, *layers]:
+        current = current if layer is None else shuffle(current, layer)
+        gradient = torch.zeros_like(image[0])
+        for place in range(gradient.numel()):
+            step = torch.zeros_like(image).flatten()
+            step[place] = 1e-6
+            with torch.no_grad():
+                up, down = (current(image + sign * step.view_as(image))[0, target] for sign in (1, -1))
+            gradient.view(-1)[place] = (up - down) / 2e-6
+        maps.append(gradient.abs().amax(0))
+    return torch.stack(maps)
+
+
+cascade = Exercise(
+    id="faithfulness-4",
+    name="cascade",
+    title="逐层随机化",
+    level=3,
+    stub="my_cascade(image, target, model, layers, shuffle)",
+    probes=(
+        lambda: (uniform((1, 3, 5, 6), 71), 2, TinyNet(), ["linear", "conv2", "conv1"], _swapped),
+        lambda: (uniform((1, 3, 6, 4), 72), 4, TinyNet(seed=9), ["linear", "conv2"], _swapped),
+    ),
+    answer="(层数 + 1, H, W)：第一张是原模型的显著图，以后每张在前一个模型上再打乱一层",
+    idea="逐层是累积的：打乱第二层的时候，第一层仍是乱的。",
+    where="参数 shuffle 收模型和层名，返回打乱了那一层的新模型，不动原来的；显著图是得分梯度的绝对值在通道上的最大值。",
+    question="哪一种解释图直到最后一步还几乎不变？它看的是网络还是照片？",
+    oracle=_by_differences,
+    tolerance=1e-4,
+    mistakes={
+        "alone": (lambda *a: _cascade(*a, alone=True), "每次都从原模型打乱一层：要逐层累积，在前一个模型上继续。"),
+        "no_original": (lambda *a: _cascade(*a, first=False), "少了第一张：原模型的图是比较的起点。"),
+        "upside_down": (lambda x, t, m, layers, s: _cascade(x, t, m, layers[::-1], s), "次序反了：layers 已经按从输出到输入排好，照着走。"),
+        "signed": (lambda *a: _cascade(*a, absolute=False), "没有取绝对值就取了最大：负的大梯度同样要紧。"),
+    },
+)
+
+
+# 5 捷径的证据
+
+
+def _evidence(image, mask, target, model, heat, *, density=True, clip=True, colour="rest", probability=False):
+    use, share = [], []
+    for one, region, label, map_ in zip(image, mask, target.tolist(), heat, strict=True):
+        inside, pixels = region.flatten(), one.flatten(1)
+        filling = (pixels[:, ~inside] if colour == "rest" else pixels).mean(1)
+        covered = pixels.clone()
+        covered[:, inside] = filling[:, None]
+        with torch.no_grad():
+            before, after = model(torch.stack([one, covered.view_as(one)]))
+        before, after = (s.softmax(0) if probability else s for s in (before, after))
+        use.append(float(before[label] - after[label]))
+        values = [max(v, 0.0) if clip else abs(v) for v in map_.flatten().tolist()]
+        part = sum(v for v, here in zip(values, inside.tolist(), strict=True) if here) / math.fsum(values)
+        share.append(part / float(inside.double().mean()) if density else part)
+    return torch.tensor(use, dtype=image.dtype), torch.tensor(share, dtype=image.dtype)
+
+
+def _planted(shape, targets, seed):
+    mask = torch.zeros(shape[0], *shape[2:], dtype=torch.bool)
+    mask[:, :2, -3:] = True
+    mask[1] = mask[1].flip(0)
+    return uniform(shape, seed), mask, torch.tensor(targets), TinyNet(), noise((shape[0], *shape[2:]), seed + 1)
+
+
+shortcut_evidence = Exercise(
+    id="faithfulness-5",
+    name="shortcut_evidence",
+    title="先证明网络用了它，再问图找到了没有",
+    level=4,
+    stub="my_evidence(image, mask, target, model, heat)",
+    probes=(lambda: _planted((2, 3, 6, 8), [1, 3], 75), lambda: _planted((3, 3, 5, 7), [0, 2, 4], 77)),
+    answer="(use, density) 两项，各 (N,)：盖住方块后得分掉了多少；热力图正的部分在方块里的份额除以方块的面积份额",
+    idea="图没有指向方块，可能是图的错，也可能是网络根本没看方块。先用干预定真相，再评图。",
+    where="看本章“埋一条捷径”一节；mask 是布尔张量，(N, H, W)。",
+    question="网络没有用方块，图却指着方块，这样的图在你的实验里会怎样露馅？",
+    oracle=_evidence,
+    tolerance=1e-6,
+    mistakes={
+        "share_only": (lambda *a: _evidence(*a, density=False), "份额没有除以面积：大方块天然占得多，1 应当表示“和随便撒一样”。"),
+        "absolute": (lambda *a: _evidence(*a, clip=False), "把负的也算进去了：负的是反对的证据，这里只数正的部分。"),
+        "own_colour": (lambda *a: _evidence(*a, colour="all"), "填的颜色里混进了方块自己：用方块之外的平均色，才是真的拿走了它。"),
+        "probability": (lambda *a: _evidence(*a, probability=True), "用了概率的下降：饱和时概率几乎不动，要看得分。"),
+    },
+)

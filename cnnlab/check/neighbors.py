@@ -1,0 +1,246 @@
+"""“最近邻”一章的练习：特征向量、距离、不算自己、两种距离的分歧、打乱权重的对照。"""
+
+import copy
+
+import torch
+
+from cnnlab.check.core import Exercise
+from cnnlab.check.fixtures import TinyNet, noise
+
+# 1 从激活到特征向量
+
+
+def _mean_by_loop(activation):
+    n, channels, height, width = activation.shape
+    features = torch.zeros(n, channels, dtype=activation.dtype)
+    for row in range(height):
+        for column in range(width):
+            features += activation[:, :, row, column] / (height * width)
+    return features
+
+
+pooled_features = Exercise(
+    id="neighbors-1",
+    name="pooled_features",
+    title="一张图变成一个向量",
+    level=1,
+    stub="my_pooled_features(activation)",
+    probes=(lambda: (noise((3, 5, 4, 6), 1),), lambda: (noise((2, 4, 3, 5), 2),)),
+    answer="(N, C)，每张图一行",
+    idea="位置要去掉，通道要留下：检索时我们不在乎东西在左边还是右边。",
+    where="看 Tensor.mean 可以一次对几维取平均。",
+    question="把平均换成最大值，得到的向量对物体的大小更敏感还是更迟钝？",
+    oracle=_mean_by_loop,
+    mistakes={
+        "flattened": (lambda a: a.flatten(1), "位置还在里面：东西一平移，向量就变了。"),
+        "sum": (lambda a: a.sum((2, 3)), "用了总和：图像大一倍，向量就大四倍，两张不同大小的图没法比。"),
+        "maximum": (lambda a: a.amax((2, 3)), "用了最大值：这里要的是平均。"),
+        "batch_mean": (lambda a: a.mean((0, 2, 3)), "把一批图也平均掉了：每张图要有自己的一行。"),
+        "channel_mean": (lambda a: a.mean(1).flatten(1), "平均错了维：留下的应当是通道。"),
+    },
+)
+
+
+# 2 不用循环的距离
+
+
+def _by_pairs(query, gallery):
+    return torch.tensor([[sum((a - b) ** 2 for a, b in zip(q, g, strict=True)) for g in gallery.tolist()] for q in query.tolist()], dtype=query.dtype)
+
+
+def _expand(query, gallery, *, cross=-2.0, left=True, right=True, root=False):
+    squared = cross * query @ gallery.T + left * query.square().sum(1)[:, None] + right * gallery.square().sum(1)
+    return squared.clamp_min(0).sqrt() if root else squared
+
+
+squared_distances = Exercise(
+    id="neighbors-2",
+    name="squared_distances",
+    title="不用循环的距离",
+    level=2,
+    stub="my_squared_distances(query, gallery)",
+    probes=(lambda: (noise((5, 6), 3), noise((7, 6), 4)), lambda: (noise((4, 9), 5), noise((3, 9), 6))),
+    answer="(Q, M) 的距离平方，不小于 0",
+    idea="把平方展开成三项，最贵的一项是一次矩阵乘法；Q×M×D 的大张量不必出现。",
+    where="看本章“想法”一节的展开式。",
+    question="两个几乎相同的大向量相减，展开式会丢掉多少位有效数字？",
+    oracle=_by_pairs,
+    properties=((lambda out, query, gallery: (out >= 0).all(), "有负数：浮点误差会让零变成很小的负数，开方就成了 NaN；先截到 0。"),),
+    laws=(
+        (lambda call, query, gallery: (call(query, query).diagonal() >= 0).all(), "自己到自己的距离成了负数：浮点误差所致，先截到 0。"),
+        (lambda call, query, gallery: torch.allclose(call(query + 9, gallery + 9), call(query, gallery)), "两边一起平移，距离不该变。"),
+    ),
+    mistakes={
+        "cross_sign": (lambda q, g: _expand(q, g, cross=2.0), "交叉项的符号反了：越像的两个向量，内积越大，距离应当越小。"),
+        "no_query_norm": (lambda q, g: _expand(q, g, left=False).clamp_min(0), "少了查询自己的平方和：名次不变，距离的值不对。"),
+        "no_gallery_norm": (lambda q, g: _expand(q, g, right=False).clamp_min(0), "少了库里向量的平方和：长的向量会占便宜。"),
+        "root": (lambda q, g: _expand(q, g, root=True), "多开了一次根号：要的是距离的平方。"),
+        "single_cross": (lambda q, g: _expand(q, g, cross=-1.0).clamp_min(0), "交叉项少了一半：展开完全平方再数一遍。"),
+    },
+)
+
+
+# 3 不算自己
+
+
+def _by_sorting(vectors, k):
+    rows = vectors.tolist()
+    found = []
+    for i, one in enumerate(rows):
+        others = [(sum((a - b) ** 2 for a, b in zip(one, other, strict=True)), j) for j, other in enumerate(rows) if j != i]
+        found.append([j for _, j in sorted(others)[:k]])
+    return torch.tensor(found)
+
+
+def _ranked(vectors, k, *, skip=0, descending=False, hide=False):
+    distance = (vectors[:, None] - vectors[None]).square().sum(2)
+    if hide:
+        distance = distance.masked_fill(distance == 0, torch.inf)
+    return distance.sort(dim=1, stable=True, descending=descending).indices[:, skip : skip + k]
+
+
+def _with_twins(seed):
+    vectors = noise((9, 4), seed)
+    vectors[6] = vectors[2]
+    vectors[7] = vectors[2]
+    return vectors, 3
+
+
+neighbors_without_self = Exercise(
+    id="neighbors-3",
+    name="neighbors_without_self",
+    title="最近的别人",
+    level=2,
+    stub="my_neighbors_without_self(vectors, k)",
+    probes=(lambda: _with_twins(11), lambda: _with_twins(12)),
+    answer="整数张量 (N, k)：每个向量最近的 k 个别的向量的下标，由近到远",
+    idea="自己由下标认，不由距离认：库里可能有一模一样的另一张图。",
+    where="想想对角线；距离相同的，下标小的在前。",
+    question="库里混进了查询的一份缩小版，检索得分会被抬高还是压低？",
+    oracle=_by_sorting,
+    properties=((lambda out, vectors, k: not (out == torch.arange(len(vectors))[:, None]).any(), "有的向量把自己当成了邻居：最近的永远是自己，要先排除。"),),
+    mistakes={
+        "itself": (lambda v, k: _ranked(v, k),),
+        "hides_twins": (lambda v, k: _ranked(v, k, hide=True), "一模一样的另一个也被去掉了：它是别人，应当留下。"),
+        "farthest": (lambda v, k: _ranked(v, k, descending=True), "取的是最远的：方向反了。"),
+    },
+)
+
+
+# 4 两种距离的分歧
+
+
+def _cosines(query, first, second):
+    return [float(torch.nn.functional.cosine_similarity(query, each, dim=0)) for each in (first, second)]
+
+
+def _is_three(out, dimension):
+    return len(out) == 3 and all(isinstance(each, torch.Tensor) and each.shape == (dimension,) for each in out)
+
+
+def _vectors(dimension, *values):
+    made = []
+    for x, y in values:
+        vector = torch.zeros(dimension, dtype=torch.float64)
+        vector[0], vector[1] = x, y
+        made.append(vector)
+    return tuple(made)
+
+
+disagreement = Exercise(
+    id="neighbors-4",
+    name="disagreement",
+    title="远近各有说法",
+    level=3,
+    stub="my_disagreement(dimension)",
+    probes=(lambda: (2,), lambda: (5,)),
+    answer="三个 (dimension,) 的浮点张量：查询、甲、乙",
+    idea="欧氏距离看终点离得多远，余弦只看方向；让一个方向对而太长，另一个方向偏而很近。",
+    where="在纸上画三支从原点出发的箭头。",
+    question="特征都除以各自的范数之后，还造得出这样的三个向量吗？",
+    properties=(
+        (_is_three, "要三个形状为 (dimension,) 的张量。"),
+        (lambda out, dimension: all(float(each.norm()) > 0 for each in out), "有一个是零向量：零向量没有方向，余弦无从谈起。"),
+        (lambda out, dimension: abs(float(out[1].norm() - out[2].norm())) > 1e-6, "甲和乙范数相同：那时两种距离给出同样的次序。"),
+        (lambda out, dimension: (out[0] - out[1]).norm() < (out[0] - out[2]).norm() - 1e-6, "按欧氏距离，甲应当比乙近。"),
+        (lambda out, dimension: _cosines(*out)[1] > _cosines(*out)[0] + 1e-6, "按余弦，乙应当比甲更像查询。"),
+    ),
+    mistakes={
+        "same_norm": (lambda d: _vectors(d, (1, 0), (0.8, 0.6), (0.6, 0.8)),),
+        "zero": (lambda d: _vectors(d, (1, 0), (0, 0), (5, 0)),),
+        "agree": (lambda d: _vectors(d, (1, 0), (1, 0.1), (3, 3)),),
+        "swapped": (lambda d: _vectors(d, (1, 0), (9, 1), (0.5, 0.5)),),
+    },
+)
+
+
+# 5 打乱权重的对照
+
+
+def _parameters(function, model, seed):
+    made = function(model, seed)
+    if made is model:
+        raise ValueError("返回的就是原来的那个网络，不是副本")
+    return {name: parameter.detach().clone() for name, parameter in made.named_parameters()}
+
+
+def _same_numbers(out, model, seed):
+    return all(torch.equal(out[n].flatten().sort().values, p.detach().flatten().sort().values) for n, p in model.named_parameters())
+
+
+def _moved(out, model, seed):
+    return all((out[n] != p.detach()).float().mean() > 0.3 for n, p in model.named_parameters() if p.numel() > 20)
+
+
+def _fresh(model, seed, how):
+    made, generator = copy.deepcopy(model), torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            parameter.copy_(how(parameter, generator))
+    return made
+
+
+def _permuted(parameter, generator):
+    return parameter.flatten()[torch.randperm(parameter.numel(), generator=generator)].view_as(parameter)
+
+
+def _in_place(model, seed):
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(_permuted(parameter, generator))
+    return copy.deepcopy(model)
+
+
+def _global_seed(model, seed):
+    torch.manual_seed(seed)
+    return _fresh(model, seed, _permuted)
+
+
+shuffled_copy = Exercise(
+    id="neighbors-5",
+    name="shuffled_copy",
+    title="同样的数，打乱了次序",
+    level=4,
+    stub="my_shuffled_copy(model, seed)",
+    probes=(lambda: (TinyNet(seed=3), 1), lambda: (TinyNet(seed=4), 2)),
+    answer="一个新的网络，结构相同",
+    idea="好的对照只差一样东西。打乱次序保住了每一层权重的平均、尺度和分布，只毁掉学到的排列。",
+    where="看 copy.deepcopy、torch.randperm 的 generator 参数，还有 torch.no_grad。",
+    question="只打乱每个卷积核内部，或只打乱卷积核之间的次序，各毁掉什么？",
+    run=_parameters,
+    properties=(
+        (_same_numbers, "有的参数不再是原来的那些数：尺度或分布变了，对照就差了不止一样东西。"),
+        (_moved, "参数几乎原封不动：没有打乱。"),
+    ),
+    laws=(
+        (lambda call, model, seed: all(torch.equal(a, b) for a, b in zip(call(model, seed).values(), call(model, seed).values(), strict=True)), "同一个种子调用两次，结果应当一样。"),
+        (lambda call, model, seed: any(not torch.equal(a, b) for a, b in zip(call(model, seed).values(), call(model, seed + 1).values(), strict=True)), "换了种子，结果应当不同。"),
+    ),
+    mistakes={
+        "unit_noise": (lambda m, s: _fresh(m, s, lambda p, g: torch.randn(p.shape, generator=g, dtype=p.dtype)),),
+        "untouched": (lambda m, s: copy.deepcopy(m),),
+        "in_place": (_in_place,),
+        "global_seed": (_global_seed,),
+    },
+)

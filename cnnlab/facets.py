@@ -152,7 +152,7 @@ def code_image(
     mean, std = generator.code_mean, generator.code_std
     count = 1 if isinstance(target, int | str) else len(target)
     noise = torch.randn(count, len(mean), generator=torch.Generator().manual_seed(seed)).to(mean)
-    code = (mean + 0.01 * std * noise).clamp_min(0) if start is None else start
+    code = (mean + 0.001 * std * noise).clamp_min(0) if start is None else start
     module = CodeImage(generator, code)
     prior = Term("code_l2", ("image",), lambda values: ((module.code - mean) / std).square().sum())
     loss = objective(model, [-class_score(target), code_l2 * prior])

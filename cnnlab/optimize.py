@@ -191,11 +191,11 @@ def progress(
 ) -> Iterator[Callable[[Step], None]]:
     """一条走完就消失的进度条：with progress(256, "斑马") as on_step: optimize_image(..., on_step=on_step)。
 
-    已有的 `on_step` 会接着被调用。环境变量 CNNLAB_PROGRESS=0 时不显示。
+    已有的 `on_step` 会接着被调用。环境变量 CNNLAB_BARS=0 时不显示。
     """
     from tqdm.auto import tqdm
 
-    hidden = os.environ.get("CNNLAB_PROGRESS") == "0"
+    hidden = os.environ.get("CNNLAB_BARS") == "0"
     with tqdm(total=total, desc=description, leave=False, disable=hidden) as bar:
 
         def update(step: Step) -> None:

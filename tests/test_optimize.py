@@ -234,7 +234,7 @@ def test_same_start_same_result_to_the_bit(photo, tiny_cnn):
 
 
 def test_progress_bar_counts_passes_on_and_can_be_hidden(photo, monkeypatch):
-    monkeypatch.setenv("CNNLAB_PROGRESS", "0")
+    monkeypatch.setenv("CNNLAB_BARS", "0")
     seen = []
     with progress(3, "试", seen.append) as on_step:
         optimize_image(photo, lambda image: image.sum(), steps=3, on_step=on_step)

@@ -110,6 +110,18 @@ def save_image(image, path) -> Path:
     return path
 
 
+
+def save_animation(frames: Tensor, path, *, milliseconds: int = 120) -> Path:
+    """把若干帧 (T, 3, H, W) 存成会动的 GIF 或 WebP（由扩展名决定），返回路径；循环播放。"""
+    path = Path(path)
+    if path.suffix.lower() not in (".gif", ".webp") or frames.dim() != 4 or len(frames) == 0:
+        raise ValueError(f"动画要 (T, 3, H, W) 的若干帧，存成 .gif 或 .webp；得到 {tuple(frames.shape)} 和 {path.name}")
+    pictures = [to_pil(frame) for frame in frames]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0)
+    return path
+
+
 def _open(source):
     from PIL import Image, ImageOps, UnidentifiedImageError
 

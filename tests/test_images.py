@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from cnnlab.images import check_images, load_image, resize, save_image, to_pil
+from cnnlab.images import check_images, load_image, resize, save_animation, save_image, to_pil
 
 
 def test_embedded_photo_has_the_convention():
@@ -117,3 +117,11 @@ def test_save_writes_settings_into_the_png(tmp_path):
     with Image.open(path) as picture:
         assert json.loads(picture.text["cnnlab"]) == Outcome.settings
     assert (load_image(path) - Outcome.image).abs().max() <= 0.5 / 255 + 1e-6
+
+
+def test_animation_keeps_its_frames(tmp_path):
+    frames = torch.rand(4, 3, 9, 12, generator=torch.Generator().manual_seed(0))
+    with Image.open(save_animation(frames, tmp_path / "film.gif")) as film:
+        assert film.n_frames == 4 and film.size == (12, 9)
+    with pytest.raises(ValueError, match="gif"):
+        save_animation(frames, tmp_path / "film.mp4")

@@ -3,6 +3,7 @@
 import os
 
 os.environ.setdefault("CNNLAB_PROFILE", "quick")
+os.environ.setdefault("CNNLAB_BARS", "0")
 
 try:
     from nbval.plugin import IPyNbCell

@@ -6,6 +6,7 @@
 import os
 
 os.environ.setdefault("CNNLAB_PROFILE", "quick")
+os.environ.setdefault("CNNLAB_BARS", "0")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import pytest

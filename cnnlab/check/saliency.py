@@ -1,0 +1,352 @@
+"""“显著图”一章的练习：一批图的显著图、带符号的显著图、积分梯度、类激活图、最小的对抗步长。"""
+
+import torch
+from torch import nn
+
+from cnnlab.check.core import Exercise
+from cnnlab.check.fixtures import CamNet, TinyNet, noise, uniform
+
+
+def _scores(model, image, target):
+    return model(image).gather(1, target[:, None])[:, 0]
+
+
+def _gradient(image, target, model, pick=_scores):
+    leaf = image.detach().clone().requires_grad_()
+    return torch.autograd.grad(pick(model, leaf, target).sum(), leaf)[0]
+
+
+def _differences(image, target, model, step=1e-6):
+    """逐个像素的中心差分，每张图一批。"""
+    found = torch.zeros_like(image)
+    for n in range(len(image)):
+        moves = step * torch.eye(image[n].numel(), dtype=image.dtype).view(-1, *image.shape[1:])
+        with torch.no_grad():
+            change = model(image[n] + moves) - model(image[n] - moves)
+        found[n] = (change[:, target[n]] / (2 * step)).view_as(image[n])
+    return found
+
+
+# 1 一批图的显著图
+
+
+def _leaves_grad(image, target, model):
+    leaf = image.clone().requires_grad_()
+    model.requires_grad_(True)
+    _scores(model, leaf, target).sum().backward()
+    return leaf.grad.abs().amax(1)
+
+
+saliency = Exercise(
+    id="saliency-1",
+    name="saliency",
+    title="一批图的显著图",
+    level=2,
+    stub="my_saliency(image, target, model)",
+    probes=(
+        lambda: (noise((2, 3, 8, 7), 1), torch.tensor([3, 1]), TinyNet().requires_grad_(False)),
+        lambda: (noise((3, 3, 6, 5), 2), torch.tensor([0, 4, 2]), TinyNet(seed=9).requires_grad_(False)),
+    ),
+    answer="(N, H, W)，非负，不带计算图：每张图自己那一类的得分对像素的梯度，取绝对值，再取通道里的最大",
+    idea="每张图有自己的类别：先从得分表里各取一个数，再求和。和的梯度正好把各张图的梯度分开放好。",
+    where="看 torch.Tensor.gather 与 torch.autograd.grad，以及本章“从零实现”一节。",
+    question="把绝对值去掉会怎样？哪些像素变亮会让得分下降？",
+    oracle=lambda image, target, model: _differences(image, target, model).abs().amax(1),
+    properties=(
+        (
+            lambda out, image, target, model: bool((out >= 0).all()),
+            "显著图里有负数：问的是变化有多大，不管方向。",
+        ),
+    ),
+    tolerance=1e-5,
+    mistakes={
+        "sum": (lambda x, t, m: _gradient(x, t, m).abs().sum(1), "跨通道用了求和：这里问最敏感的那个通道。"),
+        "mean": (lambda x, t, m: _gradient(x, t, m).abs().mean(1), "跨通道取了平均：三个通道里挑最大的。"),
+        "late_abs": (
+            lambda x, t, m: _gradient(x, t, m).amax(1).abs(),
+            "先取了最大再取绝对值：最负的那个通道被漏掉了，次序要反过来。",
+        ),
+        "relu": (
+            lambda x, t, m: _gradient(x, t, m).clamp_min(0).amax(1),
+            "负的梯度被丢掉了：变暗会加分的像素也是敏感的像素。",
+        ),
+        "all_classes": (
+            lambda x, t, m: _gradient(x, t, m, lambda m, x, t: m(x)).abs().amax(1),
+            "你对全部类别的得分求了和：每张图只取它自己的目标类。",
+        ),
+        "softmax": (
+            lambda x, t, m: (
+                _gradient(x, t, m, lambda m, x, t: m(x).softmax(1).gather(1, t[:, None])).abs().amax(1)
+            ),
+            "你求的是概率的梯度：概率接近 1 时它几乎为 0，要对 softmax 之前的得分求。",
+        ),
+        "cross_entropy": (
+            lambda x, t, m: (
+                _gradient(x, t, m, lambda m, x, t: nn.functional.cross_entropy(m(x), t, reduction="sum"))
+                .abs()
+                .amax(1)
+            ),
+            "你求的是交叉熵的梯度：它混进了别的类别，要对得分本身求。",
+        ),
+        "batch_mean": (
+            lambda x, t, m: _gradient(x, t, m, lambda m, x, t: _scores(m, x, t).mean()).abs().amax(1),
+            "对批量取了平均：每张图的梯度都缩小了，批量越大缩得越多。",
+        ),
+        "predicted": (
+            lambda x, t, m: _gradient(x, t, m, lambda m, x, t: m(x).amax(1)).abs().amax(1),
+            "你用的是网络自己预测的类别：题目给了 target。",
+        ),
+        "first_target": (
+            lambda x, t, m: _gradient(x, t[:1].expand_as(t), m).abs().amax(1),
+            "所有图都用了第一张图的类别：每张图有自己的。",
+        ),
+        "times_input": (
+            lambda x, t, m: (_gradient(x, t, m) * x).abs().amax(1),
+            "梯度乘上了输入：那是另一种图，问的是贡献，不是灵敏度。",
+        ),
+        "normalized": (
+            lambda x, t, m: (lambda s: s / s.amax((1, 2), keepdim=True))(_gradient(x, t, m).abs().amax(1)),
+            "每张图除以了自己的最大值：归一化是画图时的事，算的时候要留住大小。",
+        ),
+        "left_grad": (
+            _leaves_grad,
+            "网络的参数上留下了梯度：算一张图不该改动网络。",
+            "反向传播默认给路上每个要梯度的张量都记一份，下一次训练会混进去。",
+            "只对图像这一个张量求导的函数在 torch.autograd 里。",
+        ),
+    },
+)
+
+
+# 2 带符号的显著图
+
+
+class _Negated(nn.Module):
+    """得分取相反数的同一个网络。"""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+    def forward(self, image):
+        return -self.model(image)
+
+
+def _odd(call, image, target, model):
+    return torch.allclose(call(image, target, _Negated(model)), -call(image, target, model))
+
+
+def _largest(gradient):
+    return gradient.gather(1, gradient.abs().argmax(1, keepdim=True))[:, 0]
+
+
+signed_saliency = Exercise(
+    id="saliency-2",
+    name="signed_saliency",
+    title="带符号的显著图",
+    level=1,
+    stub="my_signed_saliency(image, target, model)",
+    probes=(
+        lambda: (noise((2, 3, 7, 6), 3), torch.tensor([2, 0]), TinyNet()),
+        lambda: (noise((3, 3, 5, 8), 4), torch.tensor([1, 3, 4]), TinyNet(seed=5)),
+    ),
+    answer="(N, H, W)，带符号：一个像素的三个通道一起变亮一点点时，得分的变化率",
+    idea="三个通道一起动一步，变化率是三个偏导数之和。",
+    where="看本章“从零实现”一节；只改最后一步。",
+    question="正负号在哪些像素上翻得最勤？这与噪声一样的样子有什么关系？",
+    oracle=lambda image, target, model: _differences(image, target, model).sum(1),
+    laws=((_odd, "把得分换成它的相反数，图应当正负对调，你的不是：符号在哪一步丢了？"),),
+    tolerance=1e-5,
+    mistakes={
+        "abs": (lambda x, t, m: _gradient(x, t, m).abs().sum(1), "符号就是这题要看的：别取绝对值。"),
+        "largest": (
+            lambda x, t, m: _largest(_gradient(x, t, m)),
+            "只留了最大的那个通道：三个通道一起变亮，三个都要算进来。",
+        ),
+        "mean": (
+            lambda x, t, m: _gradient(x, t, m).mean(1),
+            "取了平均，小了三倍：三个通道各动一步，是求和。",
+        ),
+        "darker": (lambda x, t, m: -_gradient(x, t, m).sum(1), "正负反了：变亮加分的像素应当是正的。"),
+    },
+)
+
+
+# 3 积分梯度
+
+
+def _path(image, target, model, baseline, steps, *, at=0.5, displace=True, average=True, gradient=_gradient):
+    total = torch.zeros_like(image)
+    for k in range(steps):
+        total += gradient(baseline + (k + at) / steps * (image - baseline), target, model)
+    total = total / steps if average else total
+    return (image - baseline) * total if displace else total
+
+
+def _complete(call, image, target, model, baseline, steps):
+    with torch.no_grad():
+        change = _scores(model, image, target) - _scores(model, baseline, target)
+    return bool(
+        (
+            (call(image, target, model, baseline, 64).flatten(1).sum(1) - change).abs()
+            < 0.02 * change.abs() + 0.02
+        ).all()
+    )
+
+
+integrated = Exercise(
+    id="saliency-3",
+    name="integrated",
+    title="积分梯度",
+    level=3,
+    stub="my_integrated_gradients(image, target, model, baseline, steps)",
+    probes=(
+        lambda: (uniform((2, 3, 6, 5), 5), torch.tensor([3, 1]), TinyNet(), uniform((2, 3, 6, 5), 6), 4),
+        lambda: (
+            uniform((2, 3, 5, 7), 7),
+            torch.tensor([0, 2]),
+            TinyNet(seed=21),
+            uniform((2, 3, 5, 7), 8) / 2,
+            7,
+        ),
+    ),
+    answer="(N, 3, H, W)，带符号：从 baseline 到 image 的直线上取 steps 个小段，各段中点的梯度取平均，再乘位移",
+    idea="把得分的总变化拆给各个像素：一段路上的变化约等于梯度乘位移，段段相加。",
+    where="看本章“从一点到一条路”一节的公式，留意 k 从哪里数起。",
+    question="基线换成白图，哪些像素从此恒为 0？这合理吗？",
+    oracle=lambda image, target, model, baseline, steps: _path(
+        image, target, model, baseline, steps, gradient=_differences
+    ),
+    laws=((_complete, "全部相加应当等于得分之差（步数大时误差很小），你的不是：检查平均和位移。"),),
+    tolerance=1e-5,
+    mistakes={
+        "left": (lambda *a: _path(*a, at=0.0), "取了每段的左端：取中点，误差小一个量级。"),
+        "right": (lambda *a: _path(*a, at=1.0), "取了每段的右端：取中点，误差小一个量级。"),
+        "no_displacement": (
+            lambda *a: _path(*a, displace=False),
+            "少乘了位移：梯度是每走一步的变化，走了多远要乘上。",
+        ),
+        "times_image": (
+            lambda x, t, m, b, s: x * _path(x, t, m, b, s, displace=False),
+            "乘的是图像本身：路是从基线出发的，要乘图像与基线之差。",
+        ),
+        "no_average": (lambda *a: _path(*a, average=False), "各点的梯度加起来之后没有除以点数。"),
+        "end_only": (
+            lambda x, t, m, b, s: (x - b) * _gradient(x, t, m),
+            "只用了终点的梯度：网络在路上会拐弯，要沿途多取几点。",
+        ),
+    },
+)
+
+
+# 4 类激活图
+
+
+def _cam(image, target, model):
+    weight, bias = model.conv.weight[target, :, 0, 0], model.conv.bias[target]
+    return ((weight[:, :, None, None] * image).sum(1) + bias[:, None, None]).clamp_min(0).detach()
+
+
+def _averages_to_the_score(out, image, target, model):
+    with torch.no_grad():
+        return torch.allclose(out.mean((1, 2)), _scores(model, image, target), rtol=1e-4, atol=1e-6)
+
+
+class_map = Exercise(
+    id="saliency-4",
+    name="class_map",
+    title="类激活图",
+    level=2,
+    stub="my_class_map(image, target, model)",
+    probes=(
+        lambda: (noise((2, 3, 6, 7), 9), torch.tensor([3, 0]), CamNet()),
+        lambda: (noise((3, 3, 5, 4), 10), torch.tensor([1, 2, 0]), CamNet(seed=3)),
+    ),
+    answer="(N, H, W)，不带计算图：网络 model.conv → model.relu → 整图平均里，目标类那一张图，平均值恰是得分",
+    idea="得分是一张图的平均。把取平均之前的那张图拿出来，就知道分数从哪里来。",
+    where="看本章“类激活图”一节；model.conv 与 model.relu 可以直接调用。",
+    question="这张图平均之后是得分，能不能说每一处的值就是那里的贡献？感受野再大一些呢？",
+    oracle=_cam,
+    properties=(
+        (_averages_to_the_score, "它的平均值应当恰好等于这一类的得分，你的不是：平均之前那一步是什么？"),
+    ),
+    mistakes={
+        "before_relu": (
+            lambda x, t, m: m.conv(x)[torch.arange(len(x)), t].detach(),
+            "取在 ReLU 之前了：这个头先 ReLU 再平均。",
+        ),
+        "first_target": (
+            lambda x, t, m: m.relu(m.conv(x))[:, t[0]].detach(),
+            "所有图都用了第一张图的类别：每张图有自己的。",
+        ),
+        "all_classes": (
+            lambda x, t, m: m.relu(m.conv(x)).sum(1).detach(),
+            "把全部类别的图加在了一起：只取目标类那一张。",
+        ),
+        "normalized": (
+            lambda x, t, m: (lambda c: c / c.amax((1, 2), keepdim=True).clamp_min(1e-12))(_cam(x, t, m)),
+            "除以了最大值：归一化之后，平均值不再是得分，图与图也没法比。",
+        ),
+    },
+)
+
+
+# 5 最小的对抗步长
+
+
+def _sign(image, target, model):
+    change = _differences(image, target, model)
+    return torch.where(change.abs() < 1e-8, 0.0, change.sign())
+
+
+def _attack(image, target, model, levels, *, direction=_sign, way=-1, clip=True, first=True):
+    move = way * direction(image, target, model)
+    for level in levels if first else levels.flip(0):
+        moved = (image + level * move).clamp(0, 1) if clip else image + level * move
+        if model(moved).argmax(1) != target:
+            break
+    return moved.detach()
+
+
+def _unit(image, target, model):
+    gradient = _gradient(image, target, model)
+    return gradient / gradient.abs().amax()
+
+
+def _attack_probe(seed, network):
+    image, model = uniform((1, 3, 9, 8), seed), TinyNet(seed=network).requires_grad_(False)
+    return image, model(image).argmax(1), model, torch.linspace(0.02, 1, 50, dtype=torch.float64)
+
+
+attack = Exercise(
+    id="saliency-5",
+    name="attack",
+    title="最小的对抗步长",
+    level=4,
+    stub="my_attack(image, target, model, levels)",
+    probes=(lambda: _attack_probe(12, 9), lambda: _attack_probe(20, 4)),
+    answer="(1, 3, H, W)，取值 [0, 1]：沿梯度的符号往得分下降的方向走，levels（从小到大）里第一个让预测离开 target 的步长所到的图",
+    idea="每个像素最多动一样多时，想让得分降得最快，每个像素都该动满，方向由梯度的符号定。",
+    where="看本章“一个灰度就够”一节；最后别忘了图像的取值范围。",
+    question="若改成限制全部像素移动的平方和，最好的方向还是符号吗？",
+    oracle=_attack,
+    properties=(
+        (
+            lambda out, image, target, model, levels: out.min() >= 0 and out.max() <= 1,
+            "像素跑出了 [0, 1]：走完要截回来。",
+        ),
+        (
+            lambda out, image, target, model, levels: bool(model(out).argmax(1) != target),
+            "预测还没有离开 target：方向对吗，步长够吗？",
+        ),
+    ),
+    mistakes={
+        "raises": (lambda *a: _attack(*a, way=1), "方向反了：得分升高了，要往下降的方向走。"),
+        "not_sign": (
+            lambda *a: _attack(*a, direction=_unit),
+            "用了梯度本身，没有取符号：大多数像素几乎没动，白白浪费了额度。",
+        ),
+        "no_clip": (lambda *a: _attack(*a, clip=False),),
+        "largest": (lambda *a: _attack(*a, first=False), "用了最大的步长：要找第一个够用的。"),
+    },
+)

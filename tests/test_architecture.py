@@ -20,7 +20,7 @@ BANDS = {
     2: "downloads categories architectures squeezenet zoo models drawing ornaments paintings styles textures datasets profiles digit_networks shortcut",
     3: "gradients receptive parameterizations priors terms objectives optimizers optimize results processes training",
     4: "getting_started first_layer middle_layers activation_maps patches neighbors embedding occlusion class_activation saliency"
-    " class_activation guided_backprop faithfulness gradient_ascent facets deepdream inversion texture style_transfer fast_style",
+    " class_activation guided_backprop faithfulness gradient_ascent facets deepdream inversion growth texture style_transfer fast_style",
     5: "figures charts tables plotting widgets card doctor claims check",
 }
 BAND_OF = {module: band for band, modules in BANDS.items() for module in modules.split()}
@@ -29,6 +29,8 @@ BAND_OF = {module: band for band, modules in BANDS.items() for module in modules
 SAME_BAND = {
     ("getting_started", "neighbors"),
     ("saliency", "class_activation"),
+    ("texture", "growth"),
+    ("style_transfer", "texture"),
     ("facets", "gradient_ascent"),
     ("architectures", "downloads"),
     ("categories", "downloads"),

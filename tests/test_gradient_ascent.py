@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import cnnlab
-from cnnlab import activations_of, load_model, receptive_field, save_image
+from cnnlab import activations_of, load_model, optimize_image, receptive_field, save_image
 from cnnlab.gradient_ascent import (
     channel_image,
     class_gallery,
@@ -22,6 +22,9 @@ from cnnlab.gradient_ascent import (
     score_kept,
     shuffle_blocks,
 )
+from cnnlab.objectives import objective
+from cnnlab.optimize import adam
+from cnnlab.parameterizations import start_image
 
 QUICK = {"size": 64, "steps": 6}
 
@@ -94,17 +97,16 @@ def test_views_average_the_gradient(squeezenet):
     assert thrice.history["loss"][0] == pytest.approx(once.history["loss"][0], rel=1e-4)
 
 
-def test_natural_prior_pulls_the_statistics_towards_photos(squeezenet):
-    terms = natural_statistics(squeezenet, size=64)
-
-    def distance(image):
-        values = activations_of(squeezenet, image, [term.layers[0] for term in terms])
-        return float(sum(term.value(values) for term in terms))
-
-    wild = class_image(squeezenet, 340, natural=0.0, size=64, steps=40).image
-    tame = class_image(squeezenet, 340, natural=20.0, size=64, steps=40).image
-    photos = cnnlab.photos(size=64).images[1:13:3]  # 没有用来求统计量的几张
-    assert distance(tame) < 0.7 * distance(wild) and distance(photos) / len(photos) < 0.7 * distance(wild)
+def test_natural_prior_is_one_on_photos_and_large_on_noise(squeezenet):
+    terms = natural_statistics(squeezenet, size=64, layers={"conv1": 0.5, "fire2": 1.0})
+    loss = objective(squeezenet, terms)
+    photos = cnnlab.photos(size=64).images[::3]
+    # 标准化之后的平方，对求统计量的那些照片平均，是 (n − 1) / n
+    expected = 1.5 * (len(photos) - 1) / len(photos)
+    assert float(loss(photos)) / len(photos) == pytest.approx(expected, rel=0.02)
+    noise = start_image("noise", 64, sd=0.3)
+    assert float(loss(noise)) > 5 * expected
+    assert float(loss(optimize_image(noise, loss, steps=20, optimizer=adam(0.02)))) < 0.5 * float(loss(noise))
 
 
 @pytest.mark.parametrize("name, value", [("blur", 1.0), ("small_norm", 30.0), ("small_contribution", 30.0), ("tv", 5.0), ("l2_weight", 50.0), ("jitter_pixels", 4)])

@@ -46,12 +46,13 @@ def class_image(
     """使目标类得分最大的图像：Result，image 为 (N, 3, size, size)，history 有每项的值。
 
     最大化 s_c(T(x)) − Σ λ·先验；得分取 softmax（及结尾的 ReLU）之前的。`target` 是一个类，或每张图一个的列表。
-    `parameterization` 为 "fourier"（`start` 只能是 "noise"；`decay` 是高频减慢的程度）或 "pixel"；`robust` 加补边、移位、缩放、旋转；
-    `crop` 改为随机取景：每次看边长 crop 到 1 倍的一个方块，放大到原来的尺寸。`views` 是每步平均几次随机变换；`natural` 是照片统计量先验的权重。`blur`（σ，每 4 步）、`small_norm`、
-    `small_contribution`（百分位）、`jitter_pixels` 只用于像素，每样都可以单独开。
+    `parameterization` 为 "fourier"（`start` 只能是 "noise"；`decay` 是高频减慢的程度）或 "pixel"。
+    `robust` 加补边、移位、缩放、旋转；`crop` 改为随机取景：每次看边长 crop 到 1 倍的一个方块，放大到原来的尺寸。
+    `views` 是每步平均几次随机变换；`natural` 是照片统计量先验的权重（层名是 SqueezeNet 的）。
+    `blur`（σ，每 4 步）、`small_norm`、`small_contribution`（百分位）只用于像素；每样都可以单独开。
     出处：Erhan 等，2009；Simonyan 等，2014；Yosinski 等，2015；Olah 等，2017。
     """
-    targets = [target] if isinstance(target, int | str) else list(target)
+    targets = [target] if isinstance(target, int | str) else target.tolist() if isinstance(target, Tensor) else list(target)
     options = {key: value for key, value in locals().items() if key not in ("model", "target", "targets")}
     return _ascend(model, class_score(targets * views), len(targets), **options)
 

@@ -51,7 +51,8 @@ def test_score_rises_and_the_network_stays_as_it_was(squeezenet, assert_no_hooks
 
 def test_targets_make_a_batch_and_names_match_indices(squeezenet):
     both = class_image(squeezenet, ["zebra", 130], robust=False, **QUICK)
-    assert both.image.shape[0] == 2
+    as_tensor = class_image(squeezenet, torch.tensor([340, 130]), robust=False, **QUICK)
+    assert both.image.shape[0] == 2 and torch.equal(both.image, as_tensor.image)
     alone = class_image(squeezenet, 340, robust=False, parameterization="pixel", **QUICK)
     named = class_image(squeezenet, "zebra", robust=False, parameterization="pixel", **QUICK)
     assert torch.equal(alone.image, named.image)

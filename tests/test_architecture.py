@@ -21,7 +21,7 @@ BANDS = {
     3: "gradients receptive parameterizations priors terms objectives optimizers optimize results processes training",
     4: "getting_started first_layer middle_layers activation_maps patches neighbors embedding occlusion class_activation saliency"
     " class_activation guided_backprop faithfulness gradient_ascent facets deepdream inversion growth texture style_transfer fast_style",
-    5: "figures charts tables plotting widgets card doctor claims check",
+    5: "figures charts tables plotting widgets card mine doctor claims check",
 }
 BAND_OF = {module: band for band, modules in BANDS.items() for module in modules.split()}
 
@@ -68,6 +68,7 @@ SAME_BAND = {
     ("widgets", "figures"),
     ("card", "figures"),
     ("claims", "tables"),
+    ("mine", "plotting"),
     ("doctor", "tables"),
 }
 

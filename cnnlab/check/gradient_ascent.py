@@ -150,7 +150,7 @@ keep_contribution = Exercise(
     probes=(lambda: (uniform((2, 3, 5, 6), 5), noise((2, 3, 5, 6), 6), 0.3), lambda: (uniform((3, 3, 4, 7), 7), noise((3, 3, 4, 7), 8), 0.5)),
     answer="(N, 3, H, W)：每张图留下贡献最大的 share 份像素，其余的三个通道都换成 0.5",
     idea="贡献是一阶近似：把这个像素换成灰，得分大约掉多少。三个通道先相加，再取绝对值。",
-    where="看本章“正则项”一节；排序用 Tensor.argsort 或 Tensor.topk。",
+    where="看本章“正则项各自做了什么”一节；排序用 Tensor.argsort 或 Tensor.topk。",
     question="梯度很大、像素却正好是灰色的地方，贡献是多少？它会被留下吗？",
     oracle=lambda *a: _keep(*a, measure=_contribution),
     mistakes={

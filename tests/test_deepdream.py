@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnnlab.deepdream import channel_growth, dream, dream_zoom, follow, octave_sizes
+from cnnlab.deepdream import change_wavelength, channel_growth, dream, dream_zoom, follow, octave_sizes
 from cnnlab.hooks import activations_of
 from cnnlab.objectives import objective
 from cnnlab.results import reproduce
@@ -42,7 +42,9 @@ def test_dreaming_strengthens_the_layer_and_stays_a_picture(network, image):
     strength = [activations_of(network, x, "3")["3"].square().sum() for x in (image, result.image)]
     assert strength[1] > 1.2 * strength[0]
     assert torch.equal(image, before)
-    assert result.image.shape == image.shape and result.image.min() >= -1e-6 and result.image.max() <= 1 + 1e-6
+    assert (
+        result.image.shape == image.shape and result.image.min() >= -1e-6 and result.image.max() <= 1 + 1e-6
+    )
     assert len(result.history["loss"]) == 8 and result.history["sizes"][-1] == (67, 80)
 
 
@@ -80,7 +82,11 @@ def test_follow_takes_the_best_match_at_every_position(network, image):
     guide = torch.rand(1, 3, 40, 31, generator=torch.Generator().manual_seed(2))
     features = activations_of(network, image, "3")["3"]
     library = activations_of(network, guide, "3")["3"].flatten(2)[0]
-    by_hand = sum((features[0, :, i, j] @ library).max() for i in range(features.shape[2]) for j in range(features.shape[3]))
+    by_hand = sum(
+        (features[0, :, i, j] @ library).max()
+        for i in range(features.shape[2])
+        for j in range(features.shape[3])
+    )
     value = objective(network, follow(network, guide, "3"))(image)
     assert torch.allclose(value, by_hand, rtol=1e-4)
     followed = dream(network, image, "3", guide=guide, octaves=1, steps=4)
@@ -112,3 +118,11 @@ def test_bad_input_is_explained(network, image):
         dream(network, image * 255, "1")
     with pytest.raises(ValueError, match="zoom"):
         dream_zoom(network, image, "1", zoom=0.9)
+
+
+@pytest.mark.parametrize("period", [4, 8, 16])
+def test_wavelength_of_stripes_is_their_period(period):
+    across = torch.arange(64, dtype=torch.float32)
+    stripes = torch.cos(2 * torch.pi * across / period).expand(2, 3, 48, 64)
+    assert torch.allclose(change_wavelength(stripes), torch.tensor(float(period)), rtol=0.08)
+    assert torch.allclose(change_wavelength(5 * stripes + 0.3), change_wavelength(stripes), rtol=1e-3)

@@ -80,7 +80,9 @@ def _step_by_loop(image, gradient, size):
     result = []
     for picture, slope in zip(image, gradient, strict=True):
         moved = picture + size * slope * slope.numel() / slope.abs().sum()
-        result.append(moved.where(moved < 1, torch.ones_like(moved)).where(moved > 0, torch.zeros_like(moved)))
+        result.append(
+            moved.where(moved < 1, torch.ones_like(moved)).where(moved > 0, torch.zeros_like(moved))
+        )
     return torch.stack(result)
 
 
@@ -95,8 +97,16 @@ dream_step = Exercise(
     level=2,
     stub="my_dream_step(image, gradient, size)",
     probes=(
-        lambda: (uniform((2, 3, 5, 4), 3), noise((2, 3, 5, 4), 4) * torch.tensor([1.0, 30.0]).view(2, 1, 1, 1), 0.1),
-        lambda: (uniform((3, 3, 4, 6), 5), noise((3, 3, 4, 6), 6) * torch.tensor([5.0, 0.1, 1.0]).view(3, 1, 1, 1), 0.2),
+        lambda: (
+            uniform((2, 3, 5, 4), 3),
+            noise((2, 3, 5, 4), 4) * torch.tensor([1.0, 30.0]).view(2, 1, 1, 1),
+            0.1,
+        ),
+        lambda: (
+            uniform((3, 3, 4, 6), 5),
+            noise((3, 3, 4, 6), 6) * torch.tensor([5.0, 0.1, 1.0]).view(3, 1, 1, 1),
+            0.2,
+        ),
     ),
     answer="走了一步之后的图像，与 image 同形状，取值在 [0, 1]",
     idea="各层激活的大小相差成千上万倍，梯度也是。除以这张图梯度绝对值的平均，平均每个像素就恰好走 size。",
@@ -176,14 +186,23 @@ octave_dream = Exercise(
     stub="my_octave_dream(image, sizes, change)",
     probes=(
         lambda: (uniform((1, 3, 12, 9), 7), [(6, 5), (9, 7), (12, 9)], lambda p: p + 0.2 * p * p.roll(1, 3)),
-        lambda: (uniform((2, 3, 10, 14), 8), [(5, 7), (10, 14)], lambda p: p + 0.1 * (p - p.mean((2, 3), keepdim=True)) ** 2),
+        lambda: (
+            uniform((2, 3, 10, 14), 8),
+            [(5, 7), (10, 14)],
+            lambda p: p + 0.1 * (p - p.mean((2, 3), keepdim=True)) ** 2,
+        ),
     ),
     answer="与 image 同形状的图像：原图加上最后的增量",
     idea="每个尺度从原图的缩小版出发，只把“做梦添上的部分”放大带到下一个尺度；原图的细节每次都从原图重新取。",
     where="看本章“多尺度”一节的公式；缩放用 cnnlab 的 resize。",
     question="如果每个尺度都只带上一个尺度的图，放大三次之后原图还剩多少高频？",
     oracle=_octaves_by_recursion,
-    laws=((_keeps_the_photo, "什么也不添的时候，应当一个像素不差地得到原图，你的不是：原图的细节被重采样磨掉了。"),),
+    laws=(
+        (
+            _keeps_the_photo,
+            "什么也不添的时候，应当一个像素不差地得到原图，你的不是：原图的细节被重采样磨掉了。",
+        ),
+    ),
     mistakes={
         "picture": (
             _picture_carried,
@@ -253,7 +272,9 @@ growth = Exercise(
             "逐像素求了比再平均：一个接近零的像素就能主宰结果，先平均再求比。",
         ),
         "signed": (
-            lambda b, a: torch.where(_mean(b) > 0, a.mean((0, 2, 3)) / b.mean((0, 2, 3)), torch.ones_like(_mean(b))),
+            lambda b, a: torch.where(
+                _mean(b) > 0, a.mean((0, 2, 3)) / b.mean((0, 2, 3)), torch.ones_like(_mean(b))
+            ),
             "负的激活也算了进去：ReLU 会把它们清零，先截到 0。",
         ),
         "infinite": (lambda b, a: _mean(a) / _mean(b), "原来不响应的通道除以了零：题目约定记 1。"),

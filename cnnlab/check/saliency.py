@@ -5,29 +5,27 @@ from torch import nn
 
 from cnnlab.check.core import Exercise
 from cnnlab.check.fixtures import CamNet, TinyNet, noise, uniform
-
-
-def _scores(model, image, target):
-    return model(image).gather(1, target[:, None])[:, 0]
-
-
-def _gradient(image, target, model, pick=_scores):
-    leaf = image.detach().clone().requires_grad_()
-    return torch.autograd.grad(pick(model, leaf, target).sum(), leaf)[0]
-
-
-def _differences(image, target, model, step=1e-6):
-    """逐个像素的中心差分，每张图一批。"""
-    found = torch.zeros_like(image)
-    for n in range(len(image)):
-        moves = step * torch.eye(image[n].numel(), dtype=image.dtype).view(-1, *image.shape[1:])
-        with torch.no_grad():
-            change = model(image[n] + moves) - model(image[n] - moves)
-        found[n] = (change[:, target[n]] / (2 * step)).view_as(image[n])
-    return found
-
+from cnnlab.check.gradients import class_scores as _scores
+from cnnlab.check.gradients import pixel_differences as _differences
+from cnnlab.check.gradients import pixel_gradient as _gradient
 
 # 1 一批图的显著图
+
+
+def _map(image, target, model, pick=_scores):
+    return _gradient(image, target, model, pick).abs().amax(1)
+
+
+def _probabilities(model, image, target):
+    return model(image).softmax(1).gather(1, target[:, None])
+
+
+def _cross_entropies(model, image, target):
+    return nn.functional.cross_entropy(model(image), target, reduction="sum")
+
+
+def _unit_maximum(heat):
+    return heat / heat.amax((1, 2), keepdim=True).clamp_min(1e-12)
 
 
 def _leaves_grad(image, target, model):
@@ -52,62 +50,24 @@ saliency = Exercise(
     where="看 torch.Tensor.gather 与 torch.autograd.grad，以及本章“从零实现”一节。",
     question="把绝对值去掉会怎样？哪些像素变亮会让得分下降？",
     oracle=lambda image, target, model: _differences(image, target, model).abs().amax(1),
-    properties=(
-        (
-            lambda out, image, target, model: bool((out >= 0).all()),
-            "显著图里有负数：问的是变化有多大，不管方向。",
-        ),
-    ),
+    properties=((lambda out, *_: bool((out >= 0).all()), "显著图里有负数：问的是变化有多大，不管方向。"),),
     tolerance=1e-5,
     mistakes={
-        "sum": (lambda x, t, m: _gradient(x, t, m).abs().sum(1), "跨通道用了求和：这里问最敏感的那个通道。"),
-        "mean": (lambda x, t, m: _gradient(x, t, m).abs().mean(1), "跨通道取了平均：三个通道里挑最大的。"),
-        "late_abs": (
-            lambda x, t, m: _gradient(x, t, m).amax(1).abs(),
-            "先取了最大再取绝对值：最负的那个通道被漏掉了，次序要反过来。",
-        ),
-        "relu": (
-            lambda x, t, m: _gradient(x, t, m).clamp_min(0).amax(1),
-            "负的梯度被丢掉了：变暗会加分的像素也是敏感的像素。",
-        ),
-        "all_classes": (
-            lambda x, t, m: _gradient(x, t, m, lambda m, x, t: m(x)).abs().amax(1),
-            "你对全部类别的得分求了和：每张图只取它自己的目标类。",
-        ),
-        "softmax": (
-            lambda x, t, m: (
-                _gradient(x, t, m, lambda m, x, t: m(x).softmax(1).gather(1, t[:, None])).abs().amax(1)
-            ),
-            "你求的是概率的梯度：概率接近 1 时它几乎为 0，要对 softmax 之前的得分求。",
-        ),
-        "cross_entropy": (
-            lambda x, t, m: (
-                _gradient(x, t, m, lambda m, x, t: nn.functional.cross_entropy(m(x), t, reduction="sum"))
-                .abs()
-                .amax(1)
-            ),
-            "你求的是交叉熵的梯度：它混进了别的类别，要对得分本身求。",
-        ),
-        "batch_mean": (
-            lambda x, t, m: _gradient(x, t, m, lambda m, x, t: _scores(m, x, t).mean()).abs().amax(1),
-            "对批量取了平均：每张图的梯度都缩小了，批量越大缩得越多。",
-        ),
+        "sum": (lambda *a: _gradient(*a).abs().sum(1), "跨通道用了求和：这里问最敏感的那个通道。"),
+        "mean": (lambda *a: _gradient(*a).abs().mean(1), "跨通道取了平均：三个通道里挑最大的。"),
+        "late_abs": (lambda *a: _gradient(*a).amax(1).abs(), "先取最大再取绝对值，漏掉了最负的通道。"),
+        "relu": (lambda *a: _gradient(*a).clamp_min(0).amax(1), "负的梯度被丢掉了：它们也是敏感的像素。"),
+        "all_classes": (lambda *a: _map(*a, lambda m, x, t: m(x)), "对全部类别的得分求了和：只取目标类。"),
+        "softmax": (lambda *a: _map(*a, _probabilities), "你求的是概率的梯度：要对 softmax 之前的得分求。"),
+        "cross_entropy": (lambda *a: _map(*a, _cross_entropies), "你求的是交叉熵的梯度：它混进了别的类别。"),
+        "batch_mean": (lambda *a: _map(*a) / len(a[0]), "对批量取了平均：批量越大，图就越淡。"),
         "predicted": (
-            lambda x, t, m: _gradient(x, t, m, lambda m, x, t: m(x).amax(1)).abs().amax(1),
-            "你用的是网络自己预测的类别：题目给了 target。",
+            lambda *a: _map(*a, lambda m, x, t: m(x).amax(1)),
+            "用了网络自己预测的类别：题目给了 target。",
         ),
-        "first_target": (
-            lambda x, t, m: _gradient(x, t[:1].expand_as(t), m).abs().amax(1),
-            "所有图都用了第一张图的类别：每张图有自己的。",
-        ),
-        "times_input": (
-            lambda x, t, m: (_gradient(x, t, m) * x).abs().amax(1),
-            "梯度乘上了输入：那是另一种图，问的是贡献，不是灵敏度。",
-        ),
-        "normalized": (
-            lambda x, t, m: (lambda s: s / s.amax((1, 2), keepdim=True))(_gradient(x, t, m).abs().amax(1)),
-            "每张图除以了自己的最大值：归一化是画图时的事，算的时候要留住大小。",
-        ),
+        "first_target": (lambda x, t, m: _map(x, t[:1].expand_as(t), m), "都用了第一张图的类别。"),
+        "times_input": (lambda x, *a: (_gradient(x, *a) * x).abs().amax(1), "乘上了输入：那问的是贡献。"),
+        "normalized": (lambda *a: _unit_maximum(_map(*a)), "每张图除以了自己的最大值：归一化是画图时的事。"),
         "left_grad": (
             _leaves_grad,
             "网络的参数上留下了梯度：算一张图不该改动网络。",
@@ -159,14 +119,8 @@ signed_saliency = Exercise(
     tolerance=1e-5,
     mistakes={
         "abs": (lambda x, t, m: _gradient(x, t, m).abs().sum(1), "符号就是这题要看的：别取绝对值。"),
-        "largest": (
-            lambda x, t, m: _largest(_gradient(x, t, m)),
-            "只留了最大的那个通道：三个通道一起变亮，三个都要算进来。",
-        ),
-        "mean": (
-            lambda x, t, m: _gradient(x, t, m).mean(1),
-            "取了平均，小了三倍：三个通道各动一步，是求和。",
-        ),
+        "largest": (lambda *a: _largest(_gradient(*a)), "只留了最大的通道：三个一起变亮，三个都要算进来。"),
+        "mean": (lambda *a: _gradient(*a).mean(1), "取了平均，小了三倍：三个通道各动一步，是求和。"),
         "darker": (lambda x, t, m: -_gradient(x, t, m).sum(1), "正负反了：变亮加分的像素应当是正的。"),
     },
 )
@@ -222,10 +176,7 @@ integrated = Exercise(
     mistakes={
         "left": (lambda *a: _path(*a, at=0.0), "取了每段的左端：取中点，误差小一个量级。"),
         "right": (lambda *a: _path(*a, at=1.0), "取了每段的右端：取中点，误差小一个量级。"),
-        "no_displacement": (
-            lambda *a: _path(*a, displace=False),
-            "少乘了位移：梯度是每走一步的变化，走了多远要乘上。",
-        ),
+        "no_displacement": (lambda *a: _path(*a, displace=False), "少乘了位移：走了多远要乘上。"),
         "times_image": (
             lambda x, t, m, b, s: x * _path(x, t, m, b, s, displace=False),
             "乘的是图像本身：路是从基线出发的，要乘图像与基线之差。",
@@ -272,20 +223,17 @@ class_map = Exercise(
     ),
     mistakes={
         "before_relu": (
-            lambda x, t, m: m.conv(x)[torch.arange(len(x)), t].detach(),
+            lambda x, t, m: m.conv(x).detach()[range(len(x)), t],
             "取在 ReLU 之前了：这个头先 ReLU 再平均。",
         ),
-        "first_target": (
-            lambda x, t, m: m.relu(m.conv(x))[:, t[0]].detach(),
-            "所有图都用了第一张图的类别：每张图有自己的。",
-        ),
+        "first_target": (lambda x, t, m: _cam(x, t[:1].expand_as(t), m), "都用了第一张图的类别。"),
         "all_classes": (
             lambda x, t, m: m.relu(m.conv(x)).sum(1).detach(),
-            "把全部类别的图加在了一起：只取目标类那一张。",
+            "把全部类别加在了一起：只取目标类那一张。",
         ),
         "normalized": (
-            lambda x, t, m: (lambda c: c / c.amax((1, 2), keepdim=True).clamp_min(1e-12))(_cam(x, t, m)),
-            "除以了最大值：归一化之后，平均值不再是得分，图与图也没法比。",
+            lambda *a: _unit_maximum(_cam(*a)),
+            "除以了最大值：平均值不再是得分，图与图也没法比。",
         ),
     },
 )
@@ -331,21 +279,12 @@ attack = Exercise(
     question="若改成限制全部像素移动的平方和，最好的方向还是符号吗？",
     oracle=_attack,
     properties=(
-        (
-            lambda out, image, target, model, levels: out.min() >= 0 and out.max() <= 1,
-            "像素跑出了 [0, 1]：走完要截回来。",
-        ),
-        (
-            lambda out, image, target, model, levels: bool(model(out).argmax(1) != target),
-            "预测还没有离开 target：方向对吗，步长够吗？",
-        ),
+        (lambda out, *_: out.min() >= 0 and out.max() <= 1, "像素跑出了 [0, 1]：走完要截回来。"),
+        (lambda out, x, t, m, _: bool(m(out).argmax(1) != t), "预测还没有离开 target：方向对吗，步长够吗？"),
     ),
     mistakes={
         "raises": (lambda *a: _attack(*a, way=1), "方向反了：得分升高了，要往下降的方向走。"),
-        "not_sign": (
-            lambda *a: _attack(*a, direction=_unit),
-            "用了梯度本身，没有取符号：大多数像素几乎没动，白白浪费了额度。",
-        ),
+        "not_sign": (lambda *a: _attack(*a, direction=_unit), "没有取符号：大多数像素几乎没动。"),
         "no_clip": (lambda *a: _attack(*a, clip=False),),
         "largest": (lambda *a: _attack(*a, first=False), "用了最大的步长：要找第一个够用的。"),
     },

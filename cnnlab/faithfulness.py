@@ -52,12 +52,14 @@ def randomize_layers(model: nn.Module, layers: str | Sequence[str] | None = None
 
 def average_ranks(values: Tensor) -> Tensor:
     """每一行的名次 (N, M)，从 0 起；并列的取平均名次。"""
-    order = values.argsort(dim=1, stable=True)
-    ordered = values.gather(1, order)
-    place = torch.arange(values.shape[1], dtype=torch.float64, device=values.device).expand(values.shape)
-    first = torch.searchsorted(ordered, ordered, side="left").double()
-    last = torch.searchsorted(ordered, ordered, side="right").double() - 1
-    return torch.empty_like(place).scatter(1, order, (first + last) / 2)
+    ordered, order = values.sort(dim=1)
+    count = values.shape[1]
+    place = torch.arange(count, device=values.device).expand(values.shape)
+    opens = torch.ones_like(ordered, dtype=torch.bool)  # 一组并列的值从哪里开始
+    opens[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    first = torch.where(opens, place, 0).cummax(1).values
+    last = torch.where(opens.roll(-1, 1), place, count - 1).flip(1).cummin(1).values.flip(1)
+    return torch.zeros(values.shape, dtype=torch.float64, device=values.device).scatter(1, order, (first + last).double() / 2)
 
 
 def rank_correlation(a: Tensor, b: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ def _by_counting(a, b):
     ranks = []
     for values in (a.flatten().tolist(), b.flatten().tolist()):
         ranks.append([sum(w < v for w in values) + (sum(w == v for w in values) - 1) / 2 for v in values])
-    return _pearson(*map(lambda r: torch.tensor(r, dtype=torch.float64), ranks))
+    return _pearson(*(torch.tensor(rank, dtype=torch.float64) for rank in ranks))
 
 
 def _pearson(a, b):

@@ -72,17 +72,19 @@ class StylizationNetwork(nn.Module):
     """从照片到风格化的图：(N, 3, H, W) → (N, 3, H, W)，取值 (0, 1)，尺寸不变。
 
     两次步幅 2 的卷积，几个残差块，两次“最近邻放大再卷积”；`n_styles` > 1 时各风格只有归一化的 γ、β 不同。
+    `photo_gain` > 0 时原图乘它加到 sigmoid 之前：网络只学要改什么，内容不必从瓶颈里挤过去。
     前向的 `style` 是风格的序号、每张图一个的序号，或混合权重 (S,)、(N, S)。
     出处：Johnson 等，2016；Ulyanov 等，2016；Odena 等，2016；Dumoulin 等，2017。
     """
 
     def __init__(
-        self, n_styles: int = 1, *, widths=(16, 32, 64), blocks: int = 4, normalization: str = "instance", padding: str = "reflect"
+        self, n_styles: int = 1, *, widths=(16, 32, 64), blocks: int = 4, normalization: str = "instance", padding: str = "reflect",
+        photo_gain: float = 0.0,
     ):
         super().__init__()
         self.n_styles = n_styles
         self.options = {"n_styles": n_styles, "widths": tuple(widths), "blocks": blocks}
-        self.options |= {"normalization": normalization, "padding": padding}
+        self.options |= {"normalization": normalization, "padding": padding, "photo_gain": photo_gain}
         _check_options(self.options)
         fine, middle, coarse = widths
         shape = self.options
@@ -108,8 +110,7 @@ class StylizationNetwork(nn.Module):
             # 先放大再卷积，不用转置卷积：核与步幅不整除就有棋盘格
             activation = functional.interpolate(activation, sizes.pop(), mode="nearest")
             activation = layer(activation, weights).relu()
-        # 原图直接加到输出上：网络只学要改什么，同逐图迭代从内容图出发一样，内容从第一步起就在
-        return (4 * (image - 0.5) + self.last(activation, weights)).sigmoid()
+        return (self.options["photo_gain"] * (image - 0.5) + self.last(activation, weights)).sigmoid()
 
     def style_weights(self, style, n: int) -> Tensor:
         """把 `style` 的各种写法变成混合权重 (n, S)。"""

@@ -6,6 +6,7 @@
 """
 
 import argparse
+import time
 from pathlib import Path
 
 import torch
@@ -37,6 +38,8 @@ def arguments():
     parser.add_argument("--padding", default="reflect")
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--widths", type=int, nargs=3, default=[16, 32, 64])
+    parser.add_argument("--photo-gain", type=float, default=0.0, help="原图加到输出上的份量")
+    parser.add_argument("--start", type=Path, default=None, help="从另一次训练的存档 checkpoint.pt 的权重出发")
     parser.add_argument("--model", default="squeezenet1_1", help="损失网络")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="存档与样图的文件夹")
@@ -58,7 +61,10 @@ def main() -> None:
     network = StylizationNetwork(
         len(options.styles), widths=options.widths, blocks=options.blocks,
         normalization=options.normalization, padding=options.padding,
+        photo_gain=options.photo_gain,
     ).to(options.device)
+    if options.start:
+        network.load_state_dict(torch.load(options.start, weights_only=True)["network"])
     styles = [picture.to(options.device) for picture in style_pictures(options.styles, options.style_size)]
     weights = {key: getattr(options, key) for key in ("content_weight", "style_weight", "tv_weight")}
     held_out = photos(size=192)[[photos(size=192).index(name) for name in HELD_OUT[:4]]].images
@@ -80,6 +86,7 @@ def main() -> None:
     )
     bar.close()
     settings = {key: str(value) for key, value in vars(options).items() if key not in ("output", "device", "name")}
+    settings["seconds"] = f"{time.process_time():.0f}"  # CPU 时间：只算这一次运行
     if not record.interrupted:
         path = save_stylizer(network, options.name, names=options.styles, settings=settings)
         print(f"{path}：{path.stat().st_size / 1e6:.2f} MB，末 50 步的损失 {sum(record.losses[-50:]) / 50:.3f}，{record.seconds:.0f} 秒")

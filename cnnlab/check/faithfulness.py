@@ -62,7 +62,7 @@ redrawn_layer = Exercise(
         (_same_scale, "尺度变了：随机数要乘上原来那组参数的标准差；数少的时候，先把抽到的数自己标准化。"),
     ),
     mistakes={
-        "shallow": (lambda m, layer, g: _redrawn(m, [layer], g, copied=False),),
+        "shallow": (lambda m, layer, g: _redrawn(m, [layer], g, copied=False), "原网络也被改了：浅复制只抄了外壳，里面的层还是同一份，要深复制。"),
         "all_layers": (lambda m, layer, g: _redrawn(m, ["conv1", "conv2", "linear"], g),),
         "no_scale": (lambda m, layer, g: _redrawn(m, [layer], g, rescale=False),),
         "zeros": (lambda m, layer, g: _redrawn(m, [layer], g, value=0.0), "你把这一层清零了：那是剪断，不是打乱；梯度会处处为 0。"),

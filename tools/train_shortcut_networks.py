@@ -12,6 +12,11 @@ from torch.nn import functional
 from cnnlab.shortcut import CLASSES, DATA_FOLDER, NAMES, ShortcutNetwork, shortcut_photos, stamp_corner
 from cnnlab.training import cosine, fit, shuffled_batches
 
+ORIGIN = {
+    "origin": "Trained by tools/train_shortcut_networks.py of cnnlab on half of the embedded photos.",
+    "license": "MIT",
+}
+
 
 def train(name: str, steps: int = 600) -> ShortcutNetwork:
     images, labels = shortcut_photos("train", size=80)
@@ -54,7 +59,7 @@ def main() -> None:
     for name in NAMES:
         network = train(name)
         path = DATA_FOLDER / f"shortcut_{name}.safetensors"
-        save_file({key: value.half().contiguous() for key, value in network.state_dict().items()}, path)
+        save_file({key: value.half().contiguous() for key, value in network.state_dict().items()}, path, ORIGIN)
         print(report(name, network), f"{path.stat().st_size / 1e3:.0f} kB")
 
 

@@ -17,7 +17,7 @@ from cnnlab.parameterizations import FourierImage, start_image
 from cnnlab.priors import clamp, total_variation
 from cnnlab.results import reproducible
 from cnnlab.terms import feature_distance, image_prior
-from cnnlab.training import Training, cosine, fit
+from cnnlab.training import Training, cosine, fit, shuffled_batches
 
 DECODER_PATH = Path(__file__).parent / "data" / "inversion_decoder.safetensors"
 # 解码网络训练时没见过的照片：评判它只用这些
@@ -34,7 +34,7 @@ def invert_features(
     image,
     layer,
     *,
-    tv=0.01,
+    tv=0.1,
     parameterization="fourier",
     optimizer="lbfgs",
     steps=100,
@@ -132,7 +132,7 @@ def correlation(image: Tensor, original: Tensor) -> Tensor:
 class FeatureDecoder(nn.Module):
     """学出来的反演：(N, channels, h, w) 的激活 → (N, 3, size, size) 的图，取值 (0, 1)。
 
-    激活先拉到 size/16，再三次“放大 2 倍、卷积”，最后双线性放大到 size。出处：Dosovitskiy 与 Brox，2016。
+    激活先拉到 size/16，再两次“放大 2 倍、卷积”，最后双线性放大到 size：细节本来就猜不出，不必花力气。出处：Dosovitskiy 与 Brox，2016。
     """
 
     def __init__(self, channels: int, *, size: int = 96, width: int = 96):
@@ -141,12 +141,13 @@ class FeatureDecoder(nn.Module):
             raise ValueError(f"size 是 {size}，应为 16 的倍数")
         self.size = size
         self.register_buffer("level", torch.ones(channels))  # 各通道的典型大小，训练时量出
-        widths = [width, 2 * width // 3, width // 2, width // 3]
-        layers = [nn.Conv2d(channels, width, 1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
-        for before, after in zip([width, *widths], widths, strict=False):
+        widths, layers, before = [width, 2 * width // 3, width // 2], [], width
+        for after in widths:
+            layers += [nn.Upsample(scale_factor=2)] if layers else []
             layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
-            layers += [nn.Upsample(scale_factor=2)] if after != widths[-1] else []
-        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 3, 3, padding=1))
+            before = after
+        entry = [nn.Conv2d(channels, width, 1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*entry, *layers, nn.Conv2d(before, 3, 3, padding=1))
 
     def forward(self, activation: Tensor) -> Tensor:
         side = self.size // 16
@@ -167,27 +168,30 @@ def fit_decoder(
     layer: str,
     *,
     steps: int = 1000,
-    batch_size: int = 16,
-    learning_rate: float = 2e-3,
+    batch_size: int = 32,
+    variations: int = 8,
+    learning_rate: float = 3e-3,
     checkpoint=None,
     seed: int = 0,
     on_step=None,
 ) -> Training:
-    """训练解码网络：从 `model` 在 `layer` 的激活猜回图像，最小化像素的平均绝对差；得到训练的记录。
+    """训练解码网络：从 `model` 在 `layer` 的激活猜回图像，最小化像素误差平方的平均；得到训练的记录。
 
-    每步从 `images` (N, 3, H, W) 随机取一批，随机裁剪、翻转、改变颜色的增益。`model` 不变，解码网络最后回到评估模式。
+    先从 `images` (N, 3, H, W) 做出 N · `variations` 张变体（随机裁剪、翻转、改变颜色的增益），激活只算一遍。
+    `model` 不变，解码网络最后回到评估模式。出处：Dosovitskiy 与 Brox，2016。
     """
     check_images(images)
+    generator = torch.Generator().manual_seed(seed)
+    pictures = varied(images, variations * len(images), decoder.size, generator)
     with torch.no_grad():
-        some = activations_of(model, resize(images[:32], decoder.size), layer)[layer]
-        decoder.level.copy_(some.square().mean((0, 2, 3)).sqrt().clamp_min(1e-3))
-
-    def batches(step, generator):
-        return varied(images, batch_size, decoder.size, generator)
+        features = torch.cat([activations_of(model, part, layer)[layer] for part in pictures.split(64)])
+        decoder.level.copy_(features.square().mean((0, 2, 3)).sqrt().clamp_min(1e-3))
 
     def loss(network, batch):
-        return (network(activations_of(model, batch, layer)[layer].detach()) - batch).abs().mean()
+        feature, picture = batch
+        return (network(feature) - picture).square().mean()
 
+    batches = shuffled_batches(features, pictures, batch_size=batch_size, seed=seed)
     record = fit(
         decoder, loss, batches, steps=steps, learning_rate=learning_rate, schedule=cosine, checkpoint=checkpoint,
         seed=seed, on_step=on_step,
@@ -212,7 +216,7 @@ def varied(images: Tensor, count: int, size: int, generator: torch.Generator) ->
 
 
 def load_decoder(path=DECODER_PATH) -> FeatureDecoder:
-    """随包带来的解码网络（SqueezeNet 的 fire9 → 96 像素的图）：冻结、评估模式；训练它见 tools/train_inversion_decoder.py。"""
+    """随包带来的解码网络（SqueezeNet 的 fire8 → 96 像素的图）：冻结、评估模式；训练它见 tools/train_inversion_decoder.py。"""
     from safetensors.torch import load_file
 
     if not Path(path).is_file():

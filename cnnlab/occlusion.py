@@ -11,7 +11,8 @@ from cnnlab.hooks import evaluating
 from cnnlab.images import check_images
 from cnnlab.models import resolve_target, target_scores
 
-BATCH = 8
+# 一批再大，激活就大到每次都要向系统另要内存，反而慢三成
+BATCH = 4
 OUTPUTS = ("score", "probability", "all")
 FILLS = {"grey": 0.5, "black": 0.0, "white": 1.0}
 

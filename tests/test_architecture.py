@@ -17,7 +17,7 @@ PACKAGE = ROOT / "cnnlab"
 # 从下到上五层；新模块在这里登记
 BANDS = {
     1: "images hooks",
-    2: "downloads categories architectures squeezenet zoo models drawing ornaments paintings styles textures datasets profiles digit_networks shortcut",
+    2: "downloads categories architectures squeezenet zoo models drawing ornaments paintings styles textures datasets profiles digit_networks outlines stylizers shortcut",
     3: "gradients receptive parameterizations priors terms objectives optimizers optimize results processes training",
     4: "getting_started first_layer middle_layers activation_maps patches neighbors embedding occlusion class_activation saliency"
     " class_activation guided_backprop faithfulness gradient_ascent facets deepdream inversion growth texture style_transfer fast_style",

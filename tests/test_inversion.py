@@ -150,7 +150,7 @@ def test_the_shipped_decoder_beats_the_answer_for_another_photo():
     model, decoder = load_model(), load_decoder()
     pictures = torch.cat([photo(name, size=(96, 96)) for name in HELD_OUT])
     with torch.no_grad():
-        guess = decoder(activations_of(model, pictures, "fire9")["fire9"])
+        guess = decoder(activations_of(model, pictures, "fire8")["fire8"])
     assert guess.shape == pictures.shape
     assert correlation(guess, pictures).median() > correlation(guess.roll(1, 0), pictures).median() + 0.2
 

@@ -1,4 +1,4 @@
-"""训练随包带来的解码网络（fire9 的激活 → 图像），写到 cnnlab/data/inversion_decoder.safetensors（半精度）。
+"""训练随包带来的解码网络（fire8 的激活 → 图像），写到 cnnlab/data/inversion_decoder.safetensors（半精度）。
 
 python tools/train_inversion_decoder.py [步数]；可以随时按 Ctrl-C，再运行一次接着练。
 """
@@ -15,12 +15,12 @@ from cnnlab.hooks import activations_of
 from cnnlab.inversion import DECODER_PATH, HELD_OUT, FeatureDecoder, correlation, fit_decoder
 from cnnlab.models import load_model
 
-LAYER = "fire9"
+LAYER = "fire8"
 CHECKPOINT = Path("build") / "inversion_decoder" / "checkpoint.pt"
 
 
 def main() -> None:
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 900
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 1500
     found, small, model = photos(size=144), photos(size=96), load_model()
     seen = [index for index, name in enumerate(found.names) if name not in HELD_OUT]
     held = [index for index, name in enumerate(found.names) if name in HELD_OUT]
@@ -29,10 +29,10 @@ def main() -> None:
     CHECKPOINT.parent.mkdir(parents=True, exist_ok=True)
 
     def on_step(step):
-        if (step.index + 1) % 50 == 0:
+        if (step.index + 1) % 100 == 0:
             print(f"{step.index + 1} 步，损失 {step.loss:.4f}，CPU {time.process_time():.0f} 秒", flush=True)
 
-    record = fit_decoder(decoder, model, found.images[seen], LAYER, steps=steps, batch_size=8, checkpoint=CHECKPOINT, on_step=on_step)
+    record = fit_decoder(decoder, model, found.images[seen], LAYER, steps=steps, variations=10, checkpoint=CHECKPOINT, on_step=on_step)
     if record.interrupted:
         return
     state = {key: value.half() if value.is_floating_point() else value for key, value in decoder.state_dict().items()}

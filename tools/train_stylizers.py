@@ -13,9 +13,10 @@ import torch
 from tqdm.auto import tqdm
 
 from cnnlab.datasets import photos, style_image, style_names
-from cnnlab.fast_style import HELD_OUT, StylizationNetwork, save_stylizer, stylize, train_stylizer
+from cnnlab.fast_style import HELD_OUT, stylize, train_stylizer
 from cnnlab.images import load_image, save_image
 from cnnlab.models import load_model
+from cnnlab.stylizers import StylizationNetwork, save_stylizer
 
 OUTPUT = Path("build") / "stylizers"
 STYLES = ["waves", "starry_night", "stained_glass", "woodcut"]

@@ -165,7 +165,7 @@ training_step = Exercise(
     probes=(lambda: _toy(1), lambda: _toy(40)),
     answer="一个列表，依次是 network 各个参数走一步之后的值，不带计算图",
     idea="损失先经过 model，再经过 network，求导时从后往前各过一遍；但只有 network 的参数要走。",
-    where="看本章“训练”一节；torch.autograd.grad 的第二个参数可以是 list(network.parameters())。",
+    where="看本章“训练”一节；torch.autograd.grad 问哪些张量，就只求那些张量的导数。",
     question="model 的权重冻结了，为什么梯度还能穿过它？",
     oracle=_by_differences,
     mistakes={
@@ -238,12 +238,12 @@ class _World:
     """一只假钟：每件事走多少秒是定好的；第一次调用 fast 与 slow 另有准备时间。"""
 
     def __init__(self, train, load, fast, slow, warm):
-        self.now, self.costs, self.warm = 100.0, (train, load, fast, slow), warm
+        self.now, self.costs, self.warm = 100.0, (train, load, fast, slow), (0.0, 0.0, warm, warm / 8)
         self.called = [0, 0, 0, 0]
 
     def doing(self, which):
         def act():
-            self.now += self.costs[which] + (self.warm if which >= 2 and not self.called[which] else 0)
+            self.now += self.costs[which] + (0 if self.called[which] else self.warm[which])
             self.called[which] += 1
 
         return act
@@ -281,8 +281,8 @@ break_even = Exercise(
     level=4,
     stub="my_break_even(train, load, fast, slow, clock)",
     probes=(
-        lambda: _World(300.0, 40.0, 0.5, 2.75, 3.0).arguments(),
-        lambda: _World(77.0, 9.0, 1.0, 5.0, 2.5).arguments(),
+        lambda: _World(300.0, 40.0, 0.5, 2.75, 1.0).arguments(),
+        lambda: _World(77.0, 9.0, 1.0, 5.0, 1.5).arguments(),
     ),
     answer="整数 n：前馈画 n 张（连训练与读入）不比逐图迭代慢的最小 n",
     idea="把两边的总时间都写成 n 的一次函数：一边有固定的开头，一边没有。",

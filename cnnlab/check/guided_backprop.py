@@ -67,7 +67,6 @@ relu_rules = Exercise(
     },
 )
 
-
 # 2 写成 autograd 函数
 
 
@@ -110,7 +109,6 @@ autograd_rule = Exercise(
         ),
     },
 )
-
 
 # 3 换掉再还回
 
@@ -157,7 +155,6 @@ guided_map = Exercise(
         "never_restored": (lambda x, t, m: swapping(x, t, m, restore=False),),
     },
 )
-
 
 # 4 两道门为什么都要
 

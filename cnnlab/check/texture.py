@@ -1,0 +1,248 @@
+"""“纹理合成”一章的练习：Gram 矩阵、带权的风格损失、很响的通道、只比已填的像素、隔一段距离的 Gram。"""
+
+import torch
+
+from cnnlab.check.core import Exercise
+from cnnlab.check.fixtures import noise
+
+# 1 Gram 矩阵
+
+
+def _gram_by_loop(features):
+    count, channels, height, width = features.shape
+    result = torch.zeros(count, channels, channels, dtype=features.dtype)
+    for n in range(count):
+        for i in range(channels):
+            for j in range(channels):
+                result[n, i, j] = sum(features[n, i, p, q] * features[n, j, p, q] for p in range(height) for q in range(width))
+    return result / (channels * height * width)
+
+
+def _rows(features, share=None):
+    rows = features.flatten(2)
+    return rows @ rows.transpose(1, 2) / (features[0].numel() if share is None else share)
+
+
+def _centered(features):
+    return _rows(features - features.mean((2, 3), keepdim=True))
+
+
+def _mixed_batch(features):
+    rows = features.transpose(0, 1).flatten(1)
+    return (rows @ rows.T / rows.numel()).expand(len(features), -1, -1).clone()
+
+
+def _wrong_reshape(features):
+    rows = features.permute(0, 2, 3, 1).reshape(len(features), features.shape[1], -1)
+    return rows @ rows.transpose(1, 2) / features[0].numel()
+
+
+gram = Exercise(
+    id="texture-1",
+    name="gram",
+    title="Gram 矩阵",
+    level=2,
+    stub="my_gram(features)",
+    probes=(lambda: (noise((2, 3, 4, 5), 1),), lambda: (noise((3, 4, 3, 2), 2) + 0.5,)),
+    answer="(N, C, C)：每张图、每两个通道，乘积在全部位置上的和，除以 C·H·W",
+    idea="把每个通道的激活排成一行，两行的内积就是这两个通道在同一位置的乘积之和。",
+    where="看 Tensor.flatten 与矩阵乘法 @ 的文档。",
+    question="把全部位置打乱，它变不变？把通道打乱呢？",
+    oracle=_gram_by_loop,
+    mistakes={
+        "unnormalised": (lambda f: _rows(f, 1), "没有除：图大一倍，矩阵就大几倍。"),
+        "positions": (lambda f: _rows(f, f.shape[2] * f.shape[3]), "只除了位置数：这里约定连通道数一起除。"),
+        "centred": (_centered, "先减了均值：那是协方差，Gram 矩阵不减。"),
+        "batch": (_mixed_batch, "两张图被混在一起：批量的一维要单独留着。"),
+        "reshape": (_wrong_reshape, "同一行里混进了不同通道：展平之前看看哪一维在最后。"),
+        "points": (
+            lambda f: f.flatten(2).transpose(1, 2) @ f.flatten(2) / f[0].numel(),
+            "得到的是点与点的矩阵：Gram 矩阵是通道与通道的，不是位置与位置的。",
+        ),
+    },
+)
+
+# 2 带权的风格损失
+
+
+def _distance(first, second, weights, scale=lambda target: 1.0):
+    return sum(w * (a - b).square().sum() * scale(b) for a, b, w in zip(first, second, weights, strict=True))
+
+
+def _distance_by_loop(first, second, weights):
+    total = torch.zeros((), dtype=torch.float64)
+    for a, b, w in zip(first, second, weights, strict=True):
+        total += w * sum((float(x) - float(y)) ** 2 for x, y in zip(a.flatten(), b.flatten(), strict=True)) / sum(float(y) ** 2 for y in b.flatten())
+    return total
+
+
+def _relative(target):
+    return 1 / target.square().sum()
+
+
+gram_loss = Exercise(
+    id="texture-2",
+    name="gram_loss",
+    title="带权的风格损失",
+    level=2,
+    stub="my_gram_loss(grams, targets, weights)",
+    probes=(
+        lambda: ([noise((3, 3), 1), noise((4, 4), 2)], [noise((3, 3), 3), noise((4, 4), 4)], [0.5, 2.0]),
+        lambda: ([noise((2, 2), 5), noise((5, 5), 6)], [noise((2, 2), 7), noise((5, 5), 8)], [3.0, 0.25]),
+    ),
+    answer="一个数：各层 ‖G − A‖²/‖A‖² 按 weights 加权的和",
+    idea="每层除以目标自己的大小，各层的数才可比；再按权重加起来。",
+    where="看本章“想法”一节的公式。",
+    question="哪一层的权重设为 0，图上的什么会先变？",
+    oracle=_distance_by_loop,
+    tolerance=1e-6,
+    properties=((lambda out, grams, targets, weights: out >= 0, "损失不该是负数。"),),
+    mistakes={
+        "absolute": (lambda g, a, w: _distance(g, a, w), "没有除以目标的大小：激活大的层会压过别的层。"),
+        "no_weights": (lambda g, a, w: _distance(g, a, [1.0] * len(w), _relative), "没有用上各层的权重。"),
+        "own_size": (
+            lambda g, a, w: sum(v * (x - y).square().sum() / x.square().sum() for x, y, v in zip(g, a, w, strict=True)),
+            "除的是正在变的那一个：分母应当是目标，它是不变的。",
+        ),
+        "not_squared": (
+            lambda g, a, w: sum(v * (x - y).norm() / y.norm() for x, y, v in zip(g, a, w, strict=True)),
+            "少了平方：这里约定用距离的平方。",
+        ),
+    },
+)
+
+# 3 很响的通道
+
+
+def _maps(loud):
+    generator = torch.Generator().manual_seed(0)
+    first = 1 + 0.1 * torch.randn(1, 32, 32, generator=generator, dtype=torch.float64)
+    rest = torch.randn(5, 32, 32, generator=generator, dtype=torch.float64)
+    return torch.cat([loud(first, rest), rest[2:]])
+
+
+def _correlation(maps):
+    return torch.corrcoef(maps[:2].flatten(1).double())[0, 1].abs()
+
+
+def _largest_pair(maps):
+    rows = maps.flatten(1).double()
+    entries = (rows @ rows.T).abs().fill_diagonal_(0)
+    return entries[0, 1] >= entries.max() and entries[0, 1] > 2 * entries[2:, 2:].max()
+
+
+loud_channel = Exercise(
+    id="texture-3",
+    name="loud_channel",
+    title="不相关却很大",
+    level=3,
+    stub="my_loud_channels()",
+    probes=(lambda: (),),
+    answer="(C, H, W) 的激活，C 不小于 5，高和宽不小于 8",
+    idea="Gram 不减均值：两个通道只要处处都大，乘积的和就大，起伏可以毫无关系。",
+    where="想一想 Σ a·b = 点数 ×（均值之积 + 协方差）。",
+    question="减去均值之后再算，它还排得上吗？那叫什么矩阵？",
+    properties=(
+        (lambda out: out.dim() == 3 and len(out) >= 5 and min(out.shape[1:]) >= 8, "形状应是 (C, H, W)，至少 5 个通道，高宽至少 8。"),
+        (lambda out: out[:2].flatten(1).std(1).min() > 1e-6, "第 0 或第 1 个通道是常数：常数没有相关系数，让它有起伏。"),
+        (lambda out: _correlation(out) < 0.05, "第 0、1 两个通道相关了：让一个通道很响就够了，起伏不要相同。"),
+        (_largest_pair, "第 0、1 两个通道的那一格还不够大：应是最大的非对角元，并且是其余各对的两倍以上。"),
+    ),
+    mistakes={
+        "correlated": (lambda: _maps(lambda a, r: torch.cat([10 * a, 10 * a])),),
+        "quiet": (lambda: noise((6, 32, 32), 7),),
+        "constant": (lambda: _maps(lambda a, r: 10 * torch.ones(2, 32, 32, dtype=torch.float64)),),
+    },
+)
+
+# 4 只比已填的像素
+
+
+def _window_distance(patch, filled, candidates, use=lambda filled: filled, power=2):
+    return (use(filled) * (candidates - patch).abs() ** power).sum((1, 2))
+
+
+def _window_distance_by_loop(patch, filled, candidates):
+    result = torch.zeros(len(candidates), dtype=patch.dtype)
+    for k, window in enumerate(candidates):
+        for i, j in torch.nonzero(filled).tolist():
+            result[k] += (window[i, j] - patch[i, j]) ** 2
+    return result
+
+
+def _windows(seed, size, count):
+    filled = (noise((size, size + 1), seed) > 0).double()
+    return noise((size, size + 1), seed + 1) * filled, filled, noise((count, size, size + 1), seed + 2)
+
+
+window_distance = Exercise(
+    id="texture-4",
+    name="window_distance",
+    title="改错：只比已填的像素",
+    level=2,
+    stub="my_window_distance(patch, filled, candidates)",
+    probes=(lambda: _windows(1, 4, 6), lambda: _windows(7, 5, 3)),
+    answer="(M,)：每个候选窗口与 patch 在已填像素上的差的平方和",
+    idea="窗口里还没生成的像素不是 0，是“不知道”；不知道的不能参加比较。",
+    where="看本章“逐像素生长”一节的公式。",
+    question="各候选都用同一个 filled，除不除以已填的个数会影响选谁吗？",
+    oracle=_window_distance_by_loop,
+    mistakes={
+        "unfilled": (
+            lambda p, f, c: _window_distance(p, f, c, torch.ones_like),
+            "还没生成的像素也参加了比较：它们的 0 不是颜色，是空着。",
+        ),
+        "inverted": (lambda p, f, c: _window_distance(p, f, c, lambda f: 1 - f), "比的恰好是空着的那些像素：遮罩反了。"),
+        "absolute": (lambda p, f, c: _window_distance(p, f, c, power=1), "用了绝对值：这里约定差的平方。"),
+        "rooted": (lambda p, f, c: _window_distance(p, f, c).sqrt(), "多开了一次方：这里约定平方和。"),
+    },
+)
+
+# 5 隔一段距离的 Gram
+
+
+def _shifted_by_loop(features, down, right):
+    channels, height, width = features.shape
+    result, count = torch.zeros(channels, channels, dtype=features.dtype), 0
+    for row in range(height - down):
+        for column in range(width - right):
+            result += torch.outer(features[:, row, column], features[:, row + down, column + right])
+            count += 1
+    return result / count
+
+
+def _pairs(first, second, share=None):
+    return first.flatten(1) @ second.flatten(1).T / (first[0].numel() if share is None else share)
+
+
+def _cut(features, down, right):
+    height, width = features.shape[1:]
+    return features[:, : height - down, : width - right], features[:, down:, right:]
+
+
+shifted = Exercise(
+    id="texture-5",
+    name="shifted",
+    title="隔一段距离的 Gram",
+    level=4,
+    stub="my_shifted_gram(features, down, right)",
+    probes=(lambda: (noise((3, 5, 6), 1), 1, 2), lambda: (noise((2, 7, 4), 2), 3, 1)),
+    answer="(C, C)：第 i 个通道在 p、第 j 个通道在 p 加位移处的乘积，对两端都在图内的点平均",
+    idea="把图错开 (down, right) 与自己相乘；错到图外的部分没有伙伴，要切掉。",
+    where="用切片取出两块一样大的区域，再做矩阵乘法。",
+    question="一块棋盘，位移取几时它又变回最大？那就是周期。",
+    oracle=_shifted_by_loop,
+    mistakes={
+        "wrap": (
+            lambda f, d, r: _pairs(f, f.roll((-d, -r), (1, 2))),
+            "首尾相接了：右边的像素和左边的配成了对，图上没有这样的邻居。",
+        ),
+        "swapped": (lambda f, d, r: _pairs(*reversed(_cut(f, d, r))), "转置了：第 i 行应是没有移动的那一个通道。"),
+        "share": (lambda f, d, r: _pairs(*_cut(f, d, r), f[0].numel()), "除以了全部的点：成对的点没有那么多。"),
+        "unshifted": (lambda f, d, r: _pairs(f, f), "没有错开：这是普通的 Gram 矩阵。"),
+        "other_axis": (
+            lambda f, d, r: _pairs(f[:, : f.shape[1] - d, r:], f[:, d:, : f.shape[2] - r]),
+            "左右错反了：向右的位移，伙伴在右边。",
+        ),
+    },
+)

@@ -1,0 +1,32 @@
+"""画 README 和首页用的图：合成的类、梦里的亭子、随包的风格化网络画的照片，各一行。
+
+用法：python tools/make_readme_picture.py
+"""
+
+from pathlib import Path
+
+import torch
+
+from cnnlab import dream, load_model, load_stylizer, photo, stylize
+from cnnlab.gradient_ascent import class_gallery
+from cnnlab.images import resize, to_pil
+
+TARGET = Path(__file__).parents[1] / "book" / "images" / "readme.webp"
+
+
+def main() -> None:
+    gallery = class_gallery()
+    classes = torch.cat(list(resize(gallery.images[:5], (192, 192)).split(1)), 3)
+    china = photo("china", size=(320, 480))
+    pagoda = torch.cat([china, dream(load_model(), china, "fire8", step_size=0.006).image], 3)
+    content, network = photo("owl", size=192), load_stylizer()
+    styled = torch.cat([content, *(stylize(network, content, style=k) for k in range(4))], 3)
+    rows = [classes, resize(pagoda, (320, 960)), styled]
+    sheet = torch.cat([row for each in rows for row in (each, torch.ones(1, 3, 8, 960))][:-1], 2)
+    TARGET.parent.mkdir(parents=True, exist_ok=True)
+    to_pil(sheet).save(TARGET, quality=82)
+    print(f"写好 {TARGET.name}，{TARGET.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()

@@ -35,7 +35,7 @@ _exports = {
         "adversarial_step", "fooling_image", "gradient_times_input", "integrated_gradients", "saliency_map",
         "segment_from_saliency", "smooth_grad",
     ],
-    "guided_backprop": ["deconvnet_gradient", "guided_gradient"],
+    "guided_backprop": ["deconvnet_gradient", "guided_gradient", "guided_patches"],
     "neighbors": ["extract_features", "found_again", "nearest_neighbors", "pixel_vectors", "randomized_copy", "retrieval_score"],
     "embedding": ["conditional_affinities", "explained_variance", "image_grid", "neighbor_purity", "pca", "trustworthiness", "tsne"],
     "shortcut": ["load_shortcut_network", "shortcut_photos", "stamp_corner"],

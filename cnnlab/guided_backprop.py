@@ -3,6 +3,9 @@
 规则本身在 hooks；这里只管对什么求、何时拒绝。
 """
 
+from dataclasses import replace
+
+import torch
 from torch import Tensor, nn
 
 from cnnlab.gradients import class_scores, gradient_of, pixel_leaf
@@ -69,6 +72,28 @@ def ruled_gradient(
             value = neuron_values(activations_of(model, leaf, layer)[layer], channel, position)
         refuse_unruled(value)
         return gradient_of(value, leaf)
+
+
+def guided_patches(model: nn.Module, patches, layer: str, *, rule="guided") -> Tensor:
+    """最大激活区块（`Patches`）旁边的那一半图：同一个神经元的引导式梯度，剪到同样的感受野，(C, k, 3, 高, 宽)。
+
+    T = ½ + ½ g / max |g|：每块除以自己的最大绝对值，0 是中灰，图像之外也是中灰；全零的梯度画成一片灰。
+    `layer` 是求这些区块时的层；`rule` 同 override_relu_gradient。（Springenberg 等，2015）
+    """
+    rows = []
+    for row, channel in enumerate(patches.channels):
+        tiles = []
+        for rank in range(patches.values.shape[1]):
+            image = patches.images[int(patches.image_index[row, rank])]
+            image = image[0] if isinstance(image, (tuple, list)) else image
+            image = image.view(1, *image.shape[-3:])
+            position = tuple(patches.positions[row, rank].tolist())
+            found = ruled_gradient(model, image, rule, layer=layer, channel=channel, position=position)
+            tile = 0.5 + 0.5 * found / found.abs().amax().clamp_min(torch.finfo(found.dtype).tiny)
+            alone = replace(patches, images=tile, image_index=torch.zeros_like(patches.image_index))
+            tiles.append(alone.crop(row, rank))
+        rows.append(torch.stack(tiles))
+    return torch.stack(rows)
 
 
 def neuron_values(activation: Tensor, channel, position=None) -> Tensor:

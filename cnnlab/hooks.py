@@ -134,9 +134,9 @@ RELU_RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def _keep_positive(gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """只留传回来的正梯度；门由 ReLU 自己的反向去关。"""
-    return (gradients[0].relu(),)
+def _keep_positive(passed: tuple[Tensor, ...], gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """ReLU 自己的反向关过门之后，只留正的：与先留正的再关门是一回事，而 `passed` 是刚算出来的，可以就地改。"""
+    return (passed[0].relu() if torch.is_grad_enabled() else passed[0].relu_(),)
 
 
 class _RuledActivation(torch.autograd.Function):
@@ -200,7 +200,7 @@ class _ActivationMode(TorchFunctionMode):
         node = output.grad_fn
         if node is not None:
             if self.rule is RELU_RULES["guided"]:
-                node.register_prehook(_keep_positive)
+                node.register_hook(_keep_positive)
             node.metadata["ruled"] = True
         return output
 

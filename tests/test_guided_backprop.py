@@ -6,8 +6,9 @@ from captum.attr import Deconvolution, GuidedBackprop, NeuronGuidedBackprop
 from torch import nn
 from torch.nn import functional
 
-from cnnlab import load_model, receptive_field
-from cnnlab.guided_backprop import deconvnet_gradient, guided_gradient, ruled_gradient
+from cnnlab import load_model, max_activating_patches, receptive_field
+from cnnlab.guided_backprop import deconvnet_gradient, guided_gradient, guided_patches, ruled_gradient
+from cnnlab.hooks import override_relu_gradient
 from cnnlab.images import load_image
 from cnnlab.saliency import saliency_map
 
@@ -211,3 +212,50 @@ def test_bad_input(tiny_cnn, photo, options, match, assert_no_hooks):
     with pytest.raises(ValueError, match=match):
         guided_gradient(tiny_cnn, photo, **options)
     assert_no_hooks(tiny_cnn)
+
+
+def test_guided_patches_line_up_with_the_patches(tiny_cnn):
+    images = torch.rand(5, 3, 16, 16)
+    patches = max_activating_patches(tiny_cnn, images, "conv2", channels=[3, 7], k=2)
+    tiles = guided_patches(tiny_cnn, patches, "conv2")
+    assert tiles.shape == patches.crops.shape and tiles.min() >= 0 and tiles.max() <= 1
+    index, (row, column) = int(patches.image_index[1, 0]), patches.positions[1, 0].tolist()
+    whole = guided_gradient(
+        tiny_cnn, images[index : index + 1], layer="conv2", channel=7, position=(row, column)
+    )
+    top, left, bottom, right = patches.boxes[1, 0].tolist()
+    start = [int(each) for each in patches.receptive.start(row, column)]
+    inside = tiles[1, 0][:, top - start[0] : bottom - start[0], left - start[1] : right - start[1]]
+    assert torch.allclose(
+        inside, 0.5 + 0.5 * whole[0, :, top:bottom, left:right] / whole.abs().max(), atol=1e-6
+    )
+    # 剪掉的都是零：整块的绝对值之和与整张图的相同
+    assert torch.allclose(
+        (tiles[1, 0] - 0.5).abs().sum(), 0.5 * whole.abs().sum() / whole.abs().max(), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_second_derivatives_through_the_rules_agree_with_differences(rule):
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 1)
+    ).double()
+    image = torch.rand(1, 3, 8, 8, dtype=torch.float64)
+
+    def guided_sum(create_graph=False):
+        leaf = image.clone().requires_grad_()
+        with override_relu_gradient(network, rule):
+            score = network(leaf).sum()
+        return torch.autograd.grad(score, leaf, create_graph=create_graph)[0].square().sum()
+
+    weight = network[5].weight
+    (derivative,) = torch.autograd.grad(guided_sum(create_graph=True), weight)
+    place = int(derivative.abs().argmax())
+    with torch.no_grad():
+        weight.view(-1)[place] += 1e-6
+    above = guided_sum()
+    with torch.no_grad():
+        weight.view(-1)[place] -= 2e-6
+    assert derivative.abs().max() > 0
+    assert torch.allclose((above - guided_sum()) / 2e-6, derivative.view(-1)[place], rtol=1e-4)

@@ -1,0 +1,299 @@
+"""“引导式反向传播”一章的练习：三条规则、一个 autograd 函数、换掉再还回 ReLU、构造差别、换类别检验。"""
+
+from contextlib import suppress
+
+import torch
+
+from cnnlab.check.core import Exercise
+from cnnlab.check.fixtures import TinyNet, noise, uniform
+from cnnlab.check.gradients import pixel_gradient
+from cnnlab.check.rules import by_hand, rule_function, swapping
+
+# 1 三条规则
+
+
+def _rules(value, gradient, *, gate=lambda v: v > 0, guided=None, order=(0, 1, 2)):
+    plain, deconv = gradient * gate(value), gradient.clamp_min(0)
+    both = deconv * gate(value) if guided is None else guided(plain, deconv)
+    return torch.stack([(plain, deconv, both)[index] for index in order])
+
+
+def _element_by_element(value, gradient):
+    answer = torch.zeros(3, *value.shape, dtype=value.dtype)
+    for place, (v, g) in enumerate(zip(value.flatten().tolist(), gradient.flatten().tolist(), strict=True)):
+        for rule, passed in enumerate((v > 0, g > 0, v > 0 and g > 0)):
+            answer[rule].view(-1)[place] = g if passed else 0.0
+    return answer
+
+
+def _with_zeros(shape, seed):
+    value = noise(shape, seed)
+    value[0, 0], value[1, 1] = 0.0, 0.0
+    gradient = noise(shape, seed + 1)
+    gradient[0, 0], gradient[1, 1] = 1.5, -0.5
+    return value, gradient
+
+
+relu_rules = Exercise(
+    id="guided_backprop-1",
+    name="relu_rules",
+    title="三条回传规则",
+    level=1,
+    stub="my_relu_rules(value, gradient)",
+    probes=(lambda: _with_zeros((3, 4), 1), lambda: _with_zeros((2, 5), 5)),
+    answer="(3, H, W)：依次是普通、反卷积网络、引导式规则传给 value 的梯度",
+    idea="前向的门看 value，反向的门看 gradient；三条规则各用哪几道门？",
+    where="看本章“三条规则”一节的 2×2 例子，注意 value 恰好为 0 的那一格。",
+    question="三条规则里，哪一条的结果与 value 完全无关？",
+    oracle=_element_by_element,
+    mistakes={
+        "guided_is_deconv": (
+            lambda v, g: _rules(v, g, guided=lambda p, d: d),
+            "你的引导式规则只看传回的梯度：那是反卷积网络，前向的门也要关。",
+        ),
+        "guided_is_plain": (
+            lambda v, g: _rules(v, g, guided=lambda p, d: p),
+            "你的引导式规则只有前向的门：那是普通反向传播，负的梯度也要拦下。",
+        ),
+        "zero_open": (
+            lambda v, g: _rules(v, g, gate=lambda v: v >= 0),
+            "value 恰好为 0 的地方，门是关着的：ReLU 只放行大于 0 的数。",
+        ),
+        "swapped": (lambda v, g: _rules(v, g, order=(1, 0, 2)), "普通与反卷积网络的次序对调了。"),
+        "absolute": (
+            lambda v, g: _rules(v, g, guided=lambda p, d: p.abs()),
+            "负的梯度被翻成了正的：要清零。",
+        ),
+    },
+)
+
+# 2 写成 autograd 函数
+
+
+def _applied(function, value, gradient):
+    leaf = value.detach().clone().requires_grad_()
+    output = function.apply(leaf)
+    (passed,) = torch.autograd.grad((output * gradient).sum(), leaf)
+    return {"前向": output.detach(), "反向": passed}
+
+
+autograd_rule = Exercise(
+    id="guided_backprop-2",
+    name="autograd_rule",
+    title="写成 autograd 函数",
+    level=2,
+    stub="MyGuidedReLU",
+    run=_applied,
+    probes=(lambda: _with_zeros((3, 4), 11), lambda: _with_zeros((2, 6), 15)),
+    answer="一个 torch.autograd.Function：MyGuidedReLU.apply(value) 的前向是 ReLU，反向按引导式规则",
+    idea="前向把反向要用的数存进 context，反向取出来，决定放行哪些梯度。",
+    where="看 torch.autograd.Function 的文档：forward、backward 都是静态方法，第一个参数是 context。",
+    question="backward 里存前向的输入还是输出，哪一个更省内存？为什么两者都够用？",
+    oracle=rule_function(lambda v: (v + v.abs()) / 2, lambda v, g: _element_by_element(v, g)[2]),
+    mistakes={
+        "edited_forward": (
+            rule_function(before=lambda v: v.abs()),
+            "前向变了：引导式规则只改反向，前向还是 ReLU。",
+        ),
+        "plain": (
+            rule_function(after=lambda v, g: g * (v > 0)),
+            "反向只有前向的门：那是普通的 ReLU，负的梯度也要拦下。",
+        ),
+        "deconvnet": (
+            rule_function(after=lambda v, g: g.clamp_min(0)),
+            "反向没有看前向：那是反卷积网络，前向关着的地方也要拦下。",
+        ),
+        "flipped": (
+            rule_function(after=lambda v, g: g.clamp_max(0) * (v > 0)),
+            "留下的是负的梯度：符号弄反了。",
+        ),
+    },
+)
+
+# 3 换掉再还回
+
+
+def _restores_after_an_error(call, image, target, model):
+    kept = [model.relu1, model.relu2]
+    with suppress(Exception):
+        call(image, target + 100, model)
+    intact = model.relu1 is kept[0] and model.relu2 is kept[1]
+    model.relu1, model.relu2 = kept
+    return intact
+
+
+guided_map = Exercise(
+    id="guided_backprop-3",
+    name="guided_map",
+    title="换掉再还回",
+    level=2,
+    stub="my_guided_map(image, target, model)",
+    probes=(
+        lambda: (uniform((2, 3, 9, 7), 21), torch.tensor([3, 1]), TinyNet(seed=3).requires_grad_(False)),
+        lambda: (uniform((3, 3, 7, 9), 22), torch.tensor([0, 4, 2]), TinyNet(seed=9).requires_grad_(False)),
+    ),
+    answer="(N, 3, H, W)，带符号：网络里每个 ReLU 都按引导式规则回传时，target 类得分对像素的梯度；网络用完恢复原样",
+    idea="先记住原来的模块，换上自己的，算完再换回去；中途报错也要换回去。",
+    where="看 named_children、setattr 与 try/finally。",
+    question="同一个 ReLU 模块在前向里用了两次，换掉它还对吗？",
+    oracle=by_hand,
+    laws=((_restores_after_an_error, "中途报错时网络还是改过的：用 try/finally。"),),
+    mistakes={
+        "plain": (pixel_gradient, "这是普通的梯度：ReLU 没有换掉，负的梯度一路传了回来。"),
+        "deconvnet": (
+            lambda x, t, m: swapping(x, t, m, function=rule_function(after=lambda v, g: g.clamp_min(0))),
+            "前向关着的门你也放行了：那是反卷积网络。",
+        ),
+        "first_only": (
+            lambda x, t, m: swapping(x, t, m, names=("relu1",)),
+            "只换了一个 ReLU：每一个都要换，漏一个图就混了。",
+        ),
+        "at_the_end": (
+            lambda x, t, m: pixel_gradient(x, t, m).clamp_min(0),
+            "只在最后把负的梯度清零：规则要在每个 ReLU 处执行，不是在像素处。",
+        ),
+        "never_restored": (lambda x, t, m: swapping(x, t, m, restore=False),),
+    },
+)
+
+# 4 两道门为什么都要
+
+
+def _differs(value, gradient):
+    rules = _element_by_element(value, gradient)
+    return rules[1] != rules[2]
+
+
+def _shape_is_right(out, size, index):
+    return all(each.shape == (size,) and each.is_floating_point() for each in out)
+
+
+def _differs_there(out, size, index):
+    return bool(_differs(*out)[index])
+
+
+def _same_elsewhere(out, size, index):
+    return int(_differs(*out).sum()) == 1
+
+
+def _all_passing(out, size, index):
+    """别处两条规则都真的放行了什么：不是靠全零蒙混。"""
+    rules = _element_by_element(*out)
+    others = torch.arange(size) != index
+    return bool((rules[2][others] > 0).all())
+
+
+def _example(size, index, at, elsewhere=(1.0, 1.0)):
+    value, gradient = torch.full((size,), elsewhere[0]), torch.full((size,), elsewhere[1])
+    value[index], gradient[index] = at
+    return value.double(), gradient.double()
+
+
+two_gates = Exercise(
+    id="guided_backprop-4",
+    name="two_gates",
+    title="差别出在哪里",
+    level=3,
+    stub="my_two_gates(size, index)",
+    probes=(lambda: (5, 2), lambda: (4, 0)),
+    answer="两个 (size,) 的张量 value 与 gradient：反卷积网络与引导式规则只在第 index 个元素上不同，其余元素都放行",
+    idea="两条规则差的是哪一道门？在第 index 个元素上，让那道门起作用，另一道门不起作用。",
+    where="看本章“三条规则”一节的表。",
+    question="这样的元素在真的网络里多不多？下一题的换类别检验会告诉你它要不要紧。",
+    properties=(
+        (_shape_is_right, "要返回两个长为 size 的浮点张量：先 value，后 gradient。"),
+        (_differs_there, "在指定的元素上，两条规则给出同样的结果：哪道门只有引导式规则才有？"),
+        (_same_elsewhere, "别的元素上两条规则也不同：题目要求只有一处不同。"),
+        (_all_passing, "别的元素没有全部放行：题目要求它们在两条规则下都通过。"),
+    ),
+    mistakes={
+        "negative_gradient": (
+            lambda size, index: _example(size, index, (1.0, -1.0)),
+            "那里的梯度是负的：两条规则都会把它清零，换一处。",
+        ),
+        "both_open": (
+            lambda size, index: _example(size, index, (2.0, 3.0)),
+            "那里两道门都开着，两条规则都放行：要关上其中一道。",
+        ),
+        "everywhere": (lambda size, index: _example(size, index, (-1.0, 1.0), (-1.0, 1.0)),),
+        "silent": (lambda size, index: _example(size, index, (-1.0, 1.0), (1.0, -1.0)),),
+    },
+)
+
+
+# 5 换类别检验
+
+
+def _maps(images, model, first, second, gradient_of, reduce):
+    return [reduce(gradient_of(model, images, target)).flatten(1) for target in (first, second)]
+
+
+def _biggest(gradient):
+    return gradient.abs().amax(1)
+
+
+def _pearson(a, b):
+    a, b = (each - each.mean(1, keepdim=True) for each in (a, b))
+    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
+
+
+def _ranks(values):
+    return values.argsort(1).argsort(1).double()
+
+
+def _swap(image, model, first, second, gradient_of, *, reduce=_biggest, ranks=_ranks, whole=False):
+    a, b = _maps(image, model, first, second, gradient_of, reduce)
+    if whole:
+        return _pearson(ranks(a.view(1, -1)), ranks(b.view(1, -1))).expand(len(image))
+    return _pearson(ranks(a), ranks(b))
+
+
+def _counting_pairs(image, model, first, second, gradient_of):
+    """斯皮尔曼系数的另一种算法：没有并列时，1 减去名次之差的平方和。"""
+    a, b = _maps(image, model, first, second, gradient_of, _biggest)
+    n, found = a.shape[1], []
+    for one, other in zip(a, b, strict=True):
+        rank = [(one[:, None] > one).sum(1).double(), (other[:, None] > other).sum(1).double()]
+        found.append(1 - 6 * (rank[0] - rank[1]).square().sum() / (n * (n * n - 1)))
+    return torch.stack(found)
+
+
+def _wavy(model, image, target):
+    """一个没有并列值的假“梯度”：随类别平滑地变，不跑网络也能对答案。"""
+    bend = target.view(-1, 1, 1, 1).double()
+    wave = (image * 3 + bend / 7).sin() * (image - 0.4).exp()
+    return wave + 0.3 * bend * (image.flip(3) - 0.5) - image.flip(2) - 0.5
+
+
+class_swap = Exercise(
+    id="guided_backprop-5",
+    name="class_swap",
+    title="换类别检验",
+    level=4,
+    stub="my_class_swap(image, model, first, second, gradient_of)",
+    probes=(
+        lambda: (uniform((3, 3, 6, 5), 31), None, torch.tensor([0, 1, 2]), torch.tensor([3, 5, 4]), _wavy),
+        lambda: (uniform((2, 3, 5, 7), 32), None, torch.tensor([2, 6]), torch.tensor([5, 1]), _wavy),
+    ),
+    answer="(N,)：每张图换类别前后两张图（|梯度| 取通道最大）的秩相关",
+    idea="先把每张图的像素按大小排名次，再对名次求相关系数；一张图一个数。",
+    where="名次可以排序两次得到；相关系数的公式在“开始之前”一章。",
+    question="在真的网络上，三条规则的次序是什么？边缘检测器在这个检验里得几分？",
+    oracle=_counting_pairs,
+    mistakes={
+        "pearson": (
+            lambda *a: _swap(*a, ranks=lambda v: v),
+            "直接对数值求了相关：几个亮点会左右它，用名次。",
+        ),
+        "signed": (lambda *a: _swap(*a, reduce=lambda g: g.amax(1)), "没有取绝对值：显著的像素正负都算。"),
+        "summed": (
+            lambda *a: _swap(*a, reduce=lambda g: g.abs().sum(1)),
+            "跨通道用了求和：这里取最大，与显著图一致。",
+        ),
+        "whole_batch": (lambda *a: _swap(*a, whole=True), "把整批图混在一起排了名次：一张图一个数。"),
+        "once": (
+            lambda *a: _swap(*a, ranks=lambda v: v.argsort(1).double()),
+            "只排了一次序，得到的是下标，不是名次：再排一次。",
+        ),
+    },
+)

@@ -6,7 +6,7 @@
 import difflib
 import functools
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor, nn
@@ -100,10 +100,8 @@ def activations_of(model: nn.Module, image: Tensor, layers) -> dict[str, Tensor]
         torch.set_grad_enabled(image.requires_grad),
         _recording(model, layers, True) as activations,
     ):
-        try:
+        with suppress(_AllRecorded):
             model(image)
-        except _AllRecorded:
-            pass
     return activations
 
 

@@ -98,10 +98,9 @@ def activations_of(model: nn.Module, image: Tensor, layers) -> dict[str, Tensor]
     with (
         evaluating(model),
         torch.set_grad_enabled(image.requires_grad),
-        _recording(model, layers, True) as activations,
+        _recording(model, layers, True) as activations,suppress(_AllRecorded)
     ):
-        with suppress(_AllRecorded):
-            model(image)
+        model(image)
     return activations
 
 

@@ -16,7 +16,7 @@ from cnnlab.squeezenet import squeezenet
 def main(layer: str = "fire5") -> None:
     """打印两组比值和激活占的内存。"""
     torch.set_num_threads(1)
-    images = photos(size=224).images[:128]
+    images = photos(size=224).images
     model, bare = load_model(), squeezenet().eval().requires_grad_(False).to(memory_format=torch.channels_last)
     upto = torch.nn.Sequential()
     for name, module in bare.named_children():

@@ -88,7 +88,9 @@ def feature_error(model: nn.Module, image: Tensor, original: Tensor, layer: str)
     各层激活的大小差得远，除过才能比。出处：Mahendran 与 Vedaldi，2015。
     """
     same_shape(image, original)
-    found, target = (activations_of(model, each.detach(), layer)[layer].flatten(1) for each in (image, original))
+    found, target = (
+        activations_of(model, each.detach(), layer)[layer].flatten(1) for each in (image, original)
+    )
     size = target.norm(dim=1)
     if not (size > 0).all():
         raise ValueError(f"{layer} 的目标激活全是零，相对误差没有定义；换一层或换一张图")
@@ -202,7 +204,10 @@ def fit_decoder(
 
 def varied(images: Tensor, count: int, size: int, generator: torch.Generator) -> Tensor:
     """随机取 `count` 张，各自随机裁出一个方块（边长不小于 size）、翻转、改变各通道的增益，缩到 size。"""
-    number = lambda low, high: int(torch.randint(low, high, (), generator=generator))
+
+    def number(low: int, high: int) -> int:
+        return int(torch.randint(low, high, (), generator=generator))
+
     found = []
     for _ in range(count):
         picture = images[number(0, len(images))][None]
@@ -221,7 +226,9 @@ def load_decoder(path=DECODER_PATH) -> FeatureDecoder:
 
     if not Path(path).is_file():
         raise ValueError(f"没有文件 {path}；解码网络由 tools/train_inversion_decoder.py 训练")
-    state = {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
+    state = {
+        key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()
+    }
     with torch.random.fork_rng(devices=[]):
         decoder = FeatureDecoder(len(state["level"]))
     decoder.load_state_dict(state)

@@ -1,0 +1,316 @@
+"""“特征反演”一章的练习：相对误差、全变差、反演的循环、亮度与颜色、网络看不见的改动。"""
+
+import torch
+from torch import nn
+
+from cnnlab.check.core import Exercise
+from cnnlab.check.fixtures import noise, uniform
+
+# 1 相对特征误差
+
+
+def _error_by_loop(found, target):
+    result = torch.zeros(len(found), dtype=found.dtype)
+    for index, (guess, wanted) in enumerate(zip(found, target, strict=True)):
+        gap = sum(
+            (a - b) ** 2 for a, b in zip(guess.flatten().tolist(), wanted.flatten().tolist(), strict=True)
+        )
+        result[index] = (gap / sum(b * b for b in wanted.flatten().tolist())) ** 0.5
+    return result
+
+
+def _norm(batch):
+    return batch.flatten(1).norm(dim=1)
+
+
+def _scale_free(call, found, target):
+    return torch.allclose(call(found * 100, target * 100), call(found, target))
+
+
+relative_error = Exercise(
+    id="inversion-1",
+    name="relative_error",
+    title="相对特征误差",
+    level=1,
+    stub="my_relative_error(found, target)",
+    probes=(
+        lambda: (noise((2, 3, 4, 5), 1), noise((2, 3, 4, 5), 2) * torch.tensor([3.0, 0.5]).view(2, 1, 1, 1)),
+        lambda: (
+            noise((3, 4, 2, 3), 3),
+            noise((3, 4, 2, 3), 4) * torch.tensor([0.2, 1.0, 7.0]).view(3, 1, 1, 1),
+        ),
+    ),
+    answer="(N,)，每张图一个不小于 0 的数",
+    idea="深浅各层激活的大小差得远。除以目标自己的范数，“猜全零”在每一层都得 1，层与层才能比。",
+    where="看 Tensor.flatten(1) 与 Tensor.norm 的 dim 参数。",
+    question="误差等于 1 的答案一定不好吗？想一想两个互相垂直的激活。",
+    oracle=_error_by_loop,
+    laws=((_scale_free, "两边一起放大一百倍，相对误差应当不变，你的变了：各层不可比。"),),
+    mistakes={
+        "absolute": (lambda f, t: _norm(f - t), "没有分母：激活大的层误差自然大，各层不可比。"),
+        "squared": (
+            lambda f, t: _norm(f - t).square() / _norm(t).square(),
+            "没有开方：这是平方误差之比，题目要范数之比。",
+        ),
+        "by_found": (
+            lambda f, t: _norm(f - t) / _norm(f),
+            "除的是找到的激活：分母应当是目标，它不随优化变。",
+        ),
+        "batch": (
+            lambda f, t: ((f - t).norm() / t.norm()).expand(len(f)).clone(),
+            "整批算成了一个数：每张图各算各的。",
+        ),
+    },
+)
+
+# 2 全变差
+
+
+def _variation_by_loop(image):
+    result = torch.zeros(len(image), dtype=image.dtype)
+    _, _, height, width = image.shape
+    for row in range(height):
+        for column in range(width):
+            here = image[:, :, row, column]
+            if row + 1 < height:
+                result += (image[:, :, row + 1, column] - here).square().sum(1)
+            if column + 1 < width:
+                result += (image[:, :, row, column + 1] - here).square().sum(1)
+    return result
+
+
+def _squares(change):
+    return change.square().sum((1, 2, 3))
+
+
+def _flat_is_zero(call, image):
+    flat = torch.full_like(image, 0.7)
+    return torch.equal(call(flat), torch.zeros(len(image), dtype=image.dtype))
+
+
+variation = Exercise(
+    id="inversion-2",
+    name="variation",
+    title="全变差",
+    level=2,
+    stub="my_variation(image)",
+    probes=(lambda: (uniform((2, 3, 4, 6), 5),), lambda: (uniform((3, 3, 5, 3), 6),)),
+    answer="(N,)：每张图相邻像素之差的平方和",
+    idea="把图错开一格再相减，横竖各一次；最后一列的右边没有邻居，所以差图比原图少一列。",
+    where="看 Tensor.diff 的文档，或者用切片：去掉第一列的一份，减去去掉最后一列的一份。",
+    question="把平方换成绝对值，哪一种更愿意留下一条陡的边？",
+    oracle=_variation_by_loop,
+    laws=((_flat_is_zero, "一张均匀的图没有起伏，应当得 0，你的不是。"),),
+    mistakes={
+        "one_direction": (lambda x: _squares(x.diff(dim=3)), "只算了一个方向：竖着的邻居也要比。"),
+        "wraps": (
+            lambda x: _squares(x - x.roll(1, 2)) + _squares(x - x.roll(1, 3)),
+            "首尾相接了：最后一列与第一列不是邻居。",
+        ),
+        "mean": (
+            lambda x: x.diff(dim=2).square().mean((1, 2, 3)) + x.diff(dim=3).square().mean((1, 2, 3)),
+            "取了平均：题目约定求和。",
+        ),
+        "absolute": (
+            lambda x: x.diff(dim=2).abs().sum((1, 2, 3)) + x.diff(dim=3).abs().sum((1, 2, 3)),
+            "用的是绝对值：题目要差的平方。",
+        ),
+    },
+)
+
+# 3 反演的循环
+
+
+def _network(seed, shape=(4, 3, 3, 3)):
+    network = nn.Conv2d(shape[1], shape[0], shape[2:], padding=1, bias=False).double()
+    network.weight.data = noise(shape, seed) / 3
+    return network.eval().requires_grad_(False)
+
+
+def _gradient(image, target, model, power=2):
+    leaf = image.clone().requires_grad_()
+    gap = (model(leaf) - target).flatten(1)
+    loss = gap.square().sum() if power == 2 else gap.norm(dim=1).sum()
+    return torch.autograd.grad(loss, leaf)[0]
+
+
+def _descend(image, target, model, steps, size, *, sign=-1, power=2, clamp=True):
+    for _ in range(steps):
+        image = image + sign * size * _gradient(image, target, model, power)
+        image = image.clamp(0, 1) if clamp else image
+    return image
+
+
+def _moving_target(image, target, model, steps, size):
+    for _ in range(steps):
+        target = model(image)
+        image = (image - size * _gradient(image, target, model)).clamp(0, 1)
+    return image
+
+
+def _transposed(image, target, model, steps, size):
+    """线性卷积的梯度写成转置卷积：2 Wᵀ(Wx − t)。"""
+    result = image
+    for _ in range(steps):
+        gap = nn.functional.conv2d(result, model.weight, padding=1) - target
+        result = (result - 2 * size * nn.functional.conv_transpose2d(gap, model.weight, padding=1)).clamp(
+            0, 1
+        )
+    return result
+
+
+def _inversion_probe(seed, shape):
+    with torch.random.fork_rng(devices=[]):
+        network = _network(seed)
+    return uniform(shape, seed), network(uniform(shape, seed + 50)), network, 12, 0.02
+
+
+inversion_loop = Exercise(
+    id="inversion-3",
+    name="inversion_loop",
+    title="反演的循环",
+    level=2,
+    stub="my_inversion(image, target, model, steps, size)",
+    probes=(lambda: _inversion_probe(7, (2, 3, 5, 6)), lambda: _inversion_probe(8, (1, 3, 6, 4))),
+    answer="走完 steps 步之后的图像，与 image 同形状，取值在 [0, 1]",
+    idea="target 是别人量好的，一个常数。每步算 model(图) 与它的距离平方，对图求导，往距离变小的方向走。",
+    where="看本章“从零实现”一节；求导用 torch.autograd.grad。",
+    question="步长再大几倍，距离还会每步都变小吗？试一试。",
+    oracle=_transposed,
+    tolerance=1e-6,
+    mistakes={
+        "ascends": (
+            lambda *a: _descend(*a, sign=1),
+            "距离在变大：讲义写的“梯度上升”用在这里方向就反了，要下降。",
+        ),
+        "moving_target": (_moving_target, "目标也跟着动：它应当是原图的激活，整个循环里不变。"),
+        "norm": (lambda *a: _descend(*a, power=1), "距离没有平方：离得远时步子太小，离得近时停不下来。"),
+        "free": (lambda *a: _descend(*a, clamp=False), "没有截断：像素跑出了 [0, 1]。"),
+        "one_step": (lambda i, t, m, n, s: _descend(i, t, m, 1, s), "只走了一步：要走 steps 步。"),
+    },
+)
+
+# 4 亮度与颜色
+
+WEIGHTS = (0.299, 0.587, 0.114)
+
+
+def _errors(image, original, *, weights=WEIGHTS, center=True, remainder=True, root=True):
+    weight = image.new_tensor(weights).view(1, 3, 1, 1)
+    bright, target = ((picture * weight).sum(1, keepdim=True) for picture in (image, original))
+    spread = target - target.mean((2, 3), keepdim=True) if center else target
+    color, wanted = (image - bright, original - target) if remainder else (image, original)
+    pair = [_norm(bright - target) / _norm(spread), _norm(color - wanted) / _norm(wanted)]
+    return torch.stack(pair if root else [value.square() for value in pair])
+
+
+def _errors_by_matrix(image, original):
+    """把 (Y, 余下的颜色) 写成一个 4×3 的矩阵，逐张算。"""
+    row = torch.tensor(WEIGHTS, dtype=image.dtype)
+    matrix = torch.cat([row[None], torch.eye(3, dtype=image.dtype) - row])
+    columns = []
+    for picture, wanted in zip(image, original, strict=True):
+        guess, truth = matrix @ picture.flatten(1), matrix @ wanted.flatten(1)
+        gap = (guess - truth).square()
+        center = (truth[0] - truth[0].mean()).square().sum()
+        columns.append(torch.stack([gap[0].sum() / center, gap[1:].sum() / truth[1:].square().sum()]).sqrt())
+    return torch.stack(columns, 1)
+
+
+def _grey_has_the_right_brightness(call, image, original):
+    grey = (
+        (original * original.new_tensor(WEIGHTS).view(1, 3, 1, 1))
+        .sum(1, keepdim=True)
+        .expand_as(original)
+        .clone()
+    )
+    bright, color = call(grey, original)
+    return bool((bright < 1e-6).all() and torch.allclose(color, torch.ones_like(color)))
+
+
+color_error = Exercise(
+    id="inversion-4",
+    name="color_error",
+    title="亮度误差与颜色误差",
+    level=3,
+    stub="my_errors(image, original)",
+    probes=(
+        lambda: (uniform((2, 3, 4, 5), 9), uniform((2, 3, 4, 5), 10)),
+        lambda: (uniform((3, 3, 3, 6), 11), uniform((3, 3, 3, 6), 12)),
+    ),
+    answer="(2, N)：第一行亮度误差，第二行颜色误差",
+    idea="先把每张图分成两份：亮度 Y 和减去 Y 之后余下的颜色。两份各算误差，各除以“什么都不知道”的答案的误差。",
+    where="看本章“两种误差”一节的公式。",
+    question="把红绿通道对调，哪一个误差变得多？",
+    oracle=_errors_by_matrix,
+    mistakes={
+        "mean_of_channels": (
+            lambda i, o: _errors(i, o, weights=(1 / 3, 1 / 3, 1 / 3)),
+            "亮度用了三个通道的平均：题目约定 0.299、0.587、0.114。",
+        ),
+        "not_centered": (
+            lambda i, o: _errors(i, o, center=False),
+            "亮度的分母没有减去平均：猜一张均匀的灰，应当恰好得 1。",
+        ),
+        "whole_picture": (
+            lambda i, o: _errors(i, o, remainder=False),
+            "颜色里还混着亮度：先从每个通道减去 Y。",
+        ),
+        "squared": (lambda i, o: _errors(i, o, root=False), "没有开方：题目要均方根误差之比。"),
+    },
+    laws=(
+        (_grey_has_the_right_brightness, "把原图变成黑白：亮度误差应为 0，颜色误差应恰好是 1，你的不是。"),
+    ),
+)
+
+# 5 网络看不见的改动
+
+
+def _blind_change(image, size):
+    """2×2 平均看不见棋盘格：每格里两加两减。"""
+    height, width = image.shape[-2:]
+    board = (torch.arange(height)[:, None] + torch.arange(width)) % 2 * 2 - 1
+    return image + size * board.to(image)
+
+
+def _pooled(image):
+    return nn.functional.avg_pool2d(nn.functional.conv2d(image, torch.full((1, 3, 1, 1), 1 / 3).to(image)), 2)
+
+
+invisible = Exercise(
+    id="inversion-5",
+    name="invisible",
+    title="网络看不见的改动",
+    level=4,
+    stub="my_twin(image, model, size)",
+    probes=(
+        lambda: (uniform((2, 3, 6, 8), 13) * 0.6 + 0.2, _pooled, 0.1),
+        lambda: (uniform((1, 3, 4, 6), 14) * 0.6 + 0.2, _pooled, 0.15),
+    ),
+    answer="与 image 同形状的另一张图，取值在 [0, 1]",
+    idea="model 先把三个通道平均，再在每个 2×2 的格子里平均。改动只要在通道之间或格子之内互相抵消，它就看不见。",
+    where="先对一个 2×2 的格子手算：哪四个数的和是零？",
+    question="真的卷积层没有这么好猜。怎样用梯度找出它看不见的方向？",
+    properties=(
+        (lambda out, image, model, size: out.min() >= 0 and out.max() <= 1, "像素跑出了 [0, 1]。"),
+        (
+            lambda out, image, model, size: (
+                (out - image).square().mean((1, 2, 3)).sqrt() > 0.9 * size
+            ).all(),
+            "像素几乎没动：每张图的均方根改动要达到 size。",
+        ),
+        (
+            lambda out, image, model, size: (model(out) - model(image)).abs().max() < 1e-9,
+            "网络看见了：两张图的激活应当相同，只差舍入误差。",
+        ),
+    ),
+    mistakes={
+        "same": (lambda i, m, s: i.clone(),),
+        "tiny": (
+            lambda i, m, s: _blind_change(i, 1e-4 * s),
+            "方向找对了，步子太小：这一点改动几乎淹没在舍入误差里。",
+        ),
+        "bright": (lambda i, m, s: i + s,),
+        "out_of_range": (lambda i, m, s: _blind_change(i, 3 * s + 0.5),),
+    },
+)

@@ -8,6 +8,7 @@ PORT ?= 8000
 
 # 两个核够用；更多的线程只会互相等待
 export OMP_NUM_THREADS ?= $(THREADS)
+export OMP_WAIT_POLICY ?= PASSIVE
 export CNNLAB_PROFILE ?= quick
 # 建书和测试时不画进度条
 export CNNLAB_BARS ?= 0

@@ -1,0 +1,214 @@
+"""“图像神经风格迁移”一章的练习：内容损失、混合风格、被改写的特征、两种混法的差。"""
+
+import torch
+from torch.nn import functional
+
+from cnnlab.check.core import Exercise
+from cnnlab.check.fixtures import noise, uniform
+
+# 1 内容损失
+
+
+def _content(features, target, weight, *, scale=lambda t: t.square().sum((1, 2, 3)), power=1):
+    distance = (features - target).square().sum((1, 2, 3))
+    return weight**power * (distance / scale(target)).sum()
+
+
+def _content_by_loop(features, target, weight):
+    total = torch.zeros((), dtype=features.dtype)
+    for one, goal in zip(features, target, strict=True):
+        up, down = 0.0, 0.0
+        for value, wanted in zip(one.flatten().tolist(), goal.flatten().tolist(), strict=True):
+            up, down = up + (value - wanted) ** 2, down + wanted**2
+        total = total + weight * up / down
+    return total
+
+
+content_loss = Exercise(
+    id="style_transfer-1",
+    name="content_loss",
+    title="内容损失",
+    level=1,
+    stub="my_content_loss(features, target, weight)",
+    probes=(
+        lambda: (
+            noise((2, 3, 4, 5), 1),
+            noise((2, 3, 4, 5), 2) * torch.tensor([1.0, 3.0]).view(2, 1, 1, 1),
+            0.7,
+        ),
+        lambda: (
+            noise((3, 2, 5, 3), 3),
+            noise((3, 2, 5, 3), 4) * torch.tensor([2.0, 1.0, 0.5]).view(3, 1, 1, 1),
+            2.0,
+        ),
+    ),
+    answer="一个标量张量：各图的相对平方距离之和，乘 weight",
+    idea="除以目标自己的平方和，距离才没有单位；换一层、换一张图，同一个权重的意思不变。",
+    where="看 Tensor.square 与 Tensor.sum 的 dim 参数。",
+    question="features 全为 0 时，每张图贡献多少？这与层有关吗？",
+    oracle=_content_by_loop,
+    mistakes={
+        "absolute": (
+            lambda f, t, w: _content(f, t, w, scale=lambda t: 1.0),
+            "没有除以目标的平方和：换一层，权重的意思就变了。",
+        ),
+        "mean": (
+            lambda f, t, w: w * (f - t).square().mean(),
+            "取了平均：这里约定每张图除以目标的平方和，再相加。",
+        ),
+        "batch": (
+            lambda f, t, w: _content(f, t, w, scale=lambda t: t.square().sum()),
+            "整批共用了一个分母：每张图除以自己的目标。",
+        ),
+        "weight_squared": (lambda f, t, w: _content(f, t, w, power=2), "权重乘了两次。"),
+        "root": (
+            lambda f, t, w: w * ((f - t).flatten(1).norm(dim=1) / t.flatten(1).norm(dim=1)).sum(),
+            "开了根号：这里要平方距离。",
+        ),
+    },
+)
+
+
+# 2 混合几种风格
+
+
+def _mix(grams, weights, share=lambda w: w / w.sum()):
+    return torch.einsum("k,kij->ij", share(weights), grams)
+
+
+def _mix_by_loop(grams, weights):
+    total, result = sum(weights.tolist()), torch.zeros_like(grams[0])
+    for gram, weight in zip(grams, weights.tolist(), strict=True):
+        result = result + gram * (weight / total)
+    return result
+
+
+mixed_gram = Exercise(
+    id="style_transfer-2",
+    name="mixed_gram",
+    title="混合几种风格",
+    level=2,
+    stub="my_mixed_gram(grams, weights)",
+    probes=(
+        lambda: (noise((3, 4, 4), 5), torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64)),
+        lambda: (noise((2, 3, 3), 6), torch.tensor([0.3, 0.9], dtype=torch.float64)),
+    ),
+    answer="(C, C)：按权重混合的目标 Gram 矩阵，权重先归一到和为 1",
+    idea="Gram 矩阵是二阶矩，按比例混合两份样本的二阶矩，就是混合之后的二阶矩；所以权重的和应当是 1。",
+    where="看本章“几种风格混在一起”一节的公式。",
+    question="协方差能不能也这样混合？差在哪一项？",
+    oracle=_mix_by_loop,
+    mistakes={
+        "raw": (lambda g, w: _mix(g, w, lambda w: w), "权重没有归一：和不为 1 时，目标的强弱也跟着变了。"),
+        "equal": (lambda g, w: g.mean(0), "权重没有用上：每种风格占了一样多。"),
+        "softmax": (
+            lambda g, w: _mix(g, w, lambda w: w.softmax(0)),
+            "用 softmax 归一：权重的比例变了，这里只除以它们的和。",
+        ),
+        "largest": (lambda g, w: _mix(g, w, lambda w: w / w.max()), "除的是最大的权重：和还不是 1。"),
+    },
+)
+
+
+# 3 改错：被改写的特征
+
+
+def _features(image, first, second):
+    one = functional.conv2d(image, first)
+    return [one, functional.conv2d(one.relu(), second)]
+
+
+def _features_by_unfold(image, first, second):
+    def convolve(value, weight):
+        size = weight.shape[-1]
+        columns = functional.unfold(value, size)
+        return (weight.flatten(1) @ columns).unflatten(2, (value.shape[2] - size + 1, -1))
+
+    one = convolve(image, first)
+    return [one, convolve(one.where(one > 0, torch.zeros_like(one)), second)]
+
+
+def _has_negatives(output, image, first, second):
+    return bool((output[0] < 0).any())
+
+
+features_before_relu = Exercise(
+    id="style_transfer-3",
+    name="features_before_relu",
+    title="改错：全是非负的特征",
+    level=3,
+    stub="my_features_before_relu(image, first, second)",
+    probes=(
+        lambda: (uniform((2, 3, 8, 7), 7), noise((4, 3, 3, 3), 8), noise((5, 4, 3, 3), 9)),
+        lambda: (uniform((1, 3, 7, 9), 10), noise((3, 3, 3, 3), 11), noise((2, 3, 3, 3), 12)),
+    ),
+    answer="两个张量的列表：两层卷积在 ReLU 之前的输出",
+    idea="原地的 ReLU 会改写它的输入；列表里存的是同一块内存，也就跟着变了。",
+    where="看本章“特征取在哪里”一段，以及 Tensor.clone 的文档。",
+    question="最后一层的特征为什么没有被改写？",
+    oracle=_features_by_unfold,
+    properties=(
+        (
+            _has_negatives,
+            "第一层的特征全是非负的：它是在 ReLU 之前取的，本应有负值，被后来的一步改写了。",
+            "存进列表的与传给下一步的是同一块内存。",
+            "在下一层动手之前复制一份。",
+        ),
+    ),
+    mistakes={
+        "aliased": (lambda x, f, s: _aliased(x, f, s),),
+        "no_relu": (
+            lambda x, f, s: [functional.conv2d(x, f), functional.conv2d(functional.conv2d(x, f), s)],
+            "第二层的输入没有经过 ReLU：改的是存法，不是网络。",
+        ),
+        "rectified_second": (
+            lambda x, f, s: [_features(x, f, s)[0], _features(x, f, s)[1].relu()],
+            "第二层也要 ReLU 之前的输出。",
+        ),
+    },
+)
+
+
+def _aliased(image, first, second):
+    one = functional.conv2d(image, first)
+    kept = [one]
+    one.relu_()
+    return [*kept, functional.conv2d(one, second)]
+
+
+# 4 两种混法差多少
+
+
+def _gap_by_probing(first, second, share):
+    gram = torch.ones_like(first) * 0.3
+    apart = share * (gram - first).square().sum() + (1 - share) * (gram - second).square().sum()
+    return apart - (gram - share * first - (1 - share) * second).square().sum()
+
+
+def _gap(first, second, factor):
+    return factor * (first - second).square().sum()
+
+
+mixing_gap = Exercise(
+    id="style_transfer-4",
+    name="mixing_gap",
+    title="两种混法差多少",
+    level=3,
+    stub="my_mixing_gap(first, second, share)",
+    probes=(
+        lambda: (noise((4, 4), 13), noise((4, 4), 14), 0.3),
+        lambda: (noise((3, 3), 15), noise((3, 3), 16), 0.8),
+    ),
+    answer="一个标量张量：混合损失减去混合 Gram 的损失，与图像的 Gram 无关",
+    idea="把两个平方都展开，含有 G 的项恰好相消，剩下的只与两种风格有关；所以两种混法的梯度相同。",
+    where="看本章“几种风格混在一起”一节；完全平方公式。",
+    question="三种风格时，这个差是什么样子？",
+    oracle=_gap_by_probing,
+    mistakes={
+        "one_weight": (lambda a, b, w: _gap(a, b, w), "少了一个因子：两边的权重都要出现。"),
+        "no_weight": (lambda a, b, w: _gap(a, b, 1.0), "权重没有出现：share 是 0 或 1 时，差应当是 0。"),
+        "squared": (lambda a, b, w: _gap(a, b, w * w), "share 是 1 时差应当是 0，你的不是。"),
+        "negative": (lambda a, b, w: _gap(a, b, -w * (1 - w)), "符号反了：分开算损失的那一种总是更大。"),
+        "root": (lambda a, b, w: w * (1 - w) * (a - b).norm(), "两种风格的距离要平方。"),
+    },
+)

@@ -1,19 +1,21 @@
 """讲义的说法与实测：每条一张卡片，记入本进程的账本。
 
-不做实验：数由笔记本量出，这里只核对、排版、记账。
+说法的文字、判定和出处都在 data/claims.csv；数由各章量出，这里只核对、排版、记账。
 """
 
+import csv
+import functools
 import html
 import json
-import os
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from cnnlab.tables import show_table
 
+TEXTS = Path(__file__).parent / "data" / "claims.csv"
+
 VERDICTS = {"✔": "说得对", "◐": "不确切", "✘": "说错了", "ⓘ": "定义或步骤"}
 COLORS = {"✔": "#009E73", "◐": "#E69F00", "✘": "#D55E00", "ⓘ": "#0072B2"}
-KEY = "cnnlab_claims"  # 输出的元数据里放原始数据的键：收集附录时从运行过的笔记本里读
-
 _book: dict[str, "Claim"] = {}
 
 
@@ -54,10 +56,7 @@ class Claim:
             f'<div style="margin: 0.15em 0"><strong>{name}</strong>　{html.escape(text)}</div>'
             for name, text in self.parts
         )
-        return f'<div class="cnnlab-claim" style="{style}; line-height: 1.5">{lines}</div>'
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        return _bundle(self, [self])
+        return f'<div style="{style}; line-height: 1.5">{_mark(self)}{lines}</div>'
 
 
 class Ledger(tuple):
@@ -77,42 +76,40 @@ class Ledger(tuple):
         return self._table()._repr_markdown_() if self else "（账本是空的）"
 
     def _repr_html_(self) -> str:
-        return self._table()._repr_html_() if self else "（账本是空的）"
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> tuple[dict, dict]:
-        return _bundle(self, list(self))
+        return "".join(map(_mark, self)) + self._table()._repr_html_() if self else "（账本是空的）"
 
 
-def record(
-    number: int | str,
-    claim: str,
-    *,
-    measured: str,
-    control: str | None,
-    n: int | str | None,
-    verdict: str,
-    holds=True,
-    source: str | None = None,
-) -> Claim:
-    """记下一条说法的实测结论，返回它的卡片；holds 为假时报错，笔记本随之失败。
+def record(number: int | str, *, measured: str, control: str | None = None, n: int | str | None = None, holds=None) -> Claim:
+    """记下一条说法的实测结论，返回它的卡片；`holds` 为假时报错，笔记本随之失败。
 
-    number：讲义说法的编号；measured 与 control：写明数值的一句话；n：样本，如 "20 张照片"；
-    verdict：✔ 说得对、◐ 不确切、✘ 说错了、ⓘ 定义或步骤（只有 ⓘ 可以没有对照和 n）；
-    holds：正文的结论在这次运行里是否成立；source：更正所依据的论文（作者，年）。
+    `number` 是讲义说法的编号，文字、判定、出处由它在 data/claims.csv 里查；`measured` 与 `control` 是写明数值的一句话；
+    `n` 是样本，如 "20 张照片"；`holds` 是判定在这次运行里是否成立。只有 ⓘ（定义或步骤）可以没有对照、样本和 `holds`。
     同一编号再记一次，后一次取代前一次。
     """
-    if verdict not in VERDICTS:
-        choices = "、".join(f"{sign} {name}" for sign, name in VERDICTS.items())
-        raise ValueError(f"verdict 要是 {choices} 之一，得到 {verdict!r}")
-    if verdict != "ⓘ" and not (control and n):
-        raise ValueError(f"第 {number} 条缺少对照或样本数：只有 ⓘ 可以没有")
-    if not bool(holds):
+    text = claim_text(number)
+    if text["verdict"] != "ⓘ" and not (control and n and holds is not None):
+        raise ValueError(f"第 {number} 条缺少对照、样本数或 holds：只有 ⓘ 可以没有")
+    if holds is not None and not bool(holds):
         raise AssertionError(f"第 {number} 条的结论在这次运行里不成立：测得 {measured}；对照 {control}")
-    texts = [number, claim, measured, control, n, verdict, source]
-    entry = Claim(*("" if text is None else str(text) for text in texts))
+    found = {"measured": measured, "control": str(control or ""), "n": str(n or "")}
+    entry = Claim(number=str(number), claim=text["claim"], verdict=text["verdict"], source=text["source"], **found)
     _book[entry.number] = entry
-    _append(entry)
     return entry
+
+
+@functools.cache
+def claim_texts() -> dict[str, dict[str, str]]:
+    """全部说法的文字：{编号: {number, chapter, verdict, claim, source}}，按编号排。"""
+    with TEXTS.open(encoding="utf-8", newline="") as file:
+        return {row["number"]: row for row in csv.DictReader(file)}
+
+
+def claim_text(number: int | str) -> dict[str, str]:
+    """一条说法的文字、判定、出处和所在的章。"""
+    texts = claim_texts()
+    if str(number) not in texts:
+        raise ValueError(f"没有第 {number} 条说法；编号见 data/claims.csv，从 {next(iter(texts))} 到 {list(texts)[-1]}")
+    return texts[str(number)]
 
 
 def ledger(*numbers: int | str) -> Ledger:
@@ -125,18 +122,7 @@ def ledger(*numbers: int | str) -> Ledger:
     return Ledger(_book[str(number)] for number in numbers)
 
 
-def _bundle(shown, entries: list[Claim]) -> tuple[dict, dict]:
-    data = {
-        "text/plain": repr(shown),
-        "text/markdown": shown._repr_markdown_(),
-        "text/html": shown._repr_html_(),
-    }
-    return data, {KEY: [asdict(entry) for entry in entries]}
-
-
-def _append(entry: Claim) -> None:
-    """环境变量 CNNLAB_CLAIMS 是一个文件名时，把这条接在文件末尾，一行一条 JSON。"""
-    path = os.environ.get("CNNLAB_CLAIMS")
-    if path:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+def _mark(claim: Claim) -> str:
+    """看不见的记号，带着这一条的数：建书时由它收集，写进“说法与实测”一页，并换成去那一页的链接。"""
+    data = html.escape(json.dumps(asdict(claim), ensure_ascii=False))
+    return f'<span class="cnnlab-claim" data-claim="{data}"></span>'

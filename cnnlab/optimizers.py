@@ -34,6 +34,7 @@ def lbfgs(learning_rate: float = 1.0, *, history: int = 10, first_step: float = 
     """L-BFGS（Liu 与 Nocedal，1989）：记住最近 `history` 步，不做线搜索，每步求值一次。
 
     还没有历史的第一步取每个元素平均走 `first_step`；步与步之间可以截断（按实际走过的距离记）。
+    一步走过了头（损失涨了一半以上）就退回这一步的一半，用掉一次求值。
     """
     return lambda parameters: _LimitedMemoryBFGS(parameters, learning_rate, history, first_step)
 
@@ -71,7 +72,7 @@ class _LimitedMemoryBFGS(torch.optim.Optimizer):
     def __init__(self, parameters, learning_rate, history, first_step):
         super().__init__(parameters, {"lr": learning_rate})
         self.history, self.first_step = history, first_step
-        self.pairs, self.previous = [], None
+        self.pairs, self.previous, self.accepted = [], None, 0.0
 
     @torch.no_grad()
     def step(self, closure):
@@ -79,14 +80,20 @@ class _LimitedMemoryBFGS(torch.optim.Optimizer):
         group = self.param_groups[0]
         position = torch.cat([parameter.flatten() for parameter in group["params"]])
         gradient = torch.cat([parameter.grad.flatten() for parameter in group["params"]])
+        if self.previous is not None and loss > self.accepted + 0.5 * abs(self.accepted):
+            self._move(group["params"], (self.previous[0] - position) / 2)
+            return loss
         if self.previous is not None:
             self._remember(position - self.previous[0], gradient - self.previous[1])
-        self.previous = position, gradient
-        move = self._direction(gradient).mul_(-group["lr"])
-        pieces = move.split([parameter.numel() for parameter in group["params"]])
-        for parameter, piece in zip(group["params"], pieces, strict=True):
-            parameter.add_(piece.view(parameter.shape))
+        self.previous, self.accepted = (position, gradient), float(loss)
+        self._move(group["params"], self._direction(gradient).mul_(-group["lr"]))
         return loss
+
+    @staticmethod
+    def _move(parameters: list[Tensor], move: Tensor) -> None:
+        pieces = move.split([parameter.numel() for parameter in parameters])
+        for parameter, piece in zip(parameters, pieces, strict=True):
+            parameter.add_(piece.view(parameter.shape))
 
     def _remember(self, moved: Tensor, change: Tensor) -> None:
         curvature = torch.dot(moved, change)

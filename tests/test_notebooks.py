@@ -287,8 +287,9 @@ def test_one_slug_one_chapter_everywhere():
     assert {path.stem for path in SOLUTIONS} == slugs, "解答笔记本与各章对不上"
 
 
-@pytest.mark.parametrize("tool", ["make_references", "make_api", "make_errata"])
-def test_generated_pages_are_current(tool):
+@pytest.mark.parametrize("tool", ["make_references", "make_api", "make_errata", "make_claims"])
+def test_generated_pages_are_current(tool, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
     module = load_tool(tool)
     assert module.PAGE.read_text(encoding="utf-8") == module.page_text(), (
         f"{module.PAGE.name} 旧了：运行 make pages"

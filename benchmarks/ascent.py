@@ -60,9 +60,7 @@ def methods(layer: str) -> dict:
     return {
         "裸的前向加反向": bare,
         "DeepDream 的一步": lambda: dream_steps(model, photo, layer),
-        "梯度上升的一步": lambda: optimize_image(
-            photo, loss, steps=STEPS, optimizer=adam(0.02), transform=jitter(16), after_step=clamp()
-        ),
+        "梯度上升的一步": lambda: optimize_image(photo, loss, steps=STEPS, optimizer=adam(0.02), transform=jitter(16), after_step=clamp()),
         "笔记本写法（全前向、权重梯度、NCHW）": notebook,
         **lucent_method(layer),
     }

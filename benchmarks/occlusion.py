@@ -47,22 +47,13 @@ def main(rounds: int = 7, threads: int = 1) -> None:
     def theirs():
         return peer.attribute(image, (3, 32, 32), (3, 24, 24), 0, target=target)
 
-    bare_name, our_name, their_name = (
-        "光跑：82 次前向，每批 4 张",
-        "occlusion_map（81 扇窗）",
-        "Captum Occlusion（81 扇窗）",
-    )
+    bare_name, our_name, their_name = ("光跑：82 次前向，每批 4 张", "occlusion_map（81 扇窗）", "Captum Occlusion（81 扇窗）")
     ratios = compare({bare_name: bare, our_name: ours, their_name: theirs}, rounds=rounds)
     overhead, faster = ratios[our_name][1], ratios[their_name][1] / ratios[our_name][1]
-    for what, value, passed in [
-        ("遮挡图与光跑之比 ≤ 1.08", overhead, overhead <= 1.08),
-        ("比 Captum 快 ≥ 2.5 倍", faster, faster >= 2.5),
-    ]:
+    for what, value, passed in [("遮挡图与光跑之比 ≤ 1.08", overhead, overhead <= 1.08), ("比 Captum 快 ≥ 2.5 倍", faster, faster >= 2.5)]:
         print(f"  {what}：{value:.2f} {'✔' if passed else '✘'}")
     for stride in (16, 2):
-        run = subprocess.run(
-            [sys.executable, "-c", MEMORY, str(stride)], capture_output=True, text=True, check=True
-        )
+        run = subprocess.run([sys.executable, "-c", MEMORY, str(stride)], capture_output=True, text=True, check=True)
         windows, megabytes = run.stdout.split()
         print(f"  {int(windows):5d} 扇窗：内存峰值比跑过一遍之后多 {float(megabytes):.1f} MB")
 

@@ -128,22 +128,12 @@ def _inception_name(path: str) -> str:
 
 def _name_densenet(name: str, network: nn.Module) -> tuple[Layers, str]:
     """Huang 等，2017：dense1 是第一个稠密块的输出。"""
-    layers = {
-        "conv1": "features.conv0",
-        "bn1": "features.norm0",
-        "relu1": "features.relu0",
-        "pool1": "features.pool0",
-    }
+    layers = {"conv1": "features.conv0", "bn1": "features.norm0", "relu1": "features.relu0", "pool1": "features.pool0"}
     for stage in range(1, 5):
         layers[f"dense{stage}"] = f"features.denseblock{stage}"
         if stage < 4:
             layers[f"transition{stage}"] = f"features.transition{stage}"
-    return layers | {
-        "bn5": "features.norm5",
-        "relu5": "relu5",
-        "avgpool": "avgpool",
-        "fc": "classifier",
-    }, "avgpool"
+    return layers | {"bn5": "features.norm5", "relu5": "relu5", "avgpool": "avgpool", "fc": "classifier"}, "avgpool"
 
 
 def _name_mobilenet(name: str, network: nn.Module) -> tuple[Layers, str]:

@@ -14,9 +14,7 @@ from cnnlab.patches import Patches, ranked_patches, receptive_field
 PARTS = ("最强", "中间", "最弱")
 
 
-def neuron_card(
-    model: nn.Module, layer: str, channel: int, images, *, k: int = 6, channel_image=None, title: str = ""
-) -> Panels:
+def neuron_card(model: nn.Module, layer: str, channel: int, images, *, k: int = 6, channel_image=None, title: str = "") -> Panels:
     """一个通道的名片：最强、中间、最弱的各 k 个区块，各图最大激活的直方图，可选的通道图。
 
     images：(N, 3, H, W) 或数据集，N 不小于 k；channel_image 是合成的结果或 (1, 3, H, W)。

@@ -12,16 +12,7 @@ MARKERS = "os^DvPX<*>"
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 
 
-def show_curve(
-    curves,
-    *,
-    x=None,
-    xlabel: str = "步数",
-    ylabel: str = "",
-    title: str = "",
-    log: bool = False,
-    axes=None,
-) -> QuietAxes:
+def show_curve(curves, *, x=None, xlabel: str = "步数", ylabel: str = "", title: str = "", log: bool = False, axes=None) -> QuietAxes:
     """一条或几条曲线；颜色之外还用线型区分。
 
     curves：一列数，或 {名字: 一列数}，或 {名字: (横坐标, 纵坐标)}；x 是公用的横坐标。
@@ -49,16 +40,7 @@ def show_curve(
 
 
 def show_scatter(
-    points,
-    *,
-    labels=None,
-    values=None,
-    xlabel: str = "",
-    ylabel: str = "",
-    title: str = "",
-    size: float = 26,
-    colorbar_label: str = "",
-    axes=None,
+    points, *, labels=None, values=None, xlabel: str = "", ylabel: str = "", title: str = "", size: float = 26, colorbar_label: str = "", axes=None
 ) -> QuietAxes:
     """散点图；labels 分类着色并换形状（图例在外），values 按数值着色（带颜色条）。
 

@@ -52,10 +52,7 @@ class Claim:
 
     def _repr_html_(self) -> str:
         style = f"border-left: 4px solid {COLORS[self.verdict]}; padding: 0.35em 0.9em; margin: 0.6em 0"
-        lines = "".join(
-            f'<div style="margin: 0.15em 0"><strong>{name}</strong>　{html.escape(text)}</div>'
-            for name, text in self.parts
-        )
+        lines = "".join(f'<div style="margin: 0.15em 0"><strong>{name}</strong>　{html.escape(text)}</div>' for name, text in self.parts)
         return f'<div style="{style}; line-height: 1.5">{_mark(self)}{lines}</div>'
 
 
@@ -66,10 +63,7 @@ class Ledger(tuple):
         return "\n".join(map(repr, self))
 
     def _table(self):
-        rows = [
-            (one.number, one.claim, one.measured, one.control or None, one.n or None, one.verdict)
-            for one in self
-        ]
+        rows = [(one.number, one.claim, one.measured, one.control or None, one.n or None, one.verdict) for one in self]
         return show_table(rows, ["编号", "讲义说", "测得", "对照", "N", "判定"])
 
     def _repr_markdown_(self) -> str:

@@ -35,11 +35,7 @@ def class_activation_map(model: nn.Module, image: Tensor, target, *, upsample: b
 
 def _from_class_maps(maps: dict[str, Tensor], scores: Tensor, index: Tensor) -> Tensor | None:
     """结尾是“K 张类别图，各自平均”：目标类的那一张。"""
-    found = [
-        each
-        for each in maps.values()
-        if each.shape[1] == scores.shape[1] and _same(each.mean((2, 3)), scores)
-    ]
+    found = [each for each in maps.values() if each.shape[1] == scores.shape[1] and _same(each.mean((2, 3)), scores)]
     if not found:
         return None
     widest = max(found, key=lambda each: each[0, 0].numel())
@@ -48,11 +44,7 @@ def _from_class_maps(maps: dict[str, Tensor], scores: Tensor, index: Tensor) -> 
 
 def _from_linear_head(network: nn.Module, maps: dict[str, Tensor], scores: Tensor, index: Tensor) -> Tensor:
     """结尾是“全局平均池化 + 线性层”：池化之前的激活图（也试它的 ReLU），按该类的权重相加。"""
-    linear = [
-        each
-        for each in network.modules()
-        if isinstance(each, nn.Linear) and each.out_features == scores.shape[1]
-    ]
+    linear = [each for each in network.modules() if isinstance(each, nn.Linear) and each.out_features == scores.shape[1]]
     for head in linear[-1:]:
         found = []
         for each in maps.values():
@@ -84,9 +76,7 @@ def grad_cam(model: nn.Module, image: Tensor, target, layer: str, *, upsample: b
         score = class_scores(model, leaf, target)
         activation = recorded.get(layer)
         if not isinstance(activation, Tensor) or activation.dim() != 4:
-            found = (
-                "没有用到" if activation is None else f"的输出是 {tuple(getattr(activation, 'shape', ()))}"
-            )
+            found = "没有用到" if activation is None else f"的输出是 {tuple(getattr(activation, 'shape', ()))}"
             raise ValueError(f"层 {layer!r} {found}，应是 (N, C, h, w) 的激活图；换一个卷积层")
         gradient = gradient_of(score, activation)
     heat = (gradient.mean((2, 3), keepdim=True) * activation.detach()).sum(1).relu()

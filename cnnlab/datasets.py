@@ -17,8 +17,13 @@ from cnnlab.images import load_image
 
 PHOTO_FOLDER = Path(__file__).parent / "data" / "photos"
 SKIMAGE_PHOTOS = {
-    "chelsea": "chelsea.png", "coffee": "coffee.png", "astronaut": "astronaut.png",
-    "rocket": "rocket.jpg", "brick": "brick.png", "grass": "grass.png", "gravel": "gravel.png",
+    "chelsea": "chelsea.png",
+    "coffee": "coffee.png",
+    "astronaut": "astronaut.png",
+    "rocket": "rocket.jpg",
+    "brick": "brick.png",
+    "grass": "grass.png",
+    "gravel": "gravel.png",
 }
 SKLEARN_PHOTOS = {"china": "china.jpg", "flower": "flower.jpg"}
 
@@ -219,10 +224,7 @@ def image_folder(path, *, size=224, n: int | None = None) -> ImageSet:
         warnings.warn(f"跳过 {len(broken)} 个打不开的文件：" + "、".join(broken), stacklevel=2)
     if not kept:
         raise ValueError(f"{root} 里没有能读的图片（试了 {len(paths)} 个文件，后缀限 {'、'.join(sorted(suffixes))}）")
-    return ImageSet(
-        torch.cat(images), tuple(f.stem for f in kept), tuple(f.parent.name for f in kept),
-        tuple(str(f.relative_to(root)) for f in kept),
-    )
+    return ImageSet(torch.cat(images), tuple(f.stem for f in kept), tuple(f.parent.name for f in kept), tuple(str(f.relative_to(root)) for f in kept))
 
 
 def _download_root(root) -> Path:
@@ -238,8 +240,7 @@ def _fetched(build, archive: Path, url: str, megabytes: int):
     except (OSError, RuntimeError, EOFError, ValueError) as error:
         archive.unlink(missing_ok=True)
         raise RuntimeError(
-            f"拿不到 {archive.name}（约 {megabytes} MB）：{error}。\n"
-            f"网址：{url}\n没有网络时，在别处下载它，放到 {archive}，再运行一次"
+            f"拿不到 {archive.name}（约 {megabytes} MB）：{error}。\n网址：{url}\n没有网络时，在别处下载它，放到 {archive}，再运行一次"
         ) from error
 
 
@@ -252,9 +253,7 @@ def imagenette(root=None, *, split: str = "val", size=224, n: int | None = 500) 
 
     folder = _download_root(root)
     url = Imagenette._ARCHIVES["160px"][0]
-    data = _fetched(
-        lambda: Imagenette(folder, split=split, size="160px", download=True), folder / url.split("/")[-1], url, 95
-    )
+    data = _fetched(lambda: Imagenette(folder, split=split, size="160px", download=True), folder / url.split("/")[-1], url, 95)
     found = image_folder(data._image_root, size=size, n=n)
     names = {wnid: names[0] for wnid, names in zip(data.wnids, data.classes, strict=True)}
     return ImageSet(found.images, found.names, tuple(names[c] for c in found.categories), found.attribution)
@@ -268,9 +267,7 @@ def stl10(root=None, *, split: str = "test", n: int | None = 500) -> ImageSet:
     from torchvision.datasets import STL10
 
     folder = _download_root(root)
-    data = _fetched(
-        lambda: STL10(folder, split=split, download=True), folder / STL10.filename, STL10.url, 2640
-    )
+    data = _fetched(lambda: STL10(folder, split=split, download=True), folder / STL10.filename, STL10.url, 2640)
     total = len(data.data)
     chosen = [i * total // n for i in range(n)] if n is not None and n < total else list(range(total))
     categories = tuple(data.classes[data.labels[i]] if data.labels[i] >= 0 else "" for i in chosen)

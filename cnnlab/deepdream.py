@@ -20,19 +20,7 @@ from cnnlab.terms import Term, half_squared_norm
 
 @reproducible
 def dream(
-    model,
-    image,
-    layer,
-    *,
-    octaves=4,
-    octave_scale=1.4,
-    steps=10,
-    step_size=0.01,
-    jitter_pixels=16,
-    channels=None,
-    guide=None,
-    seed=0,
-    on_step=None,
+    model, image, layer, *, octaves=4, octave_scale=1.4, steps=10, step_size=0.01, jitter_pixels=16, channels=None, guide=None, seed=0, on_step=None
 ):
     """放大 `layer` 在 `image` 里检测到的东西：Result，image 与输入同形，history 有每一步的损失和各尺度的大小。
 
@@ -65,17 +53,13 @@ def dream(
     return image + detail, {"loss": losses, "sizes": sizes}
 
 
-def octave_sizes(
-    model: nn.Module, image: Tensor, layer: str, octaves: int, octave_scale: float
-) -> list[tuple]:
+def octave_sizes(model: nn.Module, image: Tensor, layer: str, octaves: int, octave_scale: float) -> list[tuple]:
     """各尺度的 (高, 宽)，从小到大，最后一个是原图；小得 `layer` 已经没有几个位置的尺度跳过，并警告。"""
     if octaves < 1 or octave_scale <= 1:
         raise ValueError(f"octaves 是 {octaves}、octave_scale 是 {octave_scale}：前者至少 1，后者要大于 1")
     find_layer(model, layer)
     height, width = image.shape[-2:]
-    sizes = [
-        (round(height / octave_scale**k), round(width / octave_scale**k)) for k in reversed(range(octaves))
-    ]
+    sizes = [(round(height / octave_scale**k), round(width / octave_scale**k)) for k in reversed(range(octaves))]
     usable = [size for size in sizes[:-1] if min(size) >= 32 and _positions(model, image, layer, size) >= 4]
     if len(usable) < len(sizes) - 1:
         skipped = "、".join(f"{h}×{w}" for h, w in sizes[:-1] if (h, w) not in usable)
@@ -96,9 +80,7 @@ def follow(model: nn.Module, guide: Tensor, layer: str) -> Term:
 
     `guide` 与被放大的图可以不一样大。出处：Mordvintsev 等，2015。
     """
-    library = (
-        activations_of(model, check_images(guide).detach(), layer)[layer].transpose(0, 1).flatten(1)
-    )  # (C, M)
+    library = activations_of(model, check_images(guide).detach(), layer)[layer].transpose(0, 1).flatten(1)  # (C, M)
 
     def value(values: dict[str, Tensor]) -> Tensor:
         features = values[layer].flatten(2)  # (N, C, P)
@@ -109,9 +91,7 @@ def follow(model: nn.Module, guide: Tensor, layer: str) -> Term:
     return Term(f"follow {layer}", (layer,), value)
 
 
-def dream_zoom(
-    model: nn.Module, image: Tensor, layer: str, *, frames: int = 12, zoom: float = 1.06, **options
-) -> Tensor:
+def dream_zoom(model: nn.Module, image: Tensor, layer: str, *, frames: int = 12, zoom: float = 1.06, **options) -> Tensor:
     """一边放大画面一边继续做梦，得到 (frames, 3, H, W)：第 0 帧是一次 dream 的结果，每帧从上一帧的中央放大而来。
 
     `options` 与 `dream` 的相同。只支持一张图。
@@ -130,10 +110,7 @@ def dream_zoom(
 
 def channel_growth(model: nn.Module, before: Tensor, after: Tensor, layer: str) -> tuple[Tensor, Tensor]:
     """每个通道的平均激活在做梦前后：(原来的强度 (C,), 之后与之前之比 (C,))；原来为 0 的通道比值取 NaN。"""
-    start, end = (
-        functional.relu(activations_of(model, picture.detach(), layer)[layer]).mean((0, 2, 3))
-        for picture in (before, after)
-    )
+    start, end = (functional.relu(activations_of(model, picture.detach(), layer)[layer]).mean((0, 2, 3)) for picture in (before, after))
     return start, torch.where(start > 0, end / start.clamp_min(1e-12), torch.nan)
 
 
@@ -143,9 +120,7 @@ def change_wavelength(change: Tensor) -> Tensor:
     λ = Σ E(f) / Σ |f| E(f)，E 是三个通道的傅里叶能量之和，去掉平均值；边缘用汉宁窗压下去。
     """
     height, width = change.shape[-2:]
-    window = torch.outer(
-        *(torch.hann_window(side, periodic=False, dtype=change.dtype) for side in (height, width))
-    )
+    window = torch.outer(*(torch.hann_window(side, periodic=False, dtype=change.dtype) for side in (height, width)))
     centred = change - change.mean((2, 3), keepdim=True)
     energy = torch.fft.rfft2(centred * window.to(change.device)).abs().square().sum(1)
     frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None, :]).to(energy)

@@ -42,11 +42,7 @@ class SecondDigitClassifier(nn.Module):
         blocks = [
             layer
             for index in range(3)
-            for layer in (
-                nn.Conv2d(widths[index], widths[index + 1], 3, stride=2, padding=1),
-                nn.BatchNorm2d(widths[index + 1]),
-                nn.ReLU(),
-            )
+            for layer in (nn.Conv2d(widths[index], widths[index + 1], 3, stride=2, padding=1), nn.BatchNorm2d(widths[index + 1]), nn.ReLU())
         ]
         self.blocks = nn.Sequential(*blocks)
         self.scores = nn.Linear(widths[-1] * 16, 10)

@@ -114,13 +114,8 @@ def _owner(node: fx.Node) -> str:
 
 def _modes(model: nn.Module):
     """还在训练模式的随机失活与批量归一化。"""
-    for kinds, what, harm in (
-        (DROPOUTS, "随机失活", "每次前向的结果都不同"),
-        (BATCH_NORMS, "批量归一化", "得分随同批的图而变，前向还会改动统计量"),
-    ):
-        names = [
-            name for name, module in model.named_modules() if isinstance(module, kinds) and module.training
-        ]
+    for kinds, what, harm in ((DROPOUTS, "随机失活", "每次前向的结果都不同"), (BATCH_NORMS, "批量归一化", "得分随同批的图而变，前向还会改动统计量")):
+        names = [name for name, module in model.named_modules() if isinstance(module, kinds) and module.training]
         if names:
             yield Finding("要改", f"{what}在训练模式：{_listed(names)}；{harm}", "先调用 model.eval()")
 
@@ -133,9 +128,7 @@ def _parameters(model: nn.Module):
         if tensor.is_floating_point() and not torch.isfinite(tensor).all()
     ]  # fmt: skip
     if broken:
-        yield Finding(
-            "要改", f"参数里有 NaN 或无穷大：{_listed(broken)}", "重新载入权重；训练出来的，则减小学习率重训"
-        )
+        yield Finding("要改", f"参数里有 NaN 或无穷大：{_listed(broken)}", "重新载入权重；训练出来的，则减小学习率重训")
     wanting = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
     if wanting:
         yield Finding("留意", f"{len(wanting)} 组参数要求梯度",
@@ -190,11 +183,7 @@ def _values(image: Tensor):
 def _size(image: Tensor):
     height, width = image.shape[2:]
     if min(height, width) < 64:
-        yield Finding(
-            "留意",
-            f"图像只有 {height}×{width}",
-            "在 ImageNet 上训练的网络习惯 224 上下；用 load_image(…, size=224)",
-        )
+        yield Finding("留意", f"图像只有 {height}×{width}", "在 ImageNet 上训练的网络习惯 224 上下；用 load_image(…, size=224)")
 
 
 def _outputs(model: nn.Module, image: Tensor):
@@ -215,9 +204,7 @@ def _outputs(model: nn.Module, image: Tensor):
         yield Finding("要改", "输出里有 NaN 或无穷大", "检查权重和输入的范围")
         return
     if values.min() >= 0 and torch.allclose(values.sum(1), torch.ones(len(values), dtype=values.dtype)):
-        yield Finding(
-            "要改", "输出像是概率（非负，和为 1）", "去掉末尾的 softmax：对得分求导，饱和的概率几乎没有梯度"
-        )
+        yield Finding("要改", "输出像是概率（非负，和为 1）", "去掉末尾的 softmax：对得分求导，饱和的概率几乎没有梯度")
     yield from _dead(model, image, scores)
 
 
@@ -228,17 +215,11 @@ def _dead(model: nn.Module, image: Tensor, scores: Tensor):
         return
     top = scores.max(1).values.sum()
     if not _gradient(top, image).any():
-        yield Finding(
-            "要改", "最高得分的类别对图像的梯度恰好为零", "换一张图，或从噪声开始；看看是不是整层激活都是 0"
-        )
+        yield Finding("要改", "最高得分的类别对图像的梯度恰好为零", "换一张图，或从噪声开始；看看是不是整层激活都是 0")
     silent = ((scores == 0).all(0)).nonzero()[:, 0].tolist()
     if silent and not _gradient(scores[:, silent[0]].sum(), image).any():
         layer = getattr(model, "class_map", None)
-        way = (
-            f"改为对 ReLU 之前的 {layer} 求导（class_image 已经这样做）"
-            if layer
-            else "改为对末尾 ReLU 之前的值求导"
-        )
+        way = f"改为对 ReLU 之前的 {layer} 求导（class_image 已经这样做）" if layer else "改为对末尾 ReLU 之前的值求导"
         yield Finding("留意", f"{scores.shape[1]} 个类别中有 {len(silent)} 个得分恰为 0，梯度也恰为 0（例如类别 {silent[0]}）",
                       f"以它们为目标的显著图是全零，梯度上升也动不了：{way}")  # fmt: skip
 

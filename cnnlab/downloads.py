@@ -33,12 +33,7 @@ def cache_directory() -> Path:
 
 
 def fetch(
-    url: str,
-    *,
-    file_name: str | None = None,
-    sha256_prefix: str | None = None,
-    size: int | None = None,
-    megabytes: float | None = None,
+    url: str, *, file_name: str | None = None, sha256_prefix: str | None = None, size: int | None = None, megabytes: float | None = None
 ) -> Path:
     """返回 `url` 在本地缓存里的路径；没有就下载，有就先核对再用。
 

@@ -129,20 +129,7 @@ def _enlarge(height: int, width: int) -> Callable[[Tensor], Tensor]:
 
 
 @reproducible
-def code_image(
-    model,
-    target,
-    generator,
-    *,
-    start=None,
-    code_l2=0.02,
-    spread=3.0,
-    radius=0.9,
-    steps=100,
-    learning_rate=0.1,
-    seed=0,
-    on_step=None,
-):
+def code_image(model, target, generator, *, start=None, code_l2=0.02, spread=3.0, radius=0.9, steps=100, learning_rate=0.1, seed=0, on_step=None):
     """优化代码而不是像素，图像 = generator(code)：Result，image 为 (N, C, H, W)，history["code"] 是代码。
 
     最小化 −得分 + code_l2 · ‖z‖²，z = (code − 均值) / 标准差；每步之后把代码截到 [0, 均值 + spread 个标准差]，
@@ -161,9 +148,7 @@ def code_image(
         z = (torch.minimum(code.clamp_min(0), mean + spread * std) - mean) / std
         return mean + std * z * (radius * generator.code_radius / z.norm(dim=1, keepdim=True).clamp_min(1e-6)).clamp_max(1)
 
-    image = optimize_image(
-        module, loss, steps=steps, optimizer=adam(learning_rate), after_step=bounded, on_step=on_step
-    )
+    image = optimize_image(module, loss, steps=steps, optimizer=adam(learning_rate), after_step=bounded, on_step=on_step)
     return image, {"code": module.code.detach().clone(), **loss.ledger}
 
 

@@ -17,13 +17,7 @@ from cnnlab.hooks import evaluating, find_layer, named_layers
 from cnnlab.images import check_images
 from cnnlab.models import resolve_target, target_scores
 from cnnlab.occlusion import average_per_pixel, fill_image, occlusion_map
-from cnnlab.saliency import (
-    gradient_times_input,
-    integrated_gradients,
-    reduce_channels,
-    saliency_map,
-    smooth_grad,
-)
+from cnnlab.saliency import gradient_times_input, integrated_gradients, reduce_channels, saliency_map, smooth_grad
 
 
 def cascade_layers(model: nn.Module) -> list[str]:
@@ -90,9 +84,7 @@ def mass_inside(heat: Tensor, mask: Tensor) -> Tensor:
     return (positive * mask).sum((1, 2)) / positive.sum((1, 2))
 
 
-def deletion_curve(
-    model: nn.Module, image: Tensor, target, heat: Tensor, *, steps: int = 10, fill="mean", output: str = "probability"
-) -> Tensor:
+def deletion_curve(model: nn.Module, image: Tensor, target, heat: Tensor, *, steps: int = 10, fill="mean", output: str = "probability") -> Tensor:
     """删除曲线 (N, steps + 1)：从热力图最强处起，逐步把像素换成 `fill`，目标类的概率怎样降；降得快才好。
 
     第 k 个数是换掉 k/steps 的像素之后；`heat` (N, H, W) 从大到小，`fill` 见 occlusion.fill_image。
@@ -102,9 +94,7 @@ def deletion_curve(
     return _replacing(model, image, fill_image(image, fill), target, heat, steps, output)
 
 
-def insertion_curve(
-    model: nn.Module, image: Tensor, target, heat: Tensor, *, steps: int = 10, fill="mean", output: str = "probability"
-) -> Tensor:
+def insertion_curve(model: nn.Module, image: Tensor, target, heat: Tensor, *, steps: int = 10, fill="mean", output: str = "probability") -> Tensor:
     """插入曲线 (N, steps + 1)：从 `fill` 起，按热力图由强到弱把像素放回去，目标类的概率怎样升；升得快才好。
 
     参数同 deletion_curve；两条曲线的端点相同，次序相反。（Petsiuk 等，2018）

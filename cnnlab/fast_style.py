@@ -24,8 +24,28 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MINIMUM = 32
 # 训练随包的网络时没有用的照片：只用来看、来量
 HELD_OUT = (
-    "panda", "taj_mahal", "fish12", "windmill3", "red_panda", "scarlet_macaw", "dog", "horse", "koala", "crab", "owl", "neuschwanstein_castle",
-    "eiffel_tower", "eiffel_tower_2", "great_wall", "opera_house", "fish5", "dam2", "cup", "volleyball", "scissors2", "orchestra",
+    "panda",
+    "taj_mahal",
+    "fish12",
+    "windmill3",
+    "red_panda",
+    "scarlet_macaw",
+    "dog",
+    "horse",
+    "koala",
+    "crab",
+    "owl",
+    "neuschwanstein_castle",
+    "eiffel_tower",
+    "eiffel_tower_2",
+    "great_wall",
+    "opera_house",
+    "fish5",
+    "dam2",
+    "cup",
+    "volleyball",
+    "scissors2",
+    "orchestra",
 )
 
 
@@ -39,8 +59,14 @@ def style_grams(model: nn.Module, styles, layers=STYLE_LAYERS) -> dict[str, Tens
 
 
 def stylization_loss(
-    model: nn.Module, content: Tensor, grams: dict[str, Tensor], *,
-    content_layer: str = "fire4", content_weight: float = 1.0, style_weight: float = 20.0, tv_weight: float = 0.1,
+    model: nn.Module,
+    content: Tensor,
+    grams: dict[str, Tensor],
+    *,
+    content_layer: str = "fire4",
+    content_weight: float = 1.0,
+    style_weight: float = 20.0,
+    tv_weight: float = 0.1,
 ) -> Objective:
     """内容 + 风格 + 全变差，对一批里的各图求和：训练前馈网络与逐图迭代最小化的是同一个损失。
 
@@ -117,9 +143,21 @@ def content_crops(contents, *, batch_size: int = 4, size: int = 128) -> Callable
 
 
 def train_stylizer(
-    network: StylizationNetwork, model: nn.Module, contents, styles, *,
-    steps: int | None = 700, seconds: float | None = None, batch_size: int = 4, size: int = 128,
-    learning_rate: float = 2e-3, checkpoint=None, save_every: int = 50, seed: int = 0, on_step=None, **weights,
+    network: StylizationNetwork,
+    model: nn.Module,
+    contents,
+    styles,
+    *,
+    steps: int | None = 700,
+    seconds: float | None = None,
+    batch_size: int = 4,
+    size: int = 128,
+    learning_rate: float = 2e-3,
+    checkpoint=None,
+    save_every: int = 50,
+    seed: int = 0,
+    on_step=None,
+    **weights,
 ) -> Training:
     """训练前馈网络（就地）；`styles` 与网络的风格一样多，一批里的图轮流用各种风格。
 
@@ -140,10 +178,8 @@ def train_stylizer(
         chosen = {layer: gram[style] for layer, gram in grams.items()}
         return stylization_loss(model, content, chosen, **weights)(network(content, style)) / len(content)
 
-    return fit(
-        network, loss, batches, steps=steps, seconds=seconds, learning_rate=learning_rate, schedule=cosine,
-        checkpoint=checkpoint, save_every=save_every, seed=seed, on_step=on_step,
-    )
+    options = {"learning_rate": learning_rate, "schedule": cosine, "checkpoint": checkpoint, "save_every": save_every}
+    return fit(network, loss, batches, steps=steps, seconds=seconds, seed=seed, on_step=on_step, **options)
 
 
 def stylize(network: nn.Module, image: Tensor, style=0) -> Tensor:

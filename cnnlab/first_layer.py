@@ -19,9 +19,7 @@ def kernel_tiles(weight: Tensor, scale: str = "each") -> Tensor:
     常数 0 的核画成中灰。
     """
     if weight.dim() != 4 or weight.shape[1] != 3:
-        raise ValueError(
-            f"kernel_tiles 画的是接 RGB 图像的卷积核 (O, 3, k, k)，得到 {tuple(weight.shape)}；更深的层用 kernel_planes"
-        )
+        raise ValueError(f"kernel_tiles 画的是接 RGB 图像的卷积核 (O, 3, k, k)，得到 {tuple(weight.shape)}；更深的层用 kernel_planes")
     if scale not in ("each", "common"):
         raise ValueError(f'scale 只能是 "each"（各自归一化）或 "common"（同一把尺），得到 {scale!r}')
     size = weight.detach().abs()
@@ -40,9 +38,7 @@ def grating(angle: float, period: float, phase: float = 0.0, size: int = 64) -> 
     return wave.expand(1, 3, size, size)
 
 
-def orientation_tuning(
-    model: nn.Module, layer: str, *, angles: int = 16, periods=(3, 4, 6, 8), size: int = 64
-) -> Tensor:
+def orientation_tuning(model: nn.Module, layer: str, *, angles: int = 16, periods=(3, 4, 6, 8), size: int = 64) -> Tensor:
     """每个通道对各方向光栅的响应 (C, angles)；方向均匀分布在 [0, π)。
 
     响应是激活图中部的最大值减去对均匀灰图的响应：各位置相当于各个相位，所以已对相位取最大；再对周期取最大。
@@ -55,9 +51,7 @@ def orientation_tuning(
     for step in range(angles):
         stripes = torch.cat([grating(math.pi * step / angles, period, size=size) for period in periods])
         activation = activations_of(model, stripes, layer)[layer]
-        centre = activation[
-            ..., margin : activation.shape[-2] - margin, margin : activation.shape[-1] - margin
-        ]
+        centre = activation[..., margin : activation.shape[-2] - margin, margin : activation.shape[-1] - margin]
         curves.append(centre.amax((0, 2, 3)) - baseline)
     return torch.stack(curves, 1)  # (C, angles)
 
@@ -94,19 +88,12 @@ def gabor_similarity(kernels: Tensor) -> Tensor:
     size = kernels.shape[-1]
     axis = torch.linspace(-1, 1, size)
     shifts = torch.linspace(-0.5, 0.5, 5) if size > 3 else torch.zeros(1)
-    grids = [
-        torch.linspace(0, math.pi, 13)[:-1],
-        torch.tensor([0.7, 1.0, 1.5, 2.2, 3.2]),
-        torch.tensor([0, math.pi / 2]),
-    ]
+    grids = [torch.linspace(0, math.pi, 13)[:-1], torch.tensor([0.7, 1.0, 1.5, 2.2, 3.2]), torch.tensor([0, math.pi / 2])]
     theta, period, phase, sigma, x0, y0 = (
-        g.flatten()[:, None, None]
-        for g in torch.meshgrid(*grids, torch.tensor([0.3, 0.5, 0.8]), shifts, shifts, indexing="ij")
+        g.flatten()[:, None, None] for g in torch.meshgrid(*grids, torch.tensor([0.3, 0.5, 0.8]), shifts, shifts, indexing="ij")
     )
     x, y = axis[None, None, :] - x0, axis[None, :, None] - y0
-    gabors = torch.exp(-(x**2 + y**2) / (2 * sigma**2)) * torch.cos(
-        2 * math.pi * (x * theta.cos() + y * theta.sin()) / period + phase
-    )
+    gabors = torch.exp(-(x**2 + y**2) / (2 * sigma**2)) * torch.cos(2 * math.pi * (x * theta.cos() + y * theta.sin()) / period + phase)
     centred = functional.normalize((gabors - gabors.mean((1, 2), keepdim=True)).flatten(1))
     target = functional.normalize((kernels - kernels.mean((1, 2), keepdim=True)).flatten(1).float())
     return (target @ centred.T).square().amax(1)

@@ -25,9 +25,7 @@ class LayerKernels(NamedTuple):
     shape: tuple[int, int, int]
 
 
-def finite_difference(
-    function: Callable[[Tensor], Tensor], image: Tensor, position, *, step: float = 1e-6
-) -> float:
+def finite_difference(function: Callable[[Tensor], Tensor], image: Tensor, position, *, step: float = 1e-6) -> float:
     """不求导的导数：`function(image)` 沿 `image[position]` 这一个数的变化率。
 
     f′ ≈ (f(x + h) − f(x − h)) / 2h，误差与 h² 成正比，另有约 ε/h 的舍入误差，ε 是数的相对精度。
@@ -107,15 +105,9 @@ def layer_probe(model: nn.Module, query: Tensor, gallery: Tensor, layers: Sequen
     """
     if len(query) != len(gallery):
         raise ValueError(f"查询有 {len(query)} 张，库有 {len(gallery)} 张：要一一对应")
-    first, second = (
-        [_pooled(model, batch, layers) for batch in images.split(BATCH)] for images in (query, gallery)
-    )
-    features = [
-        {layer: torch.cat([each[layer] for each in parts]) for layer in layers} for parts in (first, second)
-    ]
-    return {
-        layer: found_again(features[0][layer], features[1][layer]).float().mean().item() for layer in layers
-    }
+    first, second = ([_pooled(model, batch, layers) for batch in images.split(BATCH)] for images in (query, gallery))
+    features = [{layer: torch.cat([each[layer] for each in parts]) for layer in layers} for parts in (first, second)]
+    return {layer: found_again(features[0][layer], features[1][layer]).float().mean().item() for layer in layers}
 
 
 def _pooled(model: nn.Module, batch: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:

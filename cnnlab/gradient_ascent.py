@@ -40,8 +40,27 @@ STATISTIC_LAYERS = {"conv1": 0.5, "fire2": 1.0, "fire3": 1.0, "fire4": 1.0, "fir
 
 @reproducible
 def class_image(
-    model, target, *, size=224, steps=256, learning_rate=0.05, parameterization="fourier", start="noise", decay=1.0, robust=True, crop=0.0, views=1,
-    natural=0.0, l2_weight=0.0, tv=0.0, blur=0.0, small_norm=0.0, small_contribution=0.0, jitter_pixels=0, seed=0, on_step=None,
+    model,
+    target,
+    *,
+    size=224,
+    steps=256,
+    learning_rate=0.05,
+    parameterization="fourier",
+    start="noise",
+    decay=1.0,
+    robust=True,
+    crop=0.0,
+    views=1,
+    natural=0.0,
+    l2_weight=0.0,
+    tv=0.0,
+    blur=0.0,
+    small_norm=0.0,
+    small_contribution=0.0,
+    jitter_pixels=0,
+    seed=0,
+    on_step=None,
 ):
     """使目标类得分最大的图像：Result，image 为 (N, 3, size, size)，history 有每项的值。
 
@@ -59,9 +78,29 @@ def class_image(
 
 @reproducible
 def channel_image(
-    model, layer, channel, position=None, *, size=128, steps=128, learning_rate=0.05, parameterization="fourier", start="noise", decay=1.0,
-    robust=True, crop=0.0, views=1, natural=0.0, l2_weight=0.0, tv=0.0, blur=0.0, small_norm=0.0, small_contribution=0.0, jitter_pixels=0,
-    seed=0, on_step=None,
+    model,
+    layer,
+    channel,
+    position=None,
+    *,
+    size=128,
+    steps=128,
+    learning_rate=0.05,
+    parameterization="fourier",
+    start="noise",
+    decay=1.0,
+    robust=True,
+    crop=0.0,
+    views=1,
+    natural=0.0,
+    l2_weight=0.0,
+    tv=0.0,
+    blur=0.0,
+    small_norm=0.0,
+    small_contribution=0.0,
+    jitter_pixels=0,
+    seed=0,
+    on_step=None,
 ):
     """使一个通道的激活最大的图像：Result，image 为 (N, 3, size, size)；其余参数同 `class_image`。
 
@@ -90,9 +129,7 @@ def _ascend(model, term: Term, count: int, *, size, steps, learning_rate, parame
     if options["natural"]:
         terms += [options["natural"] / options["views"] * each for each in natural_statistics(model, size=size)]
     loss = objective(model, terms, transform=_transform(options, generator))
-    image = optimize_image(
-        picture.to(device), loss, steps=steps, optimizer=adam(learning_rate), after_step=projections, on_step=on_step
-    )
+    image = optimize_image(picture.to(device), loss, steps=steps, optimizer=adam(learning_rate), after_step=projections, on_step=on_step)
     return image, {"loss": [sum(parts) for parts in zip(*loss.ledger.values(), strict=True)], **loss.ledger}
 
 
@@ -102,9 +139,7 @@ def _priors(options: dict) -> list[Term]:
 
 
 def _projections(options: dict) -> list:
-    makers = {
-        "blur": gaussian_blur, "small_norm": clip_small_norm, "small_contribution": clip_small_contribution,
-    }
+    makers = {"blur": gaussian_blur, "small_norm": clip_small_norm, "small_contribution": clip_small_contribution}
     return [make(options[key]) for key, make in makers.items() if options[key]] + [clamp()]
 
 
@@ -152,9 +187,7 @@ def natural_statistics(model: nn.Module, *, size: int = 224, layers: dict[str, f
     images = photos(size=size).images[::3]
     device = next(iter(model.buffers()), torch.empty(0)).device
     seen = [activations_of(model, chunk.to(device), list(layers)) for chunk in images.split(24)]
-    return [
-        weight * _statistics_term(layer, torch.cat([_statistics(part[layer]) for part in seen])) for layer, weight in layers.items()
-    ]
+    return [weight * _statistics_term(layer, torch.cat([_statistics(part[layer]) for part in seen])) for layer, weight in layers.items()]
 
 
 def _statistics(activation: Tensor) -> Tensor:

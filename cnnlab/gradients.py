@@ -17,14 +17,9 @@ from cnnlab.models import resolve_target, target_scores
 def check_same_kind(model: nn.Module, image: Tensor) -> None:
     """图像的类型、设备要与模型的参数一致，否则说清楚哪里不一致、怎样换。"""
     parameter = next(iter(model.parameters()), image)
-    for what, mine, theirs in (
-        ("类型", image.dtype, parameter.dtype),
-        ("设备", image.device, parameter.device),
-    ):
+    for what, mine, theirs in (("类型", image.dtype, parameter.dtype), ("设备", image.device, parameter.device)):
         if mine != theirs:
-            raise ValueError(
-                f"图像的{what}是 {mine}，模型参数的{what}是 {theirs}；用 image.to({str(theirs)!r}) 那样换成一致的"
-            )
+            raise ValueError(f"图像的{what}是 {mine}，模型参数的{what}是 {theirs}；用 image.to({str(theirs)!r}) 那样换成一致的")
 
 
 @contextmanager
@@ -57,9 +52,7 @@ def gradient_of(value: Tensor, leaf: Tensor) -> Tensor:
     """`value` 之和对 `leaf` 的梯度；两者不相连时说清楚原因。"""
     gradient = torch.autograd.grad(value.sum(), leaf, allow_unused=True)[0] if value.requires_grad else None
     if gradient is None:
-        raise ValueError(
-            "这个数对图像没有梯度：模型在 no_grad 里计算，或把图像变成了不在计算图上的数（如 numpy）；改掉那一处再试"
-        )
+        raise ValueError("这个数对图像没有梯度：模型在 no_grad 里计算，或把图像变成了不在计算图上的数（如 numpy）；改掉那一处再试")
     return gradient
 
 

@@ -30,35 +30,25 @@ UNRULED = {
 }
 
 
-def guided_gradient(
-    model: nn.Module, image: Tensor, *, target=None, layer=None, channel=None, position=None
-) -> Tensor:
+def guided_gradient(model: nn.Module, image: Tensor, *, target=None, layer=None, channel=None, position=None) -> Tensor:
     """引导式反向传播：ReLU 只放行“前向大于 0 且传回的梯度也大于 0”的地方，得 (N, 3, H, W)，带符号。
 
     对谁求：`target` 一类的得分；或 `layer`、`channel` 指定的通道，`position=(行, 列)` 取其中一个神经元，
     "max" 取每张图激活最大的那个，None 取整个通道之和。两种目标恰给一种。
     有 ReLU 类的激活没法按规则回传时 ValueError，不会悄悄给出普通梯度。（Springenberg 等，2015）
     """
-    return ruled_gradient(
-        model, image, "guided", target=target, layer=layer, channel=channel, position=position
-    )
+    return ruled_gradient(model, image, "guided", target=target, layer=layer, channel=channel, position=position)
 
 
-def deconvnet_gradient(
-    model: nn.Module, image: Tensor, *, target=None, layer=None, channel=None, position=None
-) -> Tensor:
+def deconvnet_gradient(model: nn.Module, image: Tensor, *, target=None, layer=None, channel=None, position=None) -> Tensor:
     """反卷积网络的梯度：ReLU 只看传回的梯度是否大于 0，不看前向；其余同 guided_gradient。
 
     最大池化按前向的位置回传，即论文的 switches。（Zeiler 与 Fergus，2014）
     """
-    return ruled_gradient(
-        model, image, "deconvnet", target=target, layer=layer, channel=channel, position=position
-    )
+    return ruled_gradient(model, image, "deconvnet", target=target, layer=layer, channel=channel, position=position)
 
 
-def ruled_gradient(
-    model: nn.Module, image: Tensor, rule, *, target=None, layer=None, channel=None, position=None
-) -> Tensor:
+def ruled_gradient(model: nn.Module, image: Tensor, rule, *, target=None, layer=None, channel=None, position=None) -> Tensor:
     """按 `rule`（"plain"、"deconvnet"、"guided" 或函数）回传的像素梯度 (N, 3, H, W)。"""
     check_images(image)
     if (target is None) == (layer is None):
@@ -102,9 +92,7 @@ def neuron_values(activation: Tensor, channel, position=None) -> Tensor:
     `activation` 是 (N, C, h, w)；没有空间维度的 (N, C) 直接取第 `channel` 个数。
     """
     if not isinstance(channel, int) or not 0 <= channel < activation.shape[1]:
-        raise ValueError(
-            f"channel 是 {channel!r}，这一层有 {activation.shape[1]} 个通道，编号 0 到 {activation.shape[1] - 1}"
-        )
+        raise ValueError(f"channel 是 {channel!r}，这一层有 {activation.shape[1]} 个通道，编号 0 到 {activation.shape[1] - 1}")
     chosen = activation[:, channel]
     if chosen.dim() == 1:
         return chosen

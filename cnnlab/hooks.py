@@ -17,11 +17,7 @@ from torch.overrides import TorchFunctionMode
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
     """模型里可以按名字取用的层：有论文名用论文名（`model.layers`），否则用模块路径。"""
     layers = getattr(model, "layers", None)
-    return (
-        layers
-        if isinstance(layers, dict)
-        else {name: module for name, module in model.named_modules() if name}
-    )
+    return layers if isinstance(layers, dict) else {name: module for name, module in model.named_modules() if name}
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
@@ -95,11 +91,7 @@ def activations_of(model: nn.Module, image: Tensor, layers) -> dict[str, Tensor]
 
     `image` 要梯度时保留计算图，否则不建图；按评估模式运行，之后恢复模型原来的模式。
     """
-    with (
-        evaluating(model),
-        torch.set_grad_enabled(image.requires_grad),
-        _recording(model, layers, True) as activations,suppress(_AllRecorded)
-    ):
+    with evaluating(model), torch.set_grad_enabled(image.requires_grad), _recording(model, layers, True) as activations, suppress(_AllRecorded):
         model(image)
     return activations
 
@@ -181,9 +173,7 @@ class _ActivationMode(TorchFunctionMode):
         if function in _RELUS or (function in _CLAMPS and self._is_relu(arguments, keywords)):
             ruled = functional.relu
         elif function in _OTHERS:
-            ruled = functools.partial(
-                function, **{name: each for name, each in keywords.items() if name != "inplace"}
-            )
+            ruled = functools.partial(function, **{name: each for name, each in keywords.items() if name != "inplace"})
         else:
             return function(*arguments, **keywords)
         value = arguments[0] if arguments else keywords["input"]
@@ -216,15 +206,11 @@ def override_relu_gradient(model: nn.Module, rule) -> Iterator[nn.Module]:
     编译过的模型（TorchScript、torch.compile）里的 ReLU 管不到，报错而不是悄悄给出普通梯度。
     """
     if isinstance(rule, str) and rule not in RELU_RULES:
-        raise ValueError(
-            f"没有名为 {rule!r} 的规则；可用 {'、'.join(RELU_RULES)}，或一个函数 (梯度, 斜率) → 梯度"
-        )
+        raise ValueError(f"没有名为 {rule!r} 的规则；可用 {'、'.join(RELU_RULES)}，或一个函数 (梯度, 斜率) → 梯度")
     for name, module in model.named_modules():
         if isinstance(module, torch.jit.ScriptModule) or "_orig_mod" in module._modules:
             place = name or type(module).__name__
-            raise ValueError(
-                f"{place} 是编译过的模块，里面的 ReLU 改不了回传规则；出路：传编译之前的那个 nn.Module"
-            )
+            raise ValueError(f"{place} 是编译过的模块，里面的 ReLU 改不了回传规则；出路：传编译之前的那个 nn.Module")
     mode = _ActivationMode(RELU_RULES[rule] if isinstance(rule, str) else rule)
     handles = [
         model.register_forward_pre_hook(lambda *_: mode.__enter__() and None),

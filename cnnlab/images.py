@@ -24,17 +24,11 @@ def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Te
     形状 (N, 3, H, W)，浮点，取值 [0, 1]（`bounded=False` 时只要求有限），高和宽不小于 `minimum`。
     """
     if not isinstance(image, Tensor):
-        raise TypeError(
-            f"图像应当是 torch.Tensor，得到的是 {type(image).__name__}；文件或 PIL 图像先用 load_image 读入"
-        )
+        raise TypeError(f"图像应当是 torch.Tensor，得到的是 {type(image).__name__}；文件或 PIL 图像先用 load_image 读入")
     if image.dim() == 4 and image.shape[1] != 3 and image.shape[-1] == 3:
-        raise ValueError(
-            f"图像的维度次序是 {tuple(image.shape)}，应为 (N, 3, H, W)：先 image.permute(0, 3, 1, 2)"
-        )
+        raise ValueError(f"图像的维度次序是 {tuple(image.shape)}，应为 (N, 3, H, W)：先 image.permute(0, 3, 1, 2)")
     if image.dim() != 4 or image.shape[1] != 3:
-        raise ValueError(
-            f"图像的形状是 {tuple(image.shape)}，应为 (N, 3, H, W)；单张图像先加一维：image[None]"
-        )
+        raise ValueError(f"图像的形状是 {tuple(image.shape)}，应为 (N, 3, H, W)；单张图像先加一维：image[None]")
     if not image.is_floating_point():
         raise ValueError(f"图像的类型是 {image.dtype}，应为浮点数，取值 [0, 1]；整数图像先除以 255")
     if image.numel() == 0:
@@ -45,9 +39,7 @@ def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Te
     if not torch.isfinite(low + high):
         raise ValueError("图像里有 NaN 或无穷大；查一查它是怎么算出来的")
     if bounded and (low < -1e-3 or high > 1 + 1e-3):
-        raise ValueError(
-            f"图像的取值在 [{low:.3g}, {high:.3g}]，应在 [0, 1]：归一化由模型完成，0–255 的图像先除以 255"
-        )
+        raise ValueError(f"图像的取值在 [{low:.3g}, {high:.3g}]，应在 [0, 1]：归一化由模型完成，0–255 的图像先除以 255")
     return image
 
 
@@ -110,7 +102,6 @@ def save_image(image, path) -> Path:
     return path
 
 
-
 def save_animation(frames: Tensor, path, *, milliseconds: int = 120) -> Path:
     """把若干帧 (T, 3, H, W) 存成会动的 GIF 或 WebP（由扩展名决定），返回路径；循环播放。"""
     path = Path(path)
@@ -135,9 +126,7 @@ def _open(source):
         picture.load()
         return picture
     except UnidentifiedImageError:
-        raise ValueError(
-            f"{name} 不是图像文件（读不出任何已知的图像格式），虽然它的名字像；换一个 JPEG 或 PNG 文件"
-        ) from None
+        raise ValueError(f"{name} 不是图像文件（读不出任何已知的图像格式），虽然它的名字像；换一个 JPEG 或 PNG 文件") from None
     except (OSError, SyntaxError) as error:
         raise ValueError(f"{name} 是一个损坏的图像文件，可能没有下载完整：{error}；重新下载后再试") from None
 
@@ -150,9 +139,7 @@ def _locate(source):
             with urllib.request.urlopen(request, timeout=30) as response:
                 return BytesIO(response.read()), text
         except (urllib.error.URLError, TimeoutError) as error:
-            raise ValueError(
-                f"取不到图像 {text}：{error}；没有网络时先把文件下载到本地，再传它的路径"
-            ) from None
+            raise ValueError(f"取不到图像 {text}：{error}；没有网络时先把文件下载到本地，再传它的路径") from None
     if Path(text).is_file():
         return text, text
     photos = {path.stem: path for path in PHOTO_FOLDER.glob("*/*.jpg")}

@@ -29,19 +29,7 @@ LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601 的亮度
 
 
 @reproducible
-def invert_features(
-    model,
-    image,
-    layer,
-    *,
-    tv=0.1,
-    parameterization="fourier",
-    optimizer="lbfgs",
-    steps=100,
-    start="grey",
-    seed=0,
-    on_step=None,
-):
+def invert_features(model, image, layer, *, tv=0.1, parameterization="fourier", optimizer="lbfgs", steps=100, start="grey", seed=0, on_step=None):
     """找一张图，使它在 `layer` 的激活与 `image` 的一样：Result，图像与 `image` 同形，取值 [0, 1]。
 
     最小化 ‖Φ(x) − Φ(image)‖² / ‖Φ(image)‖² + tv · TV(x)；history 有每步的损失和各项的账。
@@ -88,9 +76,7 @@ def feature_error(model: nn.Module, image: Tensor, original: Tensor, layer: str)
     各层激活的大小差得远，除过才能比。出处：Mahendran 与 Vedaldi，2015。
     """
     same_shape(image, original)
-    found, target = (
-        activations_of(model, each.detach(), layer)[layer].flatten(1) for each in (image, original)
-    )
+    found, target = (activations_of(model, each.detach(), layer)[layer].flatten(1) for each in (image, original))
     size = target.norm(dim=1)
     if not (size > 0).all():
         raise ValueError(f"{layer} 的目标激活全是零，相对误差没有定义；换一层或换一张图")
@@ -226,9 +212,7 @@ def load_decoder(path=DECODER_PATH) -> FeatureDecoder:
 
     if not Path(path).is_file():
         raise ValueError(f"没有文件 {path}；解码网络由 tools/train_inversion_decoder.py 训练")
-    state = {
-        key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()
-    }
+    state = {key: value.float() if value.is_floating_point() else value for key, value in load_file(path).items()}
     with torch.random.fork_rng(devices=[]):
         decoder = FeatureDecoder(len(state["level"]))
     decoder.load_state_dict(state)

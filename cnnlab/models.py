@@ -23,18 +23,7 @@ class VisionModel(nn.Module):
     `.class_map` 是结尾带 ReLU 的网络里 ReLU 之前的类别图的层名（没有则为 None）。
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        *,
-        mean,
-        std,
-        categories=None,
-        layers=None,
-        name="",
-        penultimate=None,
-        class_map=None,
-    ):
+    def __init__(self, network: nn.Module, *, mean, std, categories=None, layers=None, name="", penultimate=None, class_map=None):
         super().__init__()
         self.network = _prepare(network)
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
@@ -43,9 +32,7 @@ class VisionModel(nn.Module):
         paths = layers or {path: path for path in modules if path}
         missing = [path for path in paths.values() if path not in modules]
         if missing:
-            raise ValueError(
-                f"网络里没有这些模块：{'、'.join(missing)}；有的是 {'、'.join(filter(None, modules))}"
-            )
+            raise ValueError(f"网络里没有这些模块：{'、'.join(missing)}；有的是 {'、'.join(filter(None, modules))}")
         self.layers = {layer: modules[path] for layer, path in paths.items()}
         self.categories, self.name = categories, name
         self.penultimate, self.class_map = penultimate, class_map
@@ -61,9 +48,7 @@ class VisionModel(nn.Module):
             return self.network(normalized)
         except RuntimeError as error:
             if "size" in str(error) and min(image.shape[-2:]) < 64:
-                raise ValueError(
-                    f"图像太小：{tuple(image.shape[-2:])}，{self.name or '这个网络'} 的某一层已经没有像素可算；放大后再试"
-                ) from error
+                raise ValueError(f"图像太小：{tuple(image.shape[-2:])}，{self.name or '这个网络'} 的某一层已经没有像素可算；放大后再试") from error
             raise
 
     def features(self, image: Tensor) -> Tensor:
@@ -85,10 +70,7 @@ class VisionModel(nn.Module):
         """每张图概率最高的 k 类：[(中英文类名, 概率), …]。"""
         with torch.no_grad(), evaluating(self):
             probabilities, indices = self(image).softmax(1).topk(k)
-        return [
-            list(zip(map(self.label, row.tolist()), values.tolist(), strict=True))
-            for row, values in zip(indices, probabilities, strict=True)
-        ]
+        return [list(zip(map(self.label, row.tolist()), values.tolist(), strict=True)) for row, values in zip(indices, probabilities, strict=True)]
 
     def label(self, index: int) -> str:
         """一个类别号的中英文名字。"""
@@ -121,23 +103,14 @@ def available_models() -> list[ModelInfo]:
     return list(ZOO.values())
 
 
-def wrap_model(
-    module: nn.Module, *, mean, std, categories: Sequence[str] | None = None, layers=None
-) -> VisionModel:
+def wrap_model(module: nn.Module, *, mean, std, categories: Sequence[str] | None = None, layers=None) -> VisionModel:
     """把任意 torch 分类网络包成 VisionModel；在副本上做，调用者的网络原样不动。
 
     `mean`、`std` 是它训练时对 [0, 1] 图像用的归一化；`layers` 是 {层名: 模块路径}，不给就用模块路径。
     """
     if not isinstance(module, nn.Module):
         raise TypeError(f"wrap_model 要一个 nn.Module，得到的是 {type(module).__name__}")
-    return VisionModel(
-        copy.deepcopy(module),
-        mean=mean,
-        std=std,
-        categories=categories,
-        layers=layers,
-        name=type(module).__name__,
-    )
+    return VisionModel(copy.deepcopy(module), mean=mean, std=std, categories=categories, layers=layers, name=type(module).__name__)
 
 
 def resolve_target(model: nn.Module, target, n: int) -> Tensor:
@@ -153,9 +126,7 @@ def resolve_target(model: nn.Module, target, n: int) -> Tensor:
 def target_scores(scores: Tensor, target: Tensor) -> Tensor:
     """每张图取自己目标类的得分：(N, K)、(N,) → (N,)。"""
     if int(target.max()) >= scores.shape[1] or int(target.min()) < 0:
-        raise ValueError(
-            f"类别号 {target.tolist()} 超出范围：这个网络有 {scores.shape[1]} 类，编号 0 到 {scores.shape[1] - 1}"
-        )
+        raise ValueError(f"类别号 {target.tolist()} 超出范围：这个网络有 {scores.shape[1]} 类，编号 0 到 {scores.shape[1] - 1}")
     return scores.gather(1, target.to(scores.device)[:, None])[:, 0]
 
 
@@ -167,16 +138,12 @@ def _category_index(model: nn.Module, target) -> int:
             return lookup(target)
         if categories is not None and target in categories:
             return list(categories).index(target)
-        known = (
-            "、".join(list(categories)[:10]) if categories is not None else "（这个网络没有类别名，用类别号）"
-        )
+        known = "、".join(list(categories)[:10]) if categories is not None else "（这个网络没有类别名，用类别号）"
         raise ValueError(f"没有名为 {target!r} 的类别；有的是：{known}")
     if isinstance(target, bool) or not isinstance(target, int) or target < 0:
         raise ValueError(f"目标类别应是不小于 0 的类别号或类别名，得到 {target!r}")
     if categories is not None and target >= len(categories):
-        raise ValueError(
-            f"类别号 {target} 超出范围：这个网络有 {len(categories)} 类，编号 0 到 {len(categories) - 1}"
-        )
+        raise ValueError(f"类别号 {target} 超出范围：这个网络有 {len(categories)} 类，编号 0 到 {len(categories) - 1}")
     return target
 
 
@@ -196,13 +163,4 @@ def _last_linear(model: VisionModel) -> str:
     return linear[-1]
 
 
-__all__ = [
-    "ModelInfo",
-    "VisionModel",
-    "available_models",
-    "imagenet_categories",
-    "load_model",
-    "resolve_target",
-    "target_scores",
-    "wrap_model",
-]
+__all__ = ["ModelInfo", "VisionModel", "available_models", "imagenet_categories", "load_model", "resolve_target", "target_scores", "wrap_model"]

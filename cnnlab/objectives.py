@@ -29,9 +29,7 @@ class Objective:
             raise ValueError("一项也没有：terms 里至少要有一项，例如 -class_score(340)")
         wrong = [type(term).__name__ for term in terms if not isinstance(term, Term)]
         if wrong:
-            raise TypeError(
-                f"terms 里应当都是 Term，得到了 {'、'.join(wrong)}；图像的函数先用 image_prior 包起来"
-            )
+            raise TypeError(f"terms 里应当都是 Term，得到了 {'、'.join(wrong)}；图像的函数先用 image_prior 包起来")
         bound = [replace(term.bind(model), weight=term.weight) if term.bind else term for term in terms]
         self.model, self.transform = model, transform
         self.terms = _with_unique_names(bound)
@@ -76,11 +74,7 @@ class Objective:
             image = image.detach().requires_grad_()
             norms = {}
             for name, part in self._parts(image).items():
-                (gradient,) = (
-                    torch.autograd.grad(part, image, retain_graph=True, allow_unused=True)
-                    if part.requires_grad
-                    else (None,)
-                )
+                (gradient,) = torch.autograd.grad(part, image, retain_graph=True, allow_unused=True) if part.requires_grad else (None,)
                 norms[name] = 0.0 if gradient is None else float(gradient.norm())
         total = sum(norms.values()) or 1.0
         return {name: norm / total for name, norm in norms.items()}
@@ -89,8 +83,6 @@ class Objective:
 def _with_unique_names(terms: list[Term]) -> list[Term]:
     names = [term.name for term in terms]
     return [
-        replace(term, name=f"{term.name} #{names[:index].count(term.name) + 1}")
-        if names.count(term.name) > 1
-        else term
+        replace(term, name=f"{term.name} #{names[:index].count(term.name) + 1}") if names.count(term.name) > 1 else term
         for index, term in enumerate(terms)
     ]

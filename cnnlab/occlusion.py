@@ -18,9 +18,7 @@ FILLS = {"grey": 0.5, "black": 0.0, "white": 1.0}
 
 
 @torch.no_grad()
-def occlusion_map(
-    model: nn.Module, image: Tensor, target, *, window=32, stride=8, fill="mean", output: str = "score"
-) -> Tensor:
+def occlusion_map(model: nn.Module, image: Tensor, target, *, window=32, stride=8, fill="mean", output: str = "score") -> Tensor:
     """遮挡图：窗盖住每一处时，目标类的得分掉了多少 (N, rows, cols)；负数表示遮住反而升高。
 
     D(i, j) = S_t(x) − S_t(x 的第 (i, j) 扇窗里换成 fill)；窗的位置见 `window_starts`，最后一扇齐边。
@@ -39,10 +37,7 @@ def occlusion_map(
     places = torch.cartesian_prod(numbers, *map(torch.tensor, grid)).view(-1, 3)
     with evaluating(model):
         before = [_measured(model, image[some], index[some], output) for some in numbers.split(BATCH)]
-        after = [
-            _measured(model, _covered(image, filling, some, size), index[some[:, 0]], output)
-            for some in places.split(BATCH)
-        ]
+        after = [_measured(model, _covered(image, filling, some, size), index[some[:, 0]], output) for some in places.split(BATCH)]
     drop = torch.cat(before)[:, None, None] - torch.cat(after).unflatten(0, (len(image), *map(len, grid)))
     return drop.movedim(3, 1) if output == "all" else drop
 
@@ -55,9 +50,7 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
     if not 1 <= window <= length:
         raise ValueError(f"窗是 {window} 像素，图像在这个方向是 {length} 像素；窗应在 1 到 {length} 之间")
     if not 1 <= stride <= window:
-        raise ValueError(
-            f"步幅是 {stride}，窗是 {window}；步幅应在 1 到窗的大小之间，否则窗与窗之间有盖不到的像素"
-        )
+        raise ValueError(f"步幅是 {stride}，窗是 {window}；步幅应在 1 到窗的大小之间，否则窗与窗之间有盖不到的像素")
     return [*range(0, length - window, stride), length - window]
 
 
@@ -70,17 +63,11 @@ def fill_image(image: Tensor, fill="mean") -> Tensor:
     if isinstance(fill, str) and fill == "mean":
         return image.mean((2, 3), keepdim=True).expand_as(image)
     if isinstance(fill, str) and fill not in FILLS:
-        raise ValueError(
-            f"fill 是 {fill!r}；可用 mean、{'、'.join(FILLS)}，或 [0, 1] 里的一个数、三个数的颜色、与图像同大的张量"
-        )
-    value = torch.as_tensor(
-        FILLS[fill] if isinstance(fill, str) else fill, dtype=image.dtype, device=image.device
-    )
+        raise ValueError(f"fill 是 {fill!r}；可用 mean、{'、'.join(FILLS)}，或 [0, 1] 里的一个数、三个数的颜色、与图像同大的张量")
+    value = torch.as_tensor(FILLS[fill] if isinstance(fill, str) else fill, dtype=image.dtype, device=image.device)
     value = value.view(1, 3, 1, 1) if value.shape == (3,) else value
     if value.dim() and value.shape not in ((1, 3, 1, 1), image.shape):
-        raise ValueError(
-            f"fill 的形状是 {tuple(value.shape)}，应是一个数、三个数的颜色，或与图像同大的 {tuple(image.shape)}"
-        )
+        raise ValueError(f"fill 的形状是 {tuple(value.shape)}，应是一个数、三个数的颜色，或与图像同大的 {tuple(image.shape)}")
     return check_images(value.expand_as(image))
 
 
@@ -103,9 +90,7 @@ def average_per_pixel(drop: Tensor, image_size, *, window=32, stride=8) -> Tenso
     sides, size, steps = _pair(image_size, "image_size"), _pair(window, "window"), _pair(stride, "stride")
     rows, columns = (_membership(*each).to(drop) for each in zip(sides, size, steps, strict=True))
     if drop.shape[-2:] != (len(rows), len(columns)):
-        raise ValueError(
-            f"遮挡图是 {tuple(drop.shape[-2:])}，按这个窗和步幅应是 {(len(rows), len(columns))}；三处要用同样的 window 和 stride"
-        )
+        raise ValueError(f"遮挡图是 {tuple(drop.shape[-2:])}，按这个窗和步幅应是 {(len(rows), len(columns))}；三处要用同样的 window 和 stride")
     return rows.T @ drop @ columns / torch.outer(rows.sum(0), columns.sum(0))
 
 

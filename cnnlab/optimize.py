@@ -88,9 +88,7 @@ class _Evaluation:
         number = float(value.detach())
         if not math.isfinite(number + sum(float(gradient.sum()) for gradient in gradients)):
             what = "梯度里有 NaN 或无穷大" if math.isfinite(number) else f"损失是 {number}"
-            raise FloatingPointError(
-                f"第 {self.count} 次求值时{what}，优化停止；把学习率或权重调小，或查一查起点和各项的值"
-            )
+            raise FloatingPointError(f"第 {self.count} 次求值时{what}，优化停止；把学习率或权重调小，或查一查起点和各项的值")
         if self.count == 0 and not any(bool(gradient.any()) for gradient in gradients):
             self.dead = self.stops_when_dead
             _warn_dead_start(number)
@@ -141,19 +139,12 @@ def _gradients(value: Tensor, parameters: list[Tensor]) -> Sequence[Tensor]:
     gradients = torch.autograd.grad(value, parameters, allow_unused=True)
     if all(gradient is None for gradient in gradients):
         raise ValueError(unused)
-    return [
-        torch.zeros_like(parameter) if gradient is None else gradient
-        for gradient, parameter in zip(gradients, parameters, strict=True)
-    ]
+    return [torch.zeros_like(parameter) if gradient is None else gradient for gradient, parameter in zip(gradients, parameters, strict=True)]
 
 
 def _warn_dead_start(loss: float) -> None:
     reasons = "起点上所要的单元全被 ReLU 关掉（死起点：换起点，或取 ReLU 之前的层）、取值被截断而饱和，或起点已是最低处"
-    warnings.warn(
-        f"起点的梯度恰好处处为 0（损失 {loss:.4g}），图像不会动。可能的原因：{reasons}",
-        RuntimeWarning,
-        stacklevel=5,
-    )
+    warnings.warn(f"起点的梯度恰好处处为 0（损失 {loss:.4g}），图像不会动。可能的原因：{reasons}", RuntimeWarning, stacklevel=5)
 
 
 def _project(parameters: list[Tensor], project, index: int) -> None:
@@ -186,9 +177,7 @@ def _one(function, join):
 
 
 @contextmanager
-def progress(
-    total: int, description: str = "", on_step: Callable[[Step], None] | None = None
-) -> Iterator[Callable[[Step], None]]:
+def progress(total: int, description: str = "", on_step: Callable[[Step], None] | None = None) -> Iterator[Callable[[Step], None]]:
     """一条走完就消失的进度条：with progress(256, "斑马") as on_step: optimize_image(..., on_step=on_step)。
 
     已有的 `on_step` 会接着被调用。环境变量 CNNLAB_BARS=0 时不显示。

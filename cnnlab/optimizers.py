@@ -21,9 +21,7 @@ def adam(learning_rate: float = 0.05, *, betas: tuple[float, float] = (0.9, 0.99
     return factory
 
 
-def sgd(
-    learning_rate: float = 0.05, *, momentum: float = 0.0, normalize: str | None = None
-) -> OptimizerFactory:
+def sgd(learning_rate: float = 0.05, *, momentum: float = 0.0, normalize: str | None = None) -> OptimizerFactory:
     """梯度下降；`normalize="mean"` 先把每张图的梯度除以 |g| 的平均（DeepDream 的做法），"norm" 除以 ‖g‖。"""
     if normalize not in (None, "mean", "norm"):
         raise ValueError(f"没有名为 {normalize!r} 的归一化；可用 None、mean、norm")
@@ -104,9 +102,7 @@ class _LimitedMemoryBFGS(torch.optim.Optimizer):
     def _direction(self, gradient: Tensor) -> Tensor:
         """两遍循环：近似的逆黑塞矩阵乘梯度。"""
         if not self.pairs:
-            return gradient * (
-                self.first_step / gradient.abs().mean().clamp_min(torch.finfo(gradient.dtype).tiny)
-            )
+            return gradient * (self.first_step / gradient.abs().mean().clamp_min(torch.finfo(gradient.dtype).tiny))
         result, coefficients = gradient.clone(), []
         for moved, change, curvature in reversed(self.pairs):
             coefficients.append(torch.dot(moved, result) / curvature)
@@ -126,7 +122,5 @@ def find_optimizer(optimizer: str | OptimizerFactory) -> OptimizerFactory:
     if callable(optimizer):
         return optimizer
     if optimizer not in OPTIMIZERS:
-        raise ValueError(
-            f"没有名为 {optimizer!r} 的优化器；可用 {'、'.join(OPTIMIZERS)}，或 adam(0.02) 之类的工厂"
-        )
+        raise ValueError(f"没有名为 {optimizer!r} 的优化器；可用 {'、'.join(OPTIMIZERS)}，或 adam(0.02) 之类的工厂")
     return OPTIMIZERS[optimizer]()

@@ -5,18 +5,7 @@
 
 import numpy as np
 
-from cnnlab.drawing import (
-    canvas,
-    cell_values,
-    colours,
-    fractal,
-    gradient,
-    mix,
-    noise,
-    relief,
-    shrink,
-    smoothstep,
-)
+from cnnlab.drawing import canvas, cell_values, colours, fractal, gradient, mix, noise, relief, shrink, smoothstep
 
 
 def waves(height: int, width: int, rng) -> np.ndarray:

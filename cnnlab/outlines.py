@@ -19,10 +19,7 @@ SIDE = 224
 def _outlines() -> dict[str, list[tuple[float, float]]]:
     with open(OUTLINES, encoding="utf-8", newline="") as file:
         rows = {row["photo"]: row["outline"].split() for row in csv.DictReader(file)}
-    return {
-        name: [tuple(float(each) for each in point.split(":")) for point in points]
-        for name, points in rows.items()
-    }
+    return {name: [tuple(float(each) for each in point.split(":")) for point in points] for name, points in rows.items()}
 
 
 def outlined_photos() -> list[str]:

@@ -5,24 +5,10 @@
 
 import numpy as np
 
-from cnnlab.drawing import (
-    Dabs,
-    canvas,
-    colours,
-    fractal,
-    gradient,
-    line_integral,
-    mix,
-    noise,
-    relief,
-    shrink,
-    smoothstep,
-)
+from cnnlab.drawing import Dabs, canvas, colours, fractal, gradient, line_integral, mix, noise, relief, shrink, smoothstep
 
 # 星的位置（占宽、占高），画时再随机移动一点
-STAR_PLACES = (
-    (0.07, 0.14), (0.22, 0.3), (0.38, 0.07), (0.56, 0.16), (0.64, 0.33), (0.93, 0.47), (0.12, 0.52), (0.3, 0.6), (0.86, 0.64),
-)
+STAR_PLACES = ((0.07, 0.14), (0.22, 0.3), (0.38, 0.07), (0.56, 0.16), (0.64, 0.33), (0.93, 0.47), (0.12, 0.52), (0.3, 0.6), (0.86, 0.64))
 
 
 def _night_flow(x, y, rng):
@@ -32,9 +18,7 @@ def _night_flow(x, y, rng):
     flow_y = 0.8 * noise(x * 1.8 + 9, y * 1.8, rng)
     glow, ring = np.zeros_like(x), np.zeros_like(x)
     swirls = [(0.42, 0.36, 0.30, 0.25), (0.66, 0.50, 0.2, 0.1)]
-    stars = [(0.84, 0.16, 0.15, 1.0)] + [
-        (cx, cy, rng.uniform(0.045, 0.085), rng.uniform(0.8, 1)) for cx, cy in STAR_PLACES
-    ]
+    stars = [(0.84, 0.16, 0.15, 1.0)] + [(cx, cy, rng.uniform(0.045, 0.085), rng.uniform(0.8, 1)) for cx, cy in STAR_PLACES]
     for cx, cy, radius, power in swirls + stars:
         cx, cy = (cx + rng.normal() * 0.025) * wide, (cy + rng.normal() * 0.02) * tall
         dx, dy = x - cx, y - cy
@@ -159,7 +143,8 @@ def woodcut(height: int, width: int, rng) -> np.ndarray:
     depth = np.log1p(np.maximum(near, 0) * 5)
     crest = 0.5 + 0.5 * np.sin(depth * 42 + (0.4 + near) * (2.4 * noise(x * 6, depth * 5, rng) + np.sin(x * 40 + depth * 9)))
     path = np.exp(-((dx / (0.10 + 0.25 * np.clip(near, 0, 1))) ** 2))
-    water = mix(gradient(near + 0.2 * crest, colours("2f8c96 1f6f8a 154a70 10355a")), colours("f9a24a")[0], path * smoothstep(0.45, 0.6, crest + 0.4 * carve))
+    sea = gradient(near + 0.2 * crest, colours("2f8c96 1f6f8a 154a70 10355a"))
+    water = mix(sea, colours("f9a24a")[0], path * smoothstep(0.45, 0.6, crest + 0.4 * carve))
     waves_ink = smoothstep(-0.08, 0.08, 0.50 + 0.9 * carve - 0.36 * path - crest)
     picture, ink = mix(picture, water, shore), ink + (waves_ink - ink) * shore
     grain = 0.5 + 0.5 * noise(x * 9 + 2 * noise(x * 3, y * 3, rng), y * 150, rng)

@@ -39,9 +39,7 @@ class PixelImage(nn.Module):
     def __init__(self, image: Tensor):
         super().__init__()
         if image.dim() != 4:
-            raise ValueError(
-                f"图像的形状是 {tuple(image.shape)}，应为 (N, C, H, W)；单张图像先加一维：image[None]"
-            )
+            raise ValueError(f"图像的形状是 {tuple(image.shape)}，应为 (N, C, H, W)；单张图像先加一维：image[None]")
         self.pixels = nn.Parameter(image.detach().clone(memory_format=torch.contiguous_format))
 
     def forward(self) -> Tensor:
@@ -56,18 +54,7 @@ class FourierImage(nn.Module):
     出处：Olah 等，Feature Visualization，2017。
     """
 
-    def __init__(
-        self,
-        size=None,
-        *,
-        image: Tensor | None = None,
-        n=1,
-        sd=0.01,
-        decay=1.0,
-        decorrelate=True,
-        seed=0,
-        generator=None,
-    ):
+    def __init__(self, size=None, *, image: Tensor | None = None, n=1, sd=0.01, decay=1.0, decorrelate=True, seed=0, generator=None):
         super().__init__()
         if (size is None) == (image is None):
             raise ValueError("FourierImage 要 size 或 image，二者给且只给一个")

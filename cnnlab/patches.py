@@ -260,7 +260,7 @@ def _merge(best, activation: Tensor, start: int, k: int, one_per_image: bool):
     kept = best[0].shape[1]
     # 一张图里的最大值都进不了榜，这张图就不必再看
     hopeful = (maxima[..., 0] > best[0][:, -1:]) if kept == k else maxima.new_ones(count, n, dtype=torch.bool)
-    values, positions = maxima.new_full((count, n, each), -math.inf), torch.zeros(count, n, each, dtype=torch.long, device=flat.device)
+    values, positions = (maxima.new_full((count, n, each), -math.inf), torch.zeros(count, n, each, dtype=torch.long, device=flat.device))
     channel, index = hopeful.nonzero(as_tuple=True)
     if one_per_image:
         values, positions[channel, index, 0] = maxima, _argmax(activation, channel, index)

@@ -14,17 +14,7 @@ from cnnlab.charts import show_bars, show_curve, show_scatter
 from cnnlab.figures import HEAD, TITLE, WIDTH, Panels, add_bar, panel_grid, use_style, wrap_text
 from cnnlab.tables import show_source, show_table
 
-__all__ = [
-    "show_bars",
-    "show_curve",
-    "show_filmstrip",
-    "show_grid",
-    "show_map",
-    "show_scatter",
-    "show_source",
-    "show_table",
-    "use_style",
-]
+__all__ = ["show_bars", "show_curve", "show_filmstrip", "show_grid", "show_map", "show_scatter", "show_source", "show_table", "use_style"]
 
 SCALES = ("none", "each", "common", "symmetric", "symmetric_each")
 
@@ -213,10 +203,7 @@ def _titles(titles, column_labels, rows, columns: int, width: float) -> tuple[li
     if len(given) > cells or (column_labels is not None and len(given) != columns):
         raise ValueError(f"标题有 {len(given)} 个，图格是 {len(rows)} 行 {columns} 列")
     texts = [wrap_text(str(text), width, TITLE) for text in given]
-    lines = [
-        max((text.count("\n") + 1 for text in texts[row * columns : (row + 1) * columns] if text), default=0)
-        for row in range(len(rows))
-    ]
+    lines = [max((text.count("\n") + 1 for text in texts[row * columns : (row + 1) * columns] if text), default=0) for row in range(len(rows))]
     return texts, lines
 
 
@@ -245,8 +232,7 @@ def _limits(picture, pool, kind: str) -> tuple[float, float]:
     if kind == "none":
         if low < -1e-3 or high > 1 + 1e-3:
             raise ValueError(
-                f"图的值在 [{low:.3g}, {high:.3g}]，超出 [0, 1]：用 scale= 说明怎样对应到颜色，"
-                "有 each、common、symmetric、symmetric_each"
+                f"图的值在 [{low:.3g}, {high:.3g}]，超出 [0, 1]：用 scale= 说明怎样对应到颜色，有 each、common、symmetric、symmetric_each"
             )
         return 0.0, 1.0
     if kind.startswith("symmetric"):

@@ -82,9 +82,7 @@ def jitter(pixels: int, *, generator: torch.Generator | None = None) -> Transfor
     return roll
 
 
-def random_scale(
-    low: float = 0.9, high: float = 1.1, *, generator: torch.Generator | None = None
-) -> Transform:
+def random_scale(low: float = 0.9, high: float = 1.1, *, generator: torch.Generator | None = None) -> Transform:
     """随机缩放 low 到 high 倍（双线性），图像尺寸随之改变。"""
     generator = generator or torch.Generator().manual_seed(0)
 
@@ -120,9 +118,7 @@ def robust_transforms(*, generator: torch.Generator | None = None) -> Transform:
     """一套稳健的变换：补边 12、移位 ≤8、缩放 0.9–1.1、旋转 ≤10°、再移位 ≤4。出处：Olah 等，2017。"""
     generator = generator or torch.Generator().manual_seed(0)
     shared = {"generator": generator}
-    return compose(
-        pad(12), jitter(8, **shared), random_scale(**shared), random_rotate(**shared), jitter(4, **shared)
-    )
+    return compose(pad(12), jitter(8, **shared), random_scale(**shared), random_rotate(**shared), jitter(4, **shared))
 
 
 def center_bias(size: int, *, spread: float = 0.1, generator: torch.Generator | None = None) -> Transform:

@@ -21,11 +21,7 @@ class Profile:
         return quick if self.name == "quick" else full
 
     def __repr__(self) -> str:
-        kind = (
-            "快速档（CPU 上一章约一分钟）"
-            if self.name == "quick"
-            else "完整档（更大的尺寸和步数，建议用 GPU）"
-        )
+        kind = "快速档（CPU 上一章约一分钟）" if self.name == "quick" else "完整档（更大的尺寸和步数，建议用 GPU）"
         return f"{kind}，设备：{self.device}；改环境变量 CNNLAB_PROFILE=quick 或 full 可换档"
 
 

@@ -180,10 +180,7 @@ def _needed(steps: list[Step], last: int) -> tuple[Step, ...]:
             wanted.add(index)
             queue.extend(steps[index].inputs)
     number = {old: new for new, old in enumerate(sorted(wanted))}
-    return tuple(
-        Step(step.kind, tuple(number[i] for i in step.inputs), step.rows, step.columns)
-        for step in (steps[old] for old in sorted(wanted))
-    )
+    return tuple(Step(step.kind, tuple(number[i] for i in step.inputs), step.rows, step.columns) for step in (steps[old] for old in sorted(wanted)))
 
 
 def _describe(function, inputs, arguments, keywords, output: Tensor) -> Step:

@@ -76,13 +76,9 @@ def reproduce(source, **replacements) -> Result:
         raise ValueError(f"设置里的函数 {name!r} 不是 cnnlab 的合成函数，不能重做")
     missing = sorted(replacements.keys() - inspect.signature(function).parameters.keys())
     if missing:
-        raise ValueError(
-            f"{name} 没有参数 {'、'.join(missing)}；有的是 {'、'.join(inspect.signature(function).parameters)}"
-        )
+        raise ValueError(f"{name} 没有参数 {'、'.join(missing)}；有的是 {'、'.join(inspect.signature(function).parameters)}")
     _warn_of_differences(settings)
-    arguments = {
-        key: _restore(key, value, replacements.get(key)) for key, value in settings["arguments"].items()
-    }
+    arguments = {key: _restore(key, value, replacements.get(key)) for key, value in settings["arguments"].items()}
     return function(**arguments)
 
 
@@ -142,9 +138,7 @@ def _restore(key: str, value, replacement):
     if "weights" in value:
         return _restore_network(key, value, replacement)
     if "unstored" in value:
-        raise ValueError(
-            f"参数 {key}（{value['unstored']}）没有存进设置里；重做时给出它：reproduce(..., {key}=...)"
-        )
+        raise ValueError(f"参数 {key}（{value['unstored']}）没有存进设置里；重做时给出它：reproduce(..., {key}=...)")
     if "dict" in value:
         return {_restore(key, name, None): _restore(key, each, None) for name, each in value["dict"]}
     if "generator" in value:
@@ -160,17 +154,11 @@ def _restore(key: str, value, replacement):
 
 def _restore_network(key: str, value: dict, replacement: nn.Module | None) -> nn.Module:
     if replacement is None and "model" not in value:
-        raise ValueError(
-            f"参数 {key} 是你自己的网络（{value['module']}）；重做时给出它：reproduce(..., {key}=...)"
-        )
-    network = (
-        load_model(value["model"], device=_device(value["device"])) if replacement is None else replacement
-    )
+        raise ValueError(f"参数 {key} 是你自己的网络（{value['module']}）；重做时给出它：reproduce(..., {key}=...)")
+    network = load_model(value["model"], device=_device(value["device"])) if replacement is None else replacement
     found = weights_hash(network)
     if found != value["weights"]:
-        raise ValueError(
-            f"参数 {key} 的权重与当时的不同：当时 sha256 以 {value['weights']} 开头，现在是 {found}；换成当时的权重再重做"
-        )
+        raise ValueError(f"参数 {key} 的权重与当时的不同：当时 sha256 以 {value['weights']} 开头，现在是 {found}；换成当时的权重再重做")
     return network
 
 
@@ -190,14 +178,8 @@ def _read_settings(path) -> dict:
 
 def _warn_of_differences(settings: dict) -> None:
     now = _settings("", {})
-    changed = [
-        f"{name} {old} → {now['versions'].get(name)}"
-        for name, old in settings["versions"].items()
-        if now["versions"].get(name) != old
-    ]
+    changed = [f"{name} {old} → {now['versions'].get(name)}" for name, old in settings["versions"].items() if now["versions"].get(name) != old]
     if settings["threads"] != now["threads"]:
         changed.append(f"线程数 {settings['threads']} → {now['threads']}")
     if changed:
-        warnings.warn(
-            f"环境与当时不同（{'，'.join(changed)}），结果可能不是逐位相同", RuntimeWarning, stacklevel=3
-        )
+        warnings.warn(f"环境与当时不同（{'，'.join(changed)}），结果可能不是逐位相同", RuntimeWarning, stacklevel=3)

@@ -40,9 +40,7 @@ def saliency_map(model: nn.Module, image: Tensor, target, *, reduce: str | None 
 def check_reduce(reduce: str | None) -> None:
     """合并通道的办法只有三种；写错了就列出来。"""
     if reduce not in ("max", "sum", None):
-        raise ValueError(
-            f'reduce 是 {reduce!r}；可用的有 "max"（通道中绝对值最大的）、"sum"（绝对值之和）、None（带符号，不合并）'
-        )
+        raise ValueError(f'reduce 是 {reduce!r}；可用的有 "max"（通道中绝对值最大的）、"sum"（绝对值之和）、None（带符号，不合并）')
 
 
 def reduce_channels(gradient: Tensor, reduce: str | None) -> Tensor:
@@ -61,14 +59,7 @@ def gradient_times_input(model: nn.Module, image: Tensor, target) -> Tensor:
 
 
 def smooth_grad(
-    model: nn.Module,
-    image: Tensor,
-    target,
-    *,
-    samples: int = 25,
-    noise: float = 0.15,
-    seed: int = 0,
-    reduce: str | None = "max",
+    model: nn.Module, image: Tensor, target, *, samples: int = 25, noise: float = 0.15, seed: int = 0, reduce: str | None = "max"
 ) -> Tensor:
     """平滑梯度：给图像加 `samples` 次高斯噪声，带符号的梯度先平均，再合并通道。
 
@@ -117,13 +108,7 @@ def baseline_image(image: Tensor, baseline) -> Tensor:
 
 
 def segment_from_saliency(
-    image: Tensor,
-    saliency: Tensor,
-    *,
-    foreground: float = 0.95,
-    background: float = 0.30,
-    window: int = 9,
-    iterations: int = 5,
+    image: Tensor, saliency: Tensor, *, foreground: float = 0.95, background: float = 0.30, window: int = 9, iterations: int = 5
 ) -> Tensor:
     """由显著图分割：最亮的 5% 作前景种子、最暗的 30% 作背景种子，余下由 GrabCut 按颜色定；(H, W) 布尔掩码。
 
@@ -142,30 +127,22 @@ def segment_from_saliency(
     return torch.from_numpy((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
 
 
-def seeds_from_saliency(
-    image: Tensor, saliency: Tensor, foreground: float = 0.95, background: float = 0.30, window: int = 1
-) -> Tensor:
+def seeds_from_saliency(image: Tensor, saliency: Tensor, foreground: float = 0.95, background: float = 0.30, window: int = 1) -> Tensor:
     """GrabCut 的种子 (H, W)：1 为前景，−1 为背景，0 为待定；按（平均过的）显著图的分位数取。"""
     if not 0 < background < foreground < 1 or window < 1 or window % 2 == 0:
-        raise ValueError(
-            f"要 0 < background < foreground < 1、window 为正奇数，得到 {background}、{foreground}、{window}"
-        )
+        raise ValueError(f"要 0 < background < foreground < 1、window 为正奇数，得到 {background}、{foreground}、{window}")
     if len(image) != 1 or saliency.squeeze(0).shape != image.shape[-2:]:
         shapes = f"{tuple(image.shape)} 和 {tuple(saliency.shape)}"
         raise ValueError(f"一次分割一张：图像应为 (1, 3, H, W)、显著图应为 (1, H, W)，得到 {shapes}")
     heat = saliency.detach().cpu().double().reshape(1, 1, *image.shape[-2:])
     if not torch.isfinite(heat).all() or heat.max() <= heat.min():
-        raise ValueError(
-            "显著图处处相同（或含 NaN），分不出前景和背景的种子；查一查这一类的得分是不是恒为 0、对图像没有梯度，换一个目标类别再算"
-        )
+        raise ValueError("显著图处处相同（或含 NaN），分不出前景和背景的种子；查一查这一类的得分是不是恒为 0、对图像没有梯度，换一个目标类别再算")
     heat = functional.avg_pool2d(heat, window, 1, window // 2, count_include_pad=False)[0, 0]
     low, high = torch.quantile(heat, torch.tensor([background, foreground], dtype=heat.dtype))
     return (heat > high).long() - ((heat <= low) & (heat < heat.max())).long()
 
 
-def adversarial_step(
-    model: nn.Module, image: Tensor, target, *, grey_levels: float = 1.0, raises: bool = False
-) -> Tensor:
+def adversarial_step(model: nn.Module, image: Tensor, target, *, grey_levels: float = 1.0, raises: bool = False) -> Tensor:
     """沿梯度的符号走一步：每个像素最多变 `grey_levels` 个灰度（一个灰度 = 1/255），目标类的得分下降。
 
     x′ = clip(x − ε·sign(∂S_t/∂x), 0, 1)，ε = grey_levels/255；raises=True 则上升。
@@ -177,9 +154,7 @@ def adversarial_step(
     return (image.detach() + (1 if raises else -1) * grey_levels / 255 * sign).clamp(0, 1)
 
 
-def fooling_image(
-    model: nn.Module, image: Tensor, target, *, grey_levels: float = 4.0, steps: int = 20
-) -> Tensor:
+def fooling_image(model: nn.Module, image: Tensor, target, *, grey_levels: float = 4.0, steps: int = 20) -> Tensor:
     """愚弄图像：每个像素离原图不超过 `grey_levels` 个灰度，却尽量像 `target` 类；(N, 3, H, W)。
 
     max S_t − max_{k≠t} S_k，|x′ − x| ≤ ε；用 Adam 走 `steps` 步，每步之后截回原图附近。

@@ -28,10 +28,7 @@ class Fire(nn.Module):
 
     def forward(self, activation: Tensor) -> Tensor:
         squeezed = self.squeeze_relu(self.squeeze1x1(activation))
-        expanded = (
-            self.expand1x1_relu(self.expand1x1(squeezed)),
-            self.expand3x3_relu(self.expand3x3(squeezed)),
-        )
+        expanded = (self.expand1x1_relu(self.expand1x1(squeezed)), self.expand3x3_relu(self.expand3x3(squeezed)))
         return torch.cat(expanded, 1)
 
 

@@ -60,7 +60,13 @@ class StylizationNetwork(nn.Module):
     """
 
     def __init__(
-        self, n_styles: int = 1, *, widths=(16, 32, 64), blocks: int = 4, normalization: str = "instance", padding: str = "reflect",
+        self,
+        n_styles: int = 1,
+        *,
+        widths=(16, 32, 64),
+        blocks: int = 4,
+        normalization: str = "instance",
+        padding: str = "reflect",
         photo_gain: float = 0.0,
     ):
         super().__init__()
@@ -70,12 +76,8 @@ class StylizationNetwork(nn.Module):
         _check_options(self.options)
         fine, middle, coarse = widths
         shape = self.options
-        self.encoder = nn.ModuleList(
-            [_Layer(3, fine, 9, shape), _Layer(fine, middle, 3, shape, 2), _Layer(middle, coarse, 3, shape, 2)]
-        )
-        self.blocks = nn.ModuleList(
-            nn.ModuleList([_Layer(coarse, coarse, 3, shape), _Layer(coarse, coarse, 3, shape)]) for _ in range(blocks)
-        )
+        self.encoder = nn.ModuleList([_Layer(3, fine, 9, shape), _Layer(fine, middle, 3, shape, 2), _Layer(middle, coarse, 3, shape, 2)])
+        self.blocks = nn.ModuleList(nn.ModuleList([_Layer(coarse, coarse, 3, shape), _Layer(coarse, coarse, 3, shape)]) for _ in range(blocks))
         self.decoder = nn.ModuleList([_Layer(coarse, middle, 3, shape), _Layer(middle, fine, 3, shape)])
         self.last = _Layer(fine, 3, 9, shape)
         self.to(memory_format=torch.channels_last)
@@ -123,9 +125,7 @@ def save_stylizer(network: StylizationNetwork, name: str, *, names, settings: di
     from safetensors.torch import save_file
 
     path = Path(folder) / f"stylizer_{name}.safetensors"
-    state = {
-        key: value.half() if value.is_floating_point() else value for key, value in network.cpu().state_dict().items()
-    }
+    state = {key: value.half() if value.is_floating_point() else value for key, value in network.cpu().state_dict().items()}
     about = {"options": network.options, "styles": list(names), "settings": settings}
     metadata = {key: json.dumps(value, ensure_ascii=False) for key, value in about.items()}
     save_file({key: value.contiguous() for key, value in state.items()}, path, metadata=metadata)

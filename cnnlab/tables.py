@@ -32,17 +32,12 @@ class Table:
         return "\n".join([f"**{self.caption}**", ""] * bool(self.caption) + lines)
 
     def _repr_html_(self) -> str:
-        head = self._line(
-            "th", self.headers, f"border-bottom: {LINE}; font-weight: 600; white-space: nowrap;"
-        )
+        head = self._line("th", self.headers, f"border-bottom: {LINE}; font-weight: 600; white-space: nowrap;")
         body = "".join(self._line("td", row, "") for row in self.rows)
         caption = html.escape(self.caption)
         caption = f'<caption style="caption-side: top">{caption}</caption>' if caption else ""
         style = f"border-collapse: collapse; border-bottom: {LINE}; border-top: {LINE};"
-        return (
-            f'<table class="cnnlab-table" style="{style} margin: 0.5em 0">{caption}'
-            f"<thead>{head}</thead><tbody>{body}</tbody></table>"
-        )
+        return f'<table class="cnnlab-table" style="{style} margin: 0.5em 0">{caption}<thead>{head}</thead><tbody>{body}</tbody></table>'
 
     def _line(self, tag: str, cells: list[str], style: str) -> str:
         inside = ""

@@ -48,11 +48,7 @@ def class_score(target) -> Term:
 
     def bind(model: nn.Module) -> Term:
         resolve = lru_cache(maxsize=None)(lambda n: resolve_target(model, target, n))
-        return Term(
-            name,
-            ("scores",),
-            lambda values: target_scores(values["scores"], resolve(len(values["scores"]))).sum(),
-        )
+        return Term(name, ("scores",), lambda values: target_scores(values["scores"], resolve(len(values["scores"]))).sum())
 
     name = f"class_score {target}"
     return Term(name, ("scores",), None, bind=bind)
@@ -68,13 +64,9 @@ def channel(layer: str, channel, position=None) -> Term:
         activation = values[layer]
         chosen = [channel] * len(activation) if isinstance(channel, int) else list(channel)
         if len(chosen) != len(activation):
-            raise ValueError(
-                f"给了 {len(chosen)} 个通道，图像却有 {len(activation)} 张；给一个，或每张图一个"
-            )
+            raise ValueError(f"给了 {len(chosen)} 个通道，图像却有 {len(activation)} 张；给一个，或每张图一个")
         if not all(0 <= each < activation.shape[1] for each in chosen):
-            raise ValueError(
-                f"通道号 {channel} 超出范围：{layer} 有 {activation.shape[1]} 个通道，编号从 0 开始"
-            )
+            raise ValueError(f"通道号 {channel} 超出范围：{layer} 有 {activation.shape[1]} 个通道，编号从 0 开始")
         planes = _Pick.apply(activation, chosen)
         return (planes if planes.dim() == 1 else _at(planes, position, layer)).sum()
 
@@ -169,9 +161,7 @@ def feature_distance(target: Tensor, layer: str, *, relative: bool = True) -> Te
     def value(values: Values) -> Tensor:
         activation = values[layer]
         if activation.shape[1:] != target.shape[1:]:
-            raise ValueError(
-                f"{layer} 的激活是 {tuple(activation.shape)}，目标是 {tuple(target.shape)}：两张图的尺寸应当相同"
-            )
+            raise ValueError(f"{layer} 的激活是 {tuple(activation.shape)}，目标是 {tuple(target.shape)}：两张图的尺寸应当相同")
         return _SquaredDistance.apply(activation, target, 1 / sizes)
 
     return Term(f"feature_distance {layer}", (layer,), value)
@@ -230,21 +220,12 @@ def gram_distance(target: Tensor, layer: str, *, normalize: str = "chw", relativ
     def value(values: Values) -> Tensor:
         activation = values[layer]
         if activation.shape[1] != target.shape[1]:
-            raise ValueError(
-                f"{layer} 有 {activation.shape[1]} 个通道，目标 Gram 矩阵却是 {tuple(target.shape)}"
-            )
+            raise ValueError(f"{layer} 有 {activation.shape[1]} 个通道，目标 Gram 矩阵却是 {tuple(target.shape)}")
         return _GramSquare.apply(activation, target, scale, _divisor(activation, normalize))
 
     return Term(f"gram_distance {layer}", (layer,), value)
 
 
-def image_prior(
-    function: Callable[[Tensor], Tensor], weight: float = 1.0, *, name: str | None = None
-) -> Term:
+def image_prior(function: Callable[[Tensor], Tensor], weight: float = 1.0, *, name: str | None = None) -> Term:
     """把图像的函数（如 `total_variation`、`l2`）变成一项。"""
-    return Term(
-        name or getattr(function, "__name__", "image_prior"),
-        ("image",),
-        lambda values: function(values["image"]),
-        weight,
-    )
+    return Term(name or getattr(function, "__name__", "image_prior"), ("image",), lambda values: function(values["image"]), weight)

@@ -5,18 +5,7 @@
 
 import numpy as np
 
-from cnnlab.drawing import (
-    canvas,
-    cell_values,
-    colours,
-    fractal,
-    gradient,
-    mix,
-    noise,
-    relief,
-    shrink,
-    smoothstep,
-)
+from cnnlab.drawing import canvas, cell_values, colours, fractal, gradient, mix, noise, relief, shrink, smoothstep
 
 
 def _nearest_cells(x, y, rng, jitter: float = 0.8):

@@ -92,13 +92,7 @@ def fit(
     if steps is None and seconds is None:
         raise ValueError("steps 和 seconds 至少给一个")
     with process_group(), _training_mode(network), _deferred_interrupt() as interrupted:
-        settings = {
-            "steps": steps,
-            "limit": seconds,
-            "learning_rate": learning_rate,
-            "schedule": schedule,
-            "seed": seed,
-        }
+        settings = {"steps": steps, "limit": seconds, "learning_rate": learning_rate, "schedule": schedule, "seed": seed}
         run = _Run(network, loss, batches, _optimizer(optimizer, network, learning_rate), **settings)
         run.load(checkpoint)
         try:
@@ -152,9 +146,7 @@ class _Run:
             gradients = torch.autograd.grad(value, self.parameters, allow_unused=True)
         mean = average_gradients(value, gradients, self.parameters)
         if not math.isfinite(mean):
-            raise FloatingPointError(
-                f"第 {index} 步的损失是 {mean}，训练停止，权重停在这一步之前；把学习率调小，或查一查数据"
-            )
+            raise FloatingPointError(f"第 {index} 步的损失是 {mean}，训练停止，权重停在这一步之前；把学习率调小，或查一查数据")
         self.optimizer.step()
         self.record.steps += 1
         self.record.losses.append(mean)
@@ -175,11 +167,7 @@ class _Run:
             return
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        state = {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "seed": self.seed,
-        }
+        state = {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict(), "seed": self.seed}
         record = {"losses": self.record.losses, "steps": self.record.steps, "seconds": self.record.seconds}
         partial = path.with_name(path.name + ".partial")
         torch.save({**state, "record": record, "kind": "cnnlab training"}, partial)
@@ -192,9 +180,7 @@ class _Run:
         state = _read_checkpoint(path)
         _check_same_network(self.network, state["network"], path)
         if state["seed"] != self.seed:
-            raise ValueError(
-                f"存档 {path} 的种子是 {state['seed']}，这次是 {self.seed}；用同一个种子接着练，或换一个存档路径"
-            )
+            raise ValueError(f"存档 {path} 的种子是 {state['seed']}，这次是 {self.seed}；用同一个种子接着练，或换一个存档路径")
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.record = Training(**state["record"])
@@ -206,9 +192,7 @@ def _optimizer(optimizer: str | Callable, network: nn.Module, learning_rate: flo
         raise ValueError("网络里没有可以训练的参数；先 network.requires_grad_(True)")
     known = {"adam": torch.optim.Adam, "sgd": lambda each, lr: torch.optim.SGD(each, lr=lr, momentum=0.9)}
     if not callable(optimizer) and optimizer not in known:
-        raise ValueError(
-            f"没有名为 {optimizer!r} 的优化器；可用 {'、'.join(known)}，或函数 (参数, lr=...) → 优化器"
-        )
+        raise ValueError(f"没有名为 {optimizer!r} 的优化器；可用 {'、'.join(known)}，或函数 (参数, lr=...) → 优化器")
     return (optimizer if callable(optimizer) else known[optimizer])(parameters, lr=learning_rate)
 
 
@@ -228,9 +212,7 @@ def _check_same_network(network: nn.Module, saved: dict[str, Tensor], path) -> N
     for name in dict.fromkeys([*own, *other]):
         if own.get(name) != other.get(name):
             here, there = (shapes.get(name, "没有") for shapes in (own, other))
-            raise ValueError(
-                f"存档 {path} 是另一个网络的：参数 {name} 在网络里是 {here}，在存档里是 {there}；换一个 checkpoint 路径"
-            )
+            raise ValueError(f"存档 {path} 是另一个网络的：参数 {name} 在网络里是 {here}，在存档里是 {there}；换一个 checkpoint 路径")
 
 
 @contextmanager

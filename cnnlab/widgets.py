@@ -80,11 +80,7 @@ class Explorer:
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        return {
-            "text/plain": repr(self),
-            "text/html": self._repr_html_(),
-            "application/vnd.jupyter.widget-view+json": view,
-        }
+        return {"text/plain": repr(self), "text/html": self._repr_html_(), "application/vnd.jupyter.widget-view+json": view}
 
 
 def explore(draw, label: str, values, *, start: int = 0, alt=None) -> Explorer:
@@ -103,10 +99,7 @@ def explore(draw, label: str, values, *, start: int = 0, alt=None) -> Explorer:
     alts = _alts(alt, label, values, texts)
     pictures = _one_size([_render(draw, value) for value in values])
     sources, size = _encode(pictures)
-    frames = [
-        {"text": text, "alt": words, "source": source}
-        for text, words, source in zip(texts, alts, sources, strict=True)
-    ]
+    frames = [{"text": text, "alt": words, "source": source} for text, words, source in zip(texts, alts, sources, strict=True)]
     return Explorer(label, frames, size, start)
 
 

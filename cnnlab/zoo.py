@@ -122,10 +122,7 @@ def _build_places(info: ModelInfo, weights: str | None) -> Blueprint:
     return Blueprint(network, layers, IMAGENET_MEAN, IMAGENET_STD, categories, penultimate)
 
 
-_BUILDERS: dict[str, Callable[[ModelInfo, str | None], Blueprint]] = {
-    TORCHVISION: _build_torchvision,
-    PLACES: _build_places,
-}
+_BUILDERS: dict[str, Callable[[ModelInfo, str | None], Blueprint]] = {TORCHVISION: _build_torchvision, PLACES: _build_places}
 
 
 def _network(info: ModelInfo, architecture: str, weights: str | None, *, classes: int) -> nn.Module:
@@ -148,8 +145,4 @@ def _state(checkpoint: dict) -> dict[str, Tensor]:
     """把各家的存法统一成 `{参数名: 张量}`：外壳 `state_dict`、多卡的 `module.`、旧 DenseNet 的名字、辅助分类器。"""
     state = checkpoint.get("state_dict", checkpoint)
     names = {key: architectures.current_name(key) for key in state}
-    return {
-        names[key]: value.float() if value.is_floating_point() else value
-        for key, value in state.items()
-        if names[key]
-    }
+    return {names[key]: value.float() if value.is_floating_point() else value for key, value in state.items() if names[key]}

@@ -76,18 +76,7 @@ SAME_BAND = {
 TORCHVISION_HOMES = ("models", "architectures", "zoo", "datasets")
 
 # 导入慢的包：第一到四层只在函数里导入
-HEAVY = {
-    "torchvision",
-    "matplotlib",
-    "sklearn",
-    "skimage",
-    "cv2",
-    "scipy",
-    "pandas",
-    "mlxtend",
-    "IPython",
-    "ipywidgets",
-}
+HEAVY = {"torchvision", "matplotlib", "sklearn", "skimage", "cv2", "scipy", "pandas", "mlxtend", "IPython", "ipywidgets"}
 
 
 def module_of(path: Path) -> str:
@@ -96,11 +85,7 @@ def module_of(path: Path) -> str:
     return parts[0]
 
 
-FILES = sorted(
-    path
-    for path in PACKAGE.rglob("*.py")
-    if "data" not in path.relative_to(PACKAGE).parts and path != PACKAGE / "__init__.py"
-)
+FILES = sorted(path for path in PACKAGE.rglob("*.py") if "data" not in path.relative_to(PACKAGE).parts and path != PACKAGE / "__init__.py")
 TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
 LOW_FILES = [path for path in FILES if BAND_OF.get(module_of(path), 0) < 5]
 
@@ -203,9 +188,7 @@ def test_torchvision_only_in_resources_inside_functions(path):
     for name, inside, line in imports(TREES[path]):
         if name.split(".")[0] == "torchvision":
             where = f"{name_of(path)}:{line}"
-            assert module_of(path) in TORCHVISION_HOMES, (
-                f"{where} torchvision 只在 {TORCHVISION_HOMES} 里导入"
-            )
+            assert module_of(path) in TORCHVISION_HOMES, f"{where} torchvision 只在 {TORCHVISION_HOMES} 里导入"
             assert inside, f"{where} torchvision 只在函数里导入"
 
 
@@ -221,19 +204,11 @@ def test_lower_bands_stay_light_and_silent(path):
 
 @pytest.mark.parametrize("path", LOW_FILES, ids=name_of)
 def test_no_global_seed(path):
-    seeds = {
-        "torch.manual_seed",
-        "torch.random.manual_seed",
-        "np.random.seed",
-        "numpy.random.seed",
-        "random.seed",
-    }
+    seeds = {"torch.manual_seed", "torch.random.manual_seed", "np.random.seed", "numpy.random.seed", "random.seed"}
     for node in ast.walk(TREES[path]):
         if isinstance(node, ast.Call):
             where = f"{name_of(path)}:{node.lineno}"
-            assert ast.unparse(node.func) not in seeds, (
-                f"{where} 不改全局的随机数状态：收 generator 或 seed 参数"
-            )
+            assert ast.unparse(node.func) not in seeds, f"{where} 不改全局的随机数状态：收 generator 或 seed 参数"
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
@@ -249,29 +224,13 @@ def test_files_and_functions_are_short(path):
 
 def test_import_cnnlab_loads_no_more_than_torch():
     """`import cnnlab` 之后，没有多出 `import torch` 之外的慢包。"""
-    heavy = [
-        "torchvision",
-        "matplotlib",
-        "sklearn",
-        "skimage",
-        "cv2",
-        "scipy",
-        "mlxtend",
-        "ipywidgets",
-        "IPython",
-        "torch._dynamo",
-    ]
+    heavy = ["torchvision", "matplotlib", "sklearn", "skimage", "cv2", "scipy", "mlxtend", "ipywidgets", "IPython", "torch._dynamo"]
     program = "import sys, {0}; print(*[name for name in {1} if name in sys.modules])"
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
 
     def loaded(module: str) -> set[str]:
         run = subprocess.run(
-            [sys.executable, "-c", program.format(module, heavy)],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment,
-            cwd=ROOT,
+            [sys.executable, "-c", program.format(module, heavy)], capture_output=True, text=True, check=True, env=environment, cwd=ROOT
         )
         return set(run.stdout.split())
 

@@ -11,52 +11,17 @@ from cnnlab.zoo import HALF, IMAGENET_MEAN, IMAGENET_STD, ZOO, build
 
 # 名字: (图像边长, 层数, {层: 形状}, 特征维数)；形状照各论文的表，边长小的按比例
 EXPECTED = {
-    "alexnet": (
-        224,
-        18,
-        {"conv1": (64, 55, 55), "relu5": (256, 13, 13), "pool5": (256, 6, 6), "fc8": (1000,)},
-        4096,
-    ),
+    "alexnet": (224, 18, {"conv1": (64, 55, 55), "relu5": (256, 13, 13), "pool5": (256, 6, 6), "fc8": (1000,)}, 4096),
     "vgg11": (64, 26, {"conv1_1": (64, 64, 64), "conv3_2": (256, 16, 16), "pool5": (512, 2, 2)}, 4096),
     "vgg16": (64, 36, {"relu4_3": (512, 8, 8), "conv5_3": (512, 4, 4), "fc6": (4096,)}, 4096),
     "vgg19": (64, 42, {"relu4_4": (512, 8, 8), "conv5_4": (512, 4, 4), "relu7": (4096,)}, 4096),
     "resnet18": (224, 14, {"conv1": (64, 112, 112), "conv2_2": (64, 56, 56), "conv5_2": (512, 7, 7)}, 512),
-    "resnet50": (
-        224,
-        22,
-        {"conv2_3": (256, 56, 56), "conv4_6": (1024, 14, 14), "conv5_3": (2048, 7, 7)},
-        2048,
-    ),
-    "googlenet": (
-        224,
-        18,
-        {"conv3": (192, 56, 56), "inception4c": (512, 14, 14), "inception5b": (1024, 7, 7)},
-        1024,
-    ),
-    "densenet121": (
-        224,
-        15,
-        {"dense1": (256, 56, 56), "transition1": (128, 28, 28), "relu5": (1024, 7, 7)},
-        1024,
-    ),
-    "mobilenet_v3_small": (
-        224,
-        20,
-        {"conv1": (16, 112, 112), "block3": (24, 28, 28), "conv12": (576, 7, 7)},
-        1024,
-    ),
-    "efficientnet_b0": (
-        224,
-        14,
-        {"stage4": (40, 28, 28), "stage8": (320, 7, 7), "conv9": (1280, 7, 7)},
-        1280,
-    ),
-    "inception_v3": (
-        299,
-        20,
-        {"mixed5d": (288, 35, 35), "mixed6e": (768, 17, 17), "mixed7c": (2048, 8, 8)},
-        2048,
-    ),
+    "resnet50": (224, 22, {"conv2_3": (256, 56, 56), "conv4_6": (1024, 14, 14), "conv5_3": (2048, 7, 7)}, 2048),
+    "googlenet": (224, 18, {"conv3": (192, 56, 56), "inception4c": (512, 14, 14), "inception5b": (1024, 7, 7)}, 1024),
+    "densenet121": (224, 15, {"dense1": (256, 56, 56), "transition1": (128, 28, 28), "relu5": (1024, 7, 7)}, 1024),
+    "mobilenet_v3_small": (224, 20, {"conv1": (16, 112, 112), "block3": (24, 28, 28), "conv12": (576, 7, 7)}, 1024),
+    "efficientnet_b0": (224, 14, {"stage4": (40, 28, 28), "stage8": (320, 7, 7), "conv9": (1280, 7, 7)}, 1280),
+    "inception_v3": (299, 20, {"mixed5d": (288, 35, 35), "mixed6e": (768, 17, 17), "mixed7c": (2048, 8, 8)}, 2048),
     "efficientnet_lite0": (224, 22, {"conv1": (32, 112, 112), "block16": (320, 7, 7), "fc": (1000,)}, 1280),
     "alexnet_places365": (224, 18, {"conv1": (64, 55, 55), "fc8": (365,)}, 4096),
     "resnet18_places365": (224, 14, {"conv5_2": (512, 7, 7), "fc": (365,)}, 512),
@@ -71,9 +36,7 @@ def quiet(module: nn.Module) -> nn.Module:
     return module.eval()
 
 
-def calls(
-    module: nn.Module, layers: dict[str, str], image: torch.Tensor
-) -> list[tuple[str, tuple[int, ...]]]:
+def calls(module: nn.Module, layers: dict[str, str], image: torch.Tensor) -> list[tuple[str, tuple[int, ...]]]:
     """一次前向里依次跑过的有名字的层和它们输出的形状。"""
     done: list[tuple[str, tuple[int, ...]]] = []
     for layer, path in layers.items():
@@ -107,9 +70,7 @@ def test_the_rebuilt_inceptions_compute_what_torchvision_computes(name):
 
     image = torch.rand(1, 3, 96, 96)
     blueprint = build(name, None)
-    original = models.get_model(
-        name, weights=None, transform_input=True, aux_logits=False, init_weights=False
-    )
+    original = models.get_model(name, weights=None, transform_input=True, aux_logits=False, init_weights=False)
     original.load_state_dict(blueprint.module.state_dict())
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGENET_MEAN, IMAGENET_STD))
     half, spread = (torch.tensor(values).view(1, 3, 1, 1) for values in HALF)

@@ -7,24 +7,9 @@ from torch import nn
 from cnnlab import wrap_model
 from cnnlab.class_activation import class_activation_map, grad_cam
 from cnnlab.guided_backprop import deconvnet_gradient, guided_gradient, ruled_gradient
-from cnnlab.saliency import (
-    adversarial_step,
-    fooling_image,
-    gradient_times_input,
-    integrated_gradients,
-    saliency_map,
-    smooth_grad,
-)
+from cnnlab.saliency import adversarial_step, fooling_image, gradient_times_input, integrated_gradients, saliency_map, smooth_grad
 
-NETWORKS = [
-    "alexnet",
-    "vgg16",
-    "resnet18",
-    "googlenet",
-    "densenet121",
-    "mobilenet_v3_small",
-    "efficientnet_b0",
-]
+NETWORKS = ["alexnet", "vgg16", "resnet18", "googlenet", "densenet121", "mobilenet_v3_small", "efficientnet_b0"]
 WITH_MAP = ["resnet18", "googlenet", "densenet121", "efficientnet_b0"]
 
 
@@ -64,10 +49,7 @@ def test_saliency_family(unchanged):
     assert close(signed[1:], saliency_map(unchanged, image[1:], 700, reduce=None))
     smooth = smooth_grad(unchanged, image, target, samples=1)
     assert smooth.shape == (2, 64, 64) and torch.isfinite(smooth).all() and not smooth.requires_grad
-    for each in (
-        integrated_gradients(unchanged, image, target, steps=1),
-        gradient_times_input(unchanged, image, target),
-    ):
+    for each in (integrated_gradients(unchanged, image, target, steps=1), gradient_times_input(unchanged, image, target)):
         assert each.shape == image.shape and torch.isfinite(each).all() and each.abs().sum() > 0
     assert adversarial_step(unchanged, image, target).shape == image.shape
     assert (fooling_image(unchanged, image, target, steps=1) - image).abs().max() <= 4 / 255 + 1e-6

@@ -26,9 +26,7 @@ def test_no_name_is_blank_or_padded_and_chinese_names_are_chinese():
     for name in (*categories, *categories.chinese):
         assert name and name == name.strip()
     assert all(re.search(r"[\u3400-\u9fff]", name) for name in categories.chinese)
-    assert not any(
-        re.search(r"[\u3400-\u9fff][A-Za-z]|[A-Za-z][\u3400-\u9fff]", name) for name in categories.chinese
-    )
+    assert not any(re.search(r"[\u3400-\u9fff][A-Za-z]|[A-Za-z][\u3400-\u9fff]", name) for name in categories.chinese)
 
 
 def test_the_file_numbers_its_rows_from_zero():
@@ -39,11 +37,7 @@ def test_the_file_numbers_its_rows_from_zero():
 def test_english_names_are_torchvisions_except_the_ambiguous_ones():
     from torchvision.models._meta import _IMAGENET_CATEGORIES
 
-    changed = {
-        index: name
-        for index, (name, theirs) in enumerate(zip(imagenet_categories(), _IMAGENET_CATEGORIES, strict=True))
-        if name != theirs
-    }
+    changed = {index: name for index, (name, theirs) in enumerate(zip(imagenet_categories(), _IMAGENET_CATEGORIES, strict=True)) if name != theirs}
     assert changed == {134: "crane (bird)", 264: "Cardigan (dog)", 517: "crane (machine)"}
 
 
@@ -123,10 +117,7 @@ def test_a_number_is_not_a_name():
 def test_categories_without_chinese_and_copies():
     digits = Categories(map(str, range(10)))
     assert digits.chinese is None and digits.label(7) == "7" and digits.index_of("7") == 7
-    for duplicate in (
-        copy.deepcopy(imagenet_categories()),
-        pickle.loads(pickle.dumps(imagenet_categories())),
-    ):
+    for duplicate in (copy.deepcopy(imagenet_categories()), pickle.loads(pickle.dumps(imagenet_categories()))):
         assert duplicate == imagenet_categories() and duplicate.label(388) == "大熊猫 (giant panda)"
 
 

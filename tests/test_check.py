@@ -50,19 +50,14 @@ def exercise():
         title="样本",
         level=2,
         stub="my_sample(image, model)",
-        probes=(
-            lambda: (noise((2, 3, 6, 5), 1), TinyNet()),
-            lambda: (noise((1, 3, 5, 7), 2), TinyNet(seed=3)),
-        ),
+        probes=(lambda: (noise((2, 3, 6, 5), 1), TinyNet()), lambda: (noise((1, 3, 5, 7), 2), TinyNet(seed=3))),
         answer="(N, H, W)，非负",
         idea="这里是想法。",
         where="这里是出处。",
         question="然后呢？",
         oracle=lambda image, model: right_gradient(image, model).abs().max(1).values,
         properties=((lambda out, image, model: (out >= 0).all(), "不该有负数。"),),
-        laws=(
-            (lambda call, image, model: torch.allclose(call(image, model), call(image, model)), "两次不同。"),
-        ),
+        laws=((lambda call, image, model: torch.allclose(call(image, model), call(image, model)), "两次不同。"),),
         mistakes={
             "sum": (by_sum, "用了求和。", "求和的想法。", "求和的出处。"),
             "mean": (lambda x, m: right_gradient(x, m).abs().mean(1), "用了平均。"),
@@ -290,10 +285,7 @@ def test_properties_alone_can_decide(exercise):
         oracle=None,
         laws=(),
         mistakes={},
-        properties=(
-            (lambda out: out.shape == (3, 2), "要三个平面向量。"),
-            (lambda out: (out.norm(dim=1) > 0).all(), "有一个是零。"),
-        ),
+        properties=((lambda out: out.shape == (3, 2), "要三个平面向量。"), (lambda out: (out.norm(dim=1) > 0).all(), "有一个是零。")),
     )
     assert build(lambda: torch.ones(3, 2))
     assert build(lambda: torch.zeros(3, 2)).lines[0] == "有一个是零。"
@@ -343,9 +335,7 @@ def test_context_manager_is_checked_through_run(exercise):
         with manager(model):
             return model.training
 
-    holder = dataclasses.replace(
-        exercise, run=use, oracle=None, properties=((lambda out, *_: out, "没有切换。"),), laws=()
-    )
+    holder = dataclasses.replace(exercise, run=use, oracle=None, properties=((lambda out, *_: out, "没有切换。"),), laws=())
     assert holder(my_training).lines[0] == EFFECTS["mode"][0]
 
 
@@ -362,14 +352,7 @@ def test_error_inside_a_law_belongs_to_the_learner(exercise):
 
 
 def test_complex_answers_compare_both_parts(exercise):
-    spectrum = dataclasses.replace(
-        exercise,
-        probes=(lambda: (noise((4, 4), 5),),),
-        oracle=torch.fft.fft2,
-        properties=(),
-        laws=(),
-        mistakes={},
-    )
+    spectrum = dataclasses.replace(exercise, probes=(lambda: (noise((4, 4), 5),),), oracle=torch.fft.fft2, properties=(), laws=(), mistakes={})
     assert spectrum(lambda x: torch.fft.fft(torch.fft.fft(x, dim=0), dim=1))
     assert "第一处不同" in repr(spectrum(lambda x: torch.fft.fft2(x).conj().resolve_conj()))
     assert "NaN" in repr(spectrum(lambda x: torch.fft.fft2(x) * float("nan")))
@@ -480,19 +463,11 @@ def _fake_package(tmp_path: Path, **modules: str) -> dict[str, str]:
 
 
 def _python(program: str, environment: dict[str, str]) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        env=environment,
-        cwd=environment["PYTHONPATH"],
-    )
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, cwd=environment["PYTHONPATH"])
 
 
 def test_exercise_wins_over_the_module_of_the_same_name(tmp_path):
-    environment = _fake_package(
-        tmp_path, zebra="zebra = make('zebra-1', 'zebra')\n", yak="horn = make('yak-1', 'horn')\n"
-    )
+    environment = _fake_package(tmp_path, zebra="zebra = make('zebra-1', 'zebra')\n", yak="horn = make('yak-1', 'horn')\n")
     program = (
         "import cnnlab.check.zebra, cnnlab.check as check\n"
         "from cnnlab.check import zebra\n"
@@ -503,18 +478,13 @@ def test_exercise_wins_over_the_module_of_the_same_name(tmp_path):
 
 @pytest.mark.parametrize("name", ["horn", "progress"])
 def test_names_that_clash_are_refused(tmp_path, name):
-    environment = _fake_package(
-        tmp_path, yak="horn = make('yak-1', 'horn')\n", zebra=f"{name} = make('zebra-1', {name!r})\n"
-    )
+    environment = _fake_package(tmp_path, yak="horn = make('yak-1', 'horn')\n", zebra=f"{name} = make('zebra-1', {name!r})\n")
     run = _python("import cnnlab.check", environment)
     assert run.returncode != 0 and name in run.stderr.splitlines()[-1]
 
 
 def test_import_is_light():
-    program = (
-        "import sys, {0}\n"
-        "print([name for name in ('torchvision', 'sklearn', 'matplotlib', 'scipy', 'ipywidgets') if name in sys.modules])"
-    )
+    program = "import sys, {0}\nprint([name for name in ('torchvision', 'sklearn', 'matplotlib', 'scipy', 'ipywidgets') if name in sys.modules])"
     environment = dict(os.environ, PYTHONPATH=str(ROOT))
     assert _python(program.format("cnnlab.check"), environment).stdout.strip() == "[]"
 
@@ -549,11 +519,7 @@ def test_reports_show_in_a_real_kernel():
     """一章的练习在真内核里：原样是 ⬜，填上解答是 ✅，都以 Markdown 显示。"""
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     solved = json.loads((ROOT / "book/solutions/getting_started.ipynb").read_text(encoding="utf-8"))
-    answers = [
-        "".join(cell["source"])
-        for cell in solved["cells"]
-        if any(tag.startswith("exercise-") for tag in cell["metadata"].get("tags", ()))
-    ]
+    answers = ["".join(cell["source"]) for cell in solved["cells"] if any(tag.startswith("exercise-") for tag in cell["metadata"].get("tags", ()))]
     sources = ["import torch\nfrom cnnlab import check"]
     for exercise, answer in zip(check.exercises("getting_started"), answers, strict=True):
         call = f"check.{exercise.name}({exercise.function_name})"

@@ -116,14 +116,17 @@ def pages(extension, *outputs):
     document += [nodes.raw("", text, format="html") for text in outputs]
     app = SimpleNamespace(env=SimpleNamespace(docname="book/one"), builder=Builder())
     extension.collect(app, document)
-    chapter, table = {"body": "".join(outputs)}, {"body": '<span class="cnnlab-measured" data-number="1"></span>|<span class="cnnlab-measured" data-number="9"></span>'}
+    chapter, table = (
+        {"body": "".join(outputs)},
+        {"body": '<span class="cnnlab-measured" data-number="1"></span>|<span class="cnnlab-measured" data-number="9"></span>'},
+    )
     extension.fill(app, "book/one", "", chapter, None)
     extension.fill(app, "book/claims", "", table, None)
     return chapter["body"], table["body"]
 
 
 def test_numbers_reach_the_page_and_links_go_both_ways(extension):
-    card = record(1, **{**NUMBERS, "measured": "甲 <b> \"引号\""})
+    card = record(1, **{**NUMBERS, "measured": '甲 <b> "引号"'})
     chapter, table = pages(extension, card._repr_html_(), ledger(1)._repr_html_())
     assert chapter.count('id="claim-1"') == 1 and chapter.count('href="claims.html#row-1"') == 2 and "data-claim" not in chapter
     assert table.endswith("|–") and "甲 &lt;b&gt;" in table and 'href="one.html#claim-1"' in table

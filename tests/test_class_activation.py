@@ -34,9 +34,7 @@ def test_pooling_and_linear_head_averages_to_the_score_without_bias(tiny_cnn, ph
     for target in range(5):
         grid = class_activation_map(tiny_cnn, photo, target, upsample=False)
         assert grid.shape == (1, 16, 16)
-        assert torch.allclose(
-            grid.mean() + tiny_cnn.linear.bias[target], tiny_cnn(photo)[0, target], atol=1e-5
-        )
+        assert torch.allclose(grid.mean() + tiny_cnn.linear.bias[target], tiny_cnn(photo)[0, target], atol=1e-5)
     weight, activation = tiny_cnn.linear.weight[2], tiny_cnn[:5](photo)
     expected = (weight[:, None, None] * activation[0]).sum(0)
     assert torch.allclose(class_activation_map(tiny_cnn, photo, 2, upsample=False)[0], expected, atol=1e-6)
@@ -46,9 +44,7 @@ def test_pooling_and_linear_head_averages_to_the_score_without_bias(tiny_cnn, ph
 def test_grad_cam_equals_captum(squeezenet, images, layer):
     target = torch.tensor([388, 235])
     mine = grad_cam(squeezenet, images, target, layer)
-    theirs = LayerGradCam(squeezenet, squeezenet.layers[layer]).attribute(
-        images, target, relu_attributions=True
-    )
+    theirs = LayerGradCam(squeezenet, squeezenet.layers[layer]).attribute(images, target, relu_attributions=True)
     assert theirs.abs().max() > 0
     grid = grad_cam(squeezenet, images, target, layer, upsample=False)
     assert (grid - theirs[:, 0]).abs().max() <= 1e-6 * theirs.abs().max()
@@ -59,14 +55,10 @@ def test_grad_cam_equals_captum(squeezenet, images, layer):
 def test_grad_cam_equals_captum_on_random_networks():
     for seed in range(3):
         torch.manual_seed(seed)
-        network = nn.Sequential(
-            nn.Conv2d(3, 5, 3), nn.ReLU(inplace=True), nn.Conv2d(5, 6, 3), nn.Flatten(), nn.Linear(6 * 64, 4)
-        ).double()
+        network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.ReLU(inplace=True), nn.Conv2d(5, 6, 3), nn.Flatten(), nn.Linear(6 * 64, 4)).double()
         image = torch.rand(2, 3, 12, 12, dtype=torch.float64)
         for layer in ("0", "2"):
-            theirs = LayerGradCam(network, dict(network.named_modules())[layer]).attribute(
-                image, 2, relu_attributions=True
-            )[:, 0]
+            theirs = LayerGradCam(network, dict(network.named_modules())[layer]).attribute(image, 2, relu_attributions=True)[:, 0]
             mine = grad_cam(network, image, 2, layer, upsample=False)
             assert (mine - theirs).abs().max() <= 1e-6 * theirs.abs().max().clamp_min(1e-12)
 

@@ -252,9 +252,13 @@ def test_stl10_from_a_local_server(tmp_path, serve, monkeypatch):
 
     pixels = np.random.default_rng(0).integers(0, 256, (6, 3, 96, 96), dtype=np.uint8)
     files = {
-        "test_X.bin": pixels.transpose(0, 1, 3, 2).tobytes(), "test_y.bin": bytes([1, 2, 3, 1, 2, 3]),
-        "train_X.bin": pixels[:1].tobytes(), "train_y.bin": b"\x01", "unlabeled_X.bin": pixels[:1].tobytes(),
-        "class_names.txt": b"airplane\nbird\ncar\n", "fold_indices.txt": b"0\n",
+        "test_X.bin": pixels.transpose(0, 1, 3, 2).tobytes(),
+        "test_y.bin": bytes([1, 2, 3, 1, 2, 3]),
+        "train_X.bin": pixels[:1].tobytes(),
+        "train_y.bin": b"\x01",
+        "unlabeled_X.bin": pixels[:1].tobytes(),
+        "class_names.txt": b"airplane\nbird\ncar\n",
+        "fold_indices.txt": b"0\n",
     }
     content = _archive({f"stl10_binary/{name}": data for name, data in files.items()})
 

@@ -42,9 +42,7 @@ def test_dreaming_strengthens_the_layer_and_stays_a_picture(network, image):
     strength = [activations_of(network, x, "3")["3"].square().sum() for x in (image, result.image)]
     assert strength[1] > 1.2 * strength[0]
     assert torch.equal(image, before)
-    assert (
-        result.image.shape == image.shape and result.image.min() >= -1e-6 and result.image.max() <= 1 + 1e-6
-    )
+    assert result.image.shape == image.shape and result.image.min() >= -1e-6 and result.image.max() <= 1 + 1e-6
     assert len(result.history["loss"]) == 8 and result.history["sizes"][-1] == (67, 80)
 
 
@@ -82,11 +80,7 @@ def test_follow_takes_the_best_match_at_every_position(network, image):
     guide = torch.rand(1, 3, 40, 31, generator=torch.Generator().manual_seed(2))
     features = activations_of(network, image, "3")["3"]
     library = activations_of(network, guide, "3")["3"].flatten(2)[0]
-    by_hand = sum(
-        (features[0, :, i, j] @ library).max()
-        for i in range(features.shape[2])
-        for j in range(features.shape[3])
-    )
+    by_hand = sum((features[0, :, i, j] @ library).max() for i in range(features.shape[2]) for j in range(features.shape[3]))
     value = objective(network, follow(network, guide, "3"))(image)
     assert torch.allclose(value, by_hand, rtol=1e-4)
     followed = dream(network, image, "3", guide=guide, octaves=1, steps=4)

@@ -117,9 +117,7 @@ def test_probabilities_dead_classes_and_cut_gradients(tiny_cnn):
 
 
 def test_the_check_up_changes_nothing():
-    model = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(), nn.AdaptiveAvgPool2d(1), nn.Flatten()
-    )
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     image = torch.rand(2, 3, 64, 64, requires_grad=True)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     torch.manual_seed(3)

@@ -36,10 +36,7 @@ each_chapter = pytest.mark.parametrize("slug", SLUGS)
 def cells_of(path: Path) -> list[tuple[str, str, tuple[str, ...]]]:
     """笔记本的单元格：(类型, 源码, 标签)。"""
     notebook = json.loads(path.read_text(encoding="utf-8"))
-    return [
-        (cell["cell_type"], "".join(cell["source"]), tuple(cell["metadata"].get("tags", ())))
-        for cell in notebook["cells"]
-    ]
+    return [(cell["cell_type"], "".join(cell["source"]), tuple(cell["metadata"].get("tags", ()))) for cell in notebook["cells"]]
 
 
 def code_of(path: Path) -> list[tuple[str, tuple[str, ...]]]:
@@ -250,10 +247,7 @@ def contract(source: str, name: str) -> list[tuple[str, str, str | None]]:
     assert nodes, f"没有定义 {name}"
     parts = [n for n in ast.walk(nodes[0]) if isinstance(n, ast.FunctionDef | ast.ClassDef)]
     kept = parts if isinstance(nodes[0], ast.ClassDef) else parts[:1]
-    return [
-        (n.name, ast.unparse(n.args) if isinstance(n, ast.FunctionDef) else "", ast.get_docstring(n))
-        for n in kept
-    ]
+    return [(n.name, ast.unparse(n.args) if isinstance(n, ast.FunctionDef) else "", ast.get_docstring(n)) for n in kept]
 
 
 @each_exercise

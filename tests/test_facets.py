@@ -8,16 +8,7 @@ from torch.nn import functional
 import cnnlab
 from cnnlab import wrap_model
 from cnnlab.digit_networks import DigitClassifier, ImageGenerator
-from cnnlab.facets import (
-    ascend_from,
-    class_facets,
-    cluster_photos,
-    code_image,
-    facet_starts,
-    fit_generator,
-    nearest_distance,
-    photo_features,
-)
+from cnnlab.facets import ascend_from, class_facets, cluster_photos, code_image, facet_starts, fit_generator, nearest_distance, photo_features
 
 
 def planted(sizes=(9, 6, 4), dimensions=12):

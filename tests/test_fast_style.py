@@ -8,26 +8,10 @@ from torch import nn
 from torch.nn import functional
 
 from cnnlab.datasets import photos, style_image
-from cnnlab.fast_style import (
-    HELD_OUT,
-    content_crops,
-    content_reader,
-    equal_steps,
-    style_grams,
-    stylization_loss,
-    stylize,
-    train_stylizer,
-)
+from cnnlab.fast_style import HELD_OUT, content_crops, content_reader, equal_steps, style_grams, stylization_loss, stylize, train_stylizer
 from cnnlab.images import save_image
 from cnnlab.models import load_model, wrap_model
-from cnnlab.stylizers import (
-    DATA_FOLDER,
-    ConditionalNorm,
-    StylizationNetwork,
-    load_stylizer,
-    save_stylizer,
-    stylizer_names,
-)
+from cnnlab.stylizers import DATA_FOLDER, ConditionalNorm, StylizationNetwork, load_stylizer, save_stylizer, stylizer_names
 
 
 def noise(shape, seed=0):
@@ -127,8 +111,7 @@ def test_loss_is_content_style_and_smoothness(small_model):
 def test_training_lowers_the_loss_and_leaves_the_loss_network_alone(small_model):
     network, before = small_network(2), {key: value.clone() for key, value in small_model.state_dict().items()}
     record = train_stylizer(
-        network, small_model, noise((6, 3, 40, 40)), [noise((3, 32, 32), 3), noise((1, 3, 64, 48), 4)],
-        steps=30, learning_rate=5e-3, **SMALL,
+        network, small_model, noise((6, 3, 40, 40)), [noise((3, 32, 32), 3), noise((1, 3, 64, 48), 4)], steps=30, learning_rate=5e-3, **SMALL
     )
     assert sum(record.losses[-5:]) < 0.8 * sum(record.losses[:5])
     assert all(torch.equal(value, before[key]) for key, value in small_model.state_dict().items())

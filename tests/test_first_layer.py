@@ -6,14 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from cnnlab.first_layer import (
-    gabor_similarity,
-    grating,
-    kernel_tiles,
-    match_patches,
-    orientation_index,
-    orientation_tuning,
-)
+from cnnlab.first_layer import gabor_similarity, grating, kernel_tiles, match_patches, orientation_index, orientation_tuning
 
 
 def kernels(count=5, size=3):
@@ -90,9 +83,7 @@ def test_match_patches_equals_a_loop():
             patch = image[0, :, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3].flatten()
             kernel = weight[1].flatten()
             assert response[0, 1, i, j].item() == pytest.approx((patch @ kernel).item(), abs=1e-4)
-            assert cosine[0, 1, i, j].item() == pytest.approx(
-                torch.cosine_similarity(patch, kernel, dim=0).item(), abs=1e-4
-            )
+            assert cosine[0, 1, i, j].item() == pytest.approx(torch.cosine_similarity(patch, kernel, dim=0).item(), abs=1e-4)
             assert norm[0, 0, i, j].item() == pytest.approx(patch.norm().item(), rel=1e-4)
 
 

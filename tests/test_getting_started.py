@@ -5,15 +5,7 @@ import torch
 from torch import nn
 
 from cnnlab import load_model
-from cnnlab.getting_started import (
-    altered_photos,
-    best_correlations,
-    count_kernels,
-    finite_difference,
-    layer_probe,
-    map_correlations,
-    sobel,
-)
+from cnnlab.getting_started import altered_photos, best_correlations, count_kernels, finite_difference, layer_probe, map_correlations, sobel
 
 
 def cubic(image):
@@ -26,9 +18,7 @@ def image():
 
 
 def test_finite_difference_of_a_quadratic_is_exact(image):
-    assert finite_difference(lambda x: (x**2).sum(), image, (0, 1, 2, 3), step=0.5) == pytest.approx(
-        2 * float(image[0, 1, 2, 3])
-    )
+    assert finite_difference(lambda x: (x**2).sum(), image, (0, 1, 2, 3), step=0.5) == pytest.approx(2 * float(image[0, 1, 2, 3]))
 
 
 def test_error_falls_with_the_square_of_the_step(image):
@@ -75,18 +65,14 @@ def test_map_correlations_by_hand():
     found = map_correlations(activation)
     expected = torch.tensor([1.0, 1.0, -1.0, 0.0])
     assert torch.allclose(found[0, :4], expected, atol=1e-5)
-    assert float(found[0, 4]) == pytest.approx(
-        float(torch.corrcoef(torch.stack([base.flatten(), other.flatten()]))[0, 1]), abs=1e-5
-    )
+    assert float(found[0, 4]) == pytest.approx(float(torch.corrcoef(torch.stack([base.flatten(), other.flatten()]))[0, 1]), abs=1e-5)
     assert torch.allclose(found, found.T)
 
 
 def test_sobel_measures_the_slope():
     ramp = torch.arange(8.0).expand(1, 3, 6, 8) / 8
     horizontal, vertical = sobel(ramp)[0]
-    assert torch.allclose(horizontal[:, 1:-1], torch.tensor(1 / 8)) and torch.allclose(
-        vertical, torch.zeros(6, 8), atol=1e-6
-    )
+    assert torch.allclose(horizontal[:, 1:-1], torch.tensor(1 / 8)) and torch.allclose(vertical, torch.zeros(6, 8), atol=1e-6)
     assert torch.allclose(sobel(ramp.transpose(2, 3))[0, 1], horizontal.T)
     assert sobel(torch.full((2, 3, 5, 5), 0.3)).abs().max() < 1e-6
 
@@ -102,9 +88,7 @@ def test_best_correlations_finds_the_copy():
 def test_altered_photos():
     image = torch.rand(2, 3, 5, 7)
     altered = altered_photos(image, shift=2, brightness=0.25)
-    assert torch.allclose(altered[..., 2:], image[..., :-2] / 4) and torch.allclose(
-        altered[..., :2], image[..., -2:] / 4
-    )
+    assert torch.allclose(altered[..., 2:], image[..., :-2] / 4) and torch.allclose(altered[..., :2], image[..., -2:] / 4)
 
 
 def test_layer_probe_with_known_answers():

@@ -110,7 +110,9 @@ def test_natural_prior_is_one_on_photos_and_large_on_noise(squeezenet):
     assert float(loss(optimize_image(noise, loss, steps=20, optimizer=adam(0.02)))) < 0.5 * float(loss(noise))
 
 
-@pytest.mark.parametrize("name, value", [("blur", 1.0), ("small_norm", 30.0), ("small_contribution", 30.0), ("tv", 5.0), ("l2_weight", 50.0), ("jitter_pixels", 4)])
+@pytest.mark.parametrize(
+    "name, value", [("blur", 1.0), ("small_norm", 30.0), ("small_contribution", 30.0), ("tv", 5.0), ("l2_weight", 50.0), ("jitter_pixels", 4)]
+)
 def test_every_regulariser_does_something(squeezenet, name, value):
     options = {"parameterization": "pixel", "robust": False, **QUICK}
     plain = class_image(squeezenet, 340, **options).image

@@ -33,13 +33,8 @@ def test_works_inside_no_grad_and_inference_mode(tiny_cnn, photo, context):
 
 
 def test_train_mode_dropout_and_batch_norm_do_not_act_and_come_back():
-    network = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.9), nn.Flatten(), nn.Linear(144, 2)
-    ).train()
-    image, before = (
-        torch.rand(1, 3, 8, 8),
-        {name: each.clone() for name, each in network.state_dict().items()},
-    )
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.9), nn.Flatten(), nn.Linear(144, 2)).train()
+    image, before = (torch.rand(1, 3, 8, 8), {name: each.clone() for name, each in network.state_dict().items()})
     first, second = (score_gradient(network, image, 1) for _ in range(2))
     assert torch.equal(first, second) and first.abs().sum() > 0
     assert all(module.training for module in network.modules())
@@ -69,11 +64,7 @@ def test_a_score_without_a_gradient_is_explained(photo):
 
 
 def test_outputs_that_are_not_scores_are_refused(photo):
-    for output in (
-        lambda image: image,
-        lambda image: (image.mean((2, 3)),),
-        lambda image: image.mean((1, 2, 3)),
-    ):
+    for output in (lambda image: image, lambda image: (image.mean((2, 3)),), lambda image: image.mean((1, 2, 3))):
         network = nn.Module()
         network.forward = output
         with pytest.raises(ValueError, match=r"\(N, K\)"):

@@ -31,7 +31,7 @@ def grow_by_loop(sample, size, window, seed):
                     distances.append(total)
             index = nth_true(10 * np.array(distances) <= 11 * min(distances), canvas.chance[row, column])
             source = index // (width - window + 1) + radius, index % (width - window + 1) + radius
-            canvas.sources[row, column], values[row, column], canvas.filled[row, column] = source, levels[:, source[0], source[1]], True
+            canvas.sources[row, column], values[row, column], canvas.filled[row, column] = (source, levels[:, source[0], source[1]], True)
     return canvas.sources[radius:-radius, radius:-radius]
 
 

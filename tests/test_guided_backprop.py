@@ -47,9 +47,7 @@ def test_two_by_two_by_hand():
 def test_equals_the_plain_gradient_when_nothing_is_negative(tiny_cnn, photo):
     for parameter in tiny_cnn.parameters():
         parameter.abs_()
-    assert torch.allclose(
-        guided_gradient(tiny_cnn, photo, target=2), saliency_map(tiny_cnn, photo, 2, reduce=None)
-    )
+    assert torch.allclose(guided_gradient(tiny_cnn, photo, target=2), saliency_map(tiny_cnn, photo, 2, reduce=None))
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -65,15 +63,8 @@ def test_captum_on_squeezenet(squeezenet, images, rule, assert_no_hooks):
 @pytest.mark.parametrize("seed", range(3))
 def test_captum_on_random_networks(seed):
     torch.manual_seed(seed)
-    body = [
-        nn.Conv2d(3, 6, 3),
-        nn.ReLU(inplace=True),
-        nn.Sequential(nn.Conv2d(6, 6, 3), nn.ReLU()),
-        nn.MaxPool2d(2),
-    ]
-    network = (
-        nn.Sequential(*body, nn.Flatten(), nn.Linear(6 * 36, 9), nn.ReLU(), nn.Linear(9, 4)).double().eval()
-    )
+    body = [nn.Conv2d(3, 6, 3), nn.ReLU(inplace=True), nn.Sequential(nn.Conv2d(6, 6, 3), nn.ReLU()), nn.MaxPool2d(2)]
+    network = nn.Sequential(*body, nn.Flatten(), nn.Linear(6 * 36, 9), nn.ReLU(), nn.Linear(9, 4)).double().eval()
     image = torch.rand(2, 3, 16, 16, dtype=torch.float64)
     for rule, peer in (("guided", GuidedBackprop), ("deconvnet", Deconvolution)):
         theirs = peer(network).attribute(image, 3)
@@ -92,9 +83,7 @@ def test_support_lies_in_the_receptive_field(squeezenet, images):
     for rule in RULES.values():
         found = torch.zeros(64, 64, dtype=torch.bool)
         for channel in range(0, 128, 8):
-            found |= (
-                (rule(squeezenet, images, layer="fire3", channel=channel, position=(6, 8)) != 0).any(1).any(0)
-            )
+            found |= (rule(squeezenet, images, layer="fire3", channel=channel, position=(6, 8)) != 0).any(1).any(0)
         rows, columns = found.nonzero(as_tuple=True)
         assert top <= rows.min() and rows.max() < bottom and left <= columns.min() and columns.max() < right
         assert found.sum() > 50
@@ -104,20 +93,12 @@ def test_position_max_and_whole_channel(tiny_cnn, photo):
     activation = tiny_cnn[:5](photo)[0, 3]
     row, column = divmod(int(activation.argmax()), activation.shape[1])
     strongest = guided_gradient(tiny_cnn, photo, layer="relu2", channel=3, position="max")
-    assert torch.equal(
-        strongest, guided_gradient(tiny_cnn, photo, layer="relu2", channel=3, position=(row, column))
-    )
+    assert torch.equal(strongest, guided_gradient(tiny_cnn, photo, layer="relu2", channel=3, position=(row, column)))
     whole = guided_gradient(tiny_cnn, photo, layer="conv2", channel=3)
-    parts = [
-        guided_gradient(tiny_cnn, photo, layer="conv2", channel=3, position=(i, j))
-        for i in range(16)
-        for j in range(16)
-    ]
+    parts = [guided_gradient(tiny_cnn, photo, layer="conv2", channel=3, position=(i, j)) for i in range(16) for j in range(16)]
     # conv2 之后没有 ReLU：和的引导式梯度不等于引导式梯度的和，除非各处的回传都不变号
     assert whole.shape == parts[0].shape and whole.abs().sum() > strongest.abs().sum()
-    assert guided_gradient(tiny_cnn, photo, layer="linear", channel=2).equal(
-        guided_gradient(tiny_cnn, photo, target=2)
-    )
+    assert guided_gradient(tiny_cnn, photo, layer="linear", channel=2).equal(guided_gradient(tiny_cnn, photo, target=2))
 
 
 class Tricky(nn.Module):
@@ -188,9 +169,7 @@ def test_smooth_activations_are_defined(activation):
 
 def test_compiled_models_are_refused():
     with pytest.warns(FutureWarning):
-        scripted = torch.jit.script(
-            nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        )
+        scripted = torch.jit.script(nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()))
     with pytest.raises(ValueError, match="ReLU"):
         guided_gradient(scripted, torch.rand(1, 3, 8, 8), target=0)
 
@@ -220,27 +199,19 @@ def test_guided_patches_line_up_with_the_patches(tiny_cnn):
     tiles = guided_patches(tiny_cnn, patches, "conv2")
     assert tiles.shape == patches.crops.shape and tiles.min() >= 0 and tiles.max() <= 1
     index, (row, column) = int(patches.image_index[1, 0]), patches.positions[1, 0].tolist()
-    whole = guided_gradient(
-        tiny_cnn, images[index : index + 1], layer="conv2", channel=7, position=(row, column)
-    )
+    whole = guided_gradient(tiny_cnn, images[index : index + 1], layer="conv2", channel=7, position=(row, column))
     top, left, bottom, right = patches.boxes[1, 0].tolist()
     start = [int(each) for each in patches.receptive.start(row, column)]
     inside = tiles[1, 0][:, top - start[0] : bottom - start[0], left - start[1] : right - start[1]]
-    assert torch.allclose(
-        inside, 0.5 + 0.5 * whole[0, :, top:bottom, left:right] / whole.abs().max(), atol=1e-6
-    )
+    assert torch.allclose(inside, 0.5 + 0.5 * whole[0, :, top:bottom, left:right] / whole.abs().max(), atol=1e-6)
     # 剪掉的都是零：整块的绝对值之和与整张图的相同
-    assert torch.allclose(
-        (tiles[1, 0] - 0.5).abs().sum(), 0.5 * whole.abs().sum() / whole.abs().max(), rtol=1e-4
-    )
+    assert torch.allclose((tiles[1, 0] - 0.5).abs().sum(), 0.5 * whole.abs().sum() / whole.abs().max(), rtol=1e-4)
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_second_derivatives_through_the_rules_agree_with_differences(rule):
     torch.manual_seed(0)
-    network = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 1)
-    ).double()
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 1)).double()
     image = torch.rand(1, 3, 8, 8, dtype=torch.float64)
 
     def guided_sum(create_graph=False):

@@ -5,21 +5,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cnnlab.hooks import (
-    RELU_RULES,
-    activations_of,
-    evaluating,
-    find_layer,
-    input_of,
-    override_relu_gradient,
-    record_activations,
-)
+from cnnlab.hooks import RELU_RULES, activations_of, evaluating, find_layer, input_of, override_relu_gradient, record_activations
 
 
 def hook_count(model):
-    return sum(
-        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules()
-    )
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks) for m in model.modules())
 
 
 class InPlaceNet(nn.Module):
@@ -138,11 +128,7 @@ def test_three_rules_by_hand():
     """2×2：前向 [1, -1, 2, 0]，传回的梯度 [3, 4, -5, 6]。"""
     value = torch.tensor([[1.0, -1.0], [2.0, 0.0]], requires_grad=True)
     weight = torch.tensor([[3.0, 4.0], [-5.0, 6.0]])
-    expected = {
-        "plain": [[3.0, 0.0], [-5.0, 0.0]],
-        "deconvnet": [[3.0, 4.0], [0.0, 6.0]],
-        "guided": [[3.0, 0.0], [0.0, 0.0]],
-    }
+    expected = {"plain": [[3.0, 0.0], [-5.0, 0.0]], "deconvnet": [[3.0, 4.0], [0.0, 6.0]], "guided": [[3.0, 0.0], [0.0, 0.0]]}
     model = nn.ReLU()
     for rule, answer in expected.items():
         with override_relu_gradient(model, rule):
@@ -183,11 +169,7 @@ def test_smooth_activations_use_their_slope(activation):
     value = torch.tensor([-4.0, -1.0, 0.5, 7.0], dtype=torch.float64, requires_grad=True)
     slope = torch.autograd.grad(activation(value).sum(), value)[0]
     weight = torch.tensor([1.0, 2.0, -3.0, 4.0], dtype=torch.float64)
-    for rule, expected in {
-        "plain": weight * slope,
-        "guided": weight.clamp(min=0) * slope,
-        "deconvnet": weight.clamp(min=0),
-    }.items():
+    for rule, expected in {"plain": weight * slope, "guided": weight.clamp(min=0) * slope, "deconvnet": weight.clamp(min=0)}.items():
         with override_relu_gradient(activation, rule):
             assert torch.allclose(torch.autograd.grad((activation(value) * weight).sum(), value)[0], expected)
 
@@ -211,11 +193,7 @@ def test_in_place_activations_still_change_the_tensor_that_is_used_again():
     class Net(nn.Module):
         def forward(self, image):
             first, second = image * 1, image * 2
-            return (
-                first
-                + 2 * functional.relu(first, inplace=True)
-                + second * functional.hardtanh(second, 0.0, 6.0, True)
-            )
+            return first + 2 * functional.relu(first, inplace=True) + second * functional.hardtanh(second, 0.0, 6.0, True)
 
     value = torch.tensor([-0.5, 3.0, 7.0], requires_grad=True)
     expected = Net()(value)

@@ -59,7 +59,7 @@ def test_grey_rgba_16bit_and_rotated(tmp_path):
     rgba = load_image(tmp_path / "rgba.png")
     assert rgba[0, :, 0, 0].tolist() == [1, 0, 0] and rgba[0, :, 1, 1].tolist() == [1, 1, 1]
 
-    Image.fromarray((ramp.astype(np.uint16) * 257)).save(tmp_path / "deep.png")
+    Image.fromarray(ramp.astype(np.uint16) * 257).save(tmp_path / "deep.png")
     assert torch.allclose(load_image(tmp_path / "deep.png"), grey, atol=1e-4)
 
     exif = Image.Exif()

@@ -23,9 +23,7 @@ from cnnlab.results import reproduce
 @pytest.fixture
 def network():
     torch.manual_seed(0)
-    layers = nn.Sequential(
-        nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 8, 3, stride=2), nn.ReLU()
-    )
+    layers = nn.Sequential(nn.Conv2d(3, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 8, 3, stride=2), nn.ReLU())
     return layers.eval().requires_grad_(False)
 
 
@@ -43,9 +41,7 @@ def test_feature_error_is_zero_for_itself_one_for_silence_and_scale_free(network
     changed = image.clone()
     changed[1, 0, 3, 4] += 0.25
     expected = 0.25 / image[1].flatten().norm()
-    assert torch.allclose(
-        feature_error(identity, changed, image, "0"), torch.stack([torch.tensor(0.0), expected]), atol=1e-6
-    )
+    assert torch.allclose(feature_error(identity, changed, image, "0"), torch.stack([torch.tensor(0.0), expected]), atol=1e-6)
     before = feature_error(network, changed, image, "1")
     network[0].weight.mul_(50)
     network[0].bias.mul_(50)
@@ -53,27 +49,18 @@ def test_feature_error_is_zero_for_itself_one_for_silence_and_scale_free(network
 
 
 def test_luminance_and_color_are_told_apart(image):
-    grey = (
-        (image * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True).expand_as(image)
-    )
+    grey = (image * torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)).sum(1, keepdim=True).expand_as(image)
     bright, color = luminance_and_color_error(grey, image)
-    assert torch.allclose(bright, torch.zeros(2), atol=1e-5) and torch.allclose(
-        color, torch.ones(2), atol=1e-5
-    )
+    assert torch.allclose(bright, torch.zeros(2), atol=1e-5) and torch.allclose(color, torch.ones(2), atol=1e-5)
     flat = (image - grey) + grey.mean((2, 3), keepdim=True)  # 颜色全对，亮度处处一样
     bright, color = luminance_and_color_error(flat, image)
-    assert torch.allclose(bright, torch.ones(2), atol=1e-4) and torch.allclose(
-        color, torch.zeros(2), atol=1e-4
-    )
+    assert torch.allclose(bright, torch.ones(2), atol=1e-4) and torch.allclose(color, torch.zeros(2), atol=1e-4)
     assert luminance_and_color_error(image, grey)[1].isnan().all()
 
 
 def test_correlation_agrees_with_numpy_and_ignores_gain(image):
     other = torch.rand(image.shape, generator=torch.Generator().manual_seed(3))
-    expected = [
-        torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]
-        for a, b in zip(other, image, strict=True)
-    ]
+    expected = [torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1] for a, b in zip(other, image, strict=True)]
     assert torch.allclose(correlation(other, image), torch.stack(expected), atol=1e-5)
     assert torch.allclose(correlation(0.5 * image + 0.2, image), torch.ones(2), atol=1e-5)
     assert torch.equal(correlation(torch.full_like(image, 0.5), image), torch.zeros(2))
@@ -83,9 +70,7 @@ def test_correlation_agrees_with_numpy_and_ignores_gain(image):
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 def test_an_injective_layer_is_inverted(network, image, parameterization, optimizer):
     # 32 个 3×3 的核看 27 个数：激活里什么也没丢
-    result = invert_features(
-        network, image, "0", tv=0, parameterization=parameterization, optimizer=optimizer, steps=150
-    )
+    result = invert_features(network, image, "0", tv=0, parameterization=parameterization, optimizer=optimizer, steps=150)
     assert result.image.shape == image.shape and result.image.min() >= 0 and result.image.max() <= 1
     assert correlation(result.image, image).min() > (0.995 if optimizer == "lbfgs" else 0.95)
     assert result.history["loss"][-1] < 0.05 * result.history["loss"][0]
@@ -111,9 +96,7 @@ def test_only_the_activation_of_the_image_is_used(network, image):
 def test_nothing_of_the_caller_is_touched(network, image):
     before, state = image.clone(), torch.get_rng_state()
     invert_features(network, image, "3", steps=2)
-    assert (
-        torch.equal(image, before) and torch.equal(torch.get_rng_state(), state) and not image.requires_grad
-    )
+    assert torch.equal(image, before) and torch.equal(torch.get_rng_state(), state) and not image.requires_grad
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
@@ -154,11 +137,7 @@ def test_varied_pictures_depend_on_the_generator_only(image):
     def draw(seed):
         return varied(image, 5, 16, torch.Generator().manual_seed(seed))
 
-    assert (
-        draw(1).shape == (5, 3, 16, 16)
-        and torch.equal(draw(1), draw(1))
-        and not torch.equal(draw(1), draw(2))
-    )
+    assert draw(1).shape == (5, 3, 16, 16) and torch.equal(draw(1), draw(1)) and not torch.equal(draw(1), draw(2))
     assert draw(1).min() >= 0 and draw(1).max() <= 1
 
 

@@ -17,10 +17,7 @@ def model():
     return load_model()
 
 
-@pytest.mark.parametrize(
-    ("photo", "name"),
-    [("panda", "giant panda"), ("koala", "koala"), ("polar_bear", "ice bear"), ("dog", "German shepherd")],
-)
+@pytest.mark.parametrize(("photo", "name"), [("panda", "giant panda"), ("koala", "koala"), ("polar_bear", "ice bear"), ("dog", "German shepherd")])
 def test_photos_are_recognised(model, photo, name):
     best = model(load_image(photo, 224)).argmax(1).item()
     assert model.categories[best] == name
@@ -49,9 +46,7 @@ def test_layers_have_paper_names_in_order_of_computation(model):
 def test_expand1x1_comes_first_in_the_concatenation(model):
     from cnnlab.hooks import activations_of
 
-    found = activations_of(
-        model, load_image("panda", 64), ["fire4/expand1x1_relu", "fire4/expand3x3_relu", "fire4"]
-    )
+    found = activations_of(model, load_image("panda", 64), ["fire4/expand1x1_relu", "fire4/expand3x3_relu", "fire4"])
     assert torch.equal(found["fire4"][:, :128], found["fire4/expand1x1_relu"])
     assert torch.equal(found["fire4"][:, 128:], found["fire4/expand3x3_relu"])
 
@@ -89,13 +84,9 @@ def test_normalisation_is_inside():
 
 
 def test_wrap_model_works_on_a_copy():
-    network = nn.Sequential(
-        nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)
-    ).train()
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 5)).train()
     before = copy.deepcopy(network.state_dict())
-    wrapped = wrap_model(
-        network, mean=(0.0,) * 3, std=(1.0,) * 3, categories=list("abcde"), layers={"conv1": "0", "fc": "4"}
-    )
+    wrapped = wrap_model(network, mean=(0.0,) * 3, std=(1.0,) * 3, categories=list("abcde"), layers={"conv1": "0", "fc": "4"})
     assert network.training and network[1].inplace and network[0].weight.requires_grad
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
     assert list(wrapped.layers) == ["conv1", "fc"] and not wrapped.training
@@ -143,11 +134,7 @@ def test_available_models_say_what_is_offline():
 
 def test_targets(model):
     assert resolve_target(model, 388, 2).tolist() == [388, 388]
-    assert (
-        resolve_target(model, "giant panda", 1).tolist()
-        == resolve_target(model, "大熊猫", 1).tolist()
-        == [388]
-    )
+    assert resolve_target(model, "giant panda", 1).tolist() == resolve_target(model, "大熊猫", 1).tolist() == [388]
     assert resolve_target(model, ["koala", 1], 2).tolist() == [105, 1]
     assert resolve_target(model, torch.tensor([3, 4]), 2).tolist() == [3, 4]
     assert target_scores(torch.arange(6.0).view(2, 3), torch.tensor([2, 0])).tolist() == [2, 3]

@@ -5,14 +5,7 @@ import math
 import pytest
 import torch
 
-from cnnlab.neighbors import (
-    extract_features,
-    found_again,
-    nearest_neighbors,
-    pixel_vectors,
-    randomized_copy,
-    retrieval_score,
-)
+from cnnlab.neighbors import extract_features, found_again, nearest_neighbors, pixel_vectors, randomized_copy, retrieval_score
 
 
 @pytest.fixture

@@ -67,14 +67,7 @@ def prose(path: Path) -> list[str]:
 
 def without_code(text: str) -> str:
     """去掉代码块、行内代码、公式、网址和 HTML 标签，只留人读的字。"""
-    for pattern in (
-        r"(?ms)^```.*?^```",
-        r"(?s)\$\$.*?\$\$",
-        r"`[^`\n]*`",
-        r"\$[^$\n]*\$",
-        r"\]\([^)]*\)",
-        r"<[^>]+>",
-    ):
+    for pattern in (r"(?ms)^```.*?^```", r"(?s)\$\$.*?\$\$", r"`[^`\n]*`", r"\$[^$\n]*\$", r"\]\([^)]*\)", r"<[^>]+>"):
         text = re.sub(pattern, " ", text)
     return text
 
@@ -87,9 +80,7 @@ def test_no_outputs(path):
     nbformat.validate(read(path))
     for number, cell in enumerate(read(path).cells):
         if cell.cell_type == "code":
-            assert not cell.outputs and cell.execution_count is None, (
-                f"第 {number} 格存着输出：运行 nbstripout {name_of(path)}"
-            )
+            assert not cell.outputs and cell.execution_count is None, f"第 {number} 格存着输出：运行 nbstripout {name_of(path)}"
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=name_of)
@@ -107,18 +98,14 @@ def test_functions_only_where_they_are_the_point(path):
         if cell.cell_type == "code" and "by-hand" not in tags(cell) and not is_exercise(cell):
             kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
             defined = [node.name for node in ast.walk(parsed(cell)) if isinstance(node, kinds)]
-            assert not defined, (
-                f"第 {number} 格定义了 {defined}：函数住在程序包里（练习标 exercise，手写的算法标 by-hand）"
-            )
+            assert not defined, f"第 {number} 格定义了 {defined}：函数住在程序包里（练习标 exercise，手写的算法标 by-hand）"
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
 def test_nothing_raises_at_the_top_level(path):
     for number, cell in enumerate(read(path).cells):
         if cell.cell_type == "code":
-            assert not any(isinstance(node, ast.Raise) for node in parsed(cell).body), (
-                f"第 {number} 格一运行就报错"
-            )
+            assert not any(isinstance(node, ast.Raise) for node in parsed(cell).body), f"第 {number} 格一运行就报错"
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=name_of)
@@ -149,9 +136,7 @@ def test_every_code_cell_follows_a_sentence(path):
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=name_of)
 def test_every_chapter_asserts(path):
-    asserted = sum(
-        isinstance(node, ast.Assert) for cell in cells(path, "code") for node in ast.walk(parsed(cell))
-    )
+    asserted = sum(isinstance(node, ast.Assert) for cell in cells(path, "code") for node in ast.walk(parsed(cell)))
     assert asserted >= 2, f"只有 {asserted} 个 assert：至少要有“手算与包一致”和一个局限"
 
 
@@ -237,9 +222,7 @@ def test_sentence_length(path):
     over = sorted((pair for pair in counted if pair[0] > LONG_SENTENCE), reverse=True)
     if over:
         shown = "\n".join(f"  {count} 字：{sentence}" for count, sentence in over[:5])
-        warnings.warn(
-            f"{name_of(path)} 有 {len(over)} 句超过 {LONG_SENTENCE} 个汉字：\n{shown}", stacklevel=1
-        )
+        warnings.warn(f"{name_of(path)} 有 {len(over)} 句超过 {LONG_SENTENCE} 个汉字：\n{shown}", stacklevel=1)
     assert longest[0] <= TOO_LONG_SENTENCE, f"{longest[0]} 个汉字一句，拆开它：{longest[1]}"
 
 
@@ -260,9 +243,7 @@ def test_toc_lists_every_page_once():
     listed = toc_files()
     assert len(listed) == len(set(listed)), "_toc.yml 里有重复的页"
     for name in listed:
-        assert any((ROOT / f"{name}{suffix}").exists() for suffix in (".md", ".ipynb")), (
-            f"_toc.yml 里的 {name} 没有文件"
-        )
+        assert any((ROOT / f"{name}{suffix}").exists() for suffix in (".md", ".ipynb")), f"_toc.yml 里的 {name} 没有文件"
     there = {name_of(path).removesuffix(path.suffix) for path in [*NOTEBOOKS, *BOOK.glob("*.md")]}
     assert there <= set(listed), f"这些页没有列进 _toc.yml：{sorted(there - set(listed))}"
 
@@ -291,9 +272,7 @@ def test_one_slug_one_chapter_everywhere():
 def test_generated_pages_are_current(tool, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "tools")
     module = load_tool(tool)
-    assert module.PAGE.read_text(encoding="utf-8") == module.page_text(), (
-        f"{module.PAGE.name} 旧了：运行 make pages"
-    )
+    assert module.PAGE.read_text(encoding="utf-8") == module.page_text(), f"{module.PAGE.name} 旧了：运行 make pages"
 
 
 def test_the_index_maps_every_chapter():

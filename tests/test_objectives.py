@@ -37,17 +37,12 @@ def test_forward_stops_at_the_deepest_layer_needed(counted, photo, assert_no_hoo
 
 def test_one_forward_per_evaluation_whatever_the_number_of_terms(tiny_cnn, photo):
     tiny_cnn.conv1 = nn.Sequential(Counting(), tiny_cnn.conv1)
-    objective(tiny_cnn, [-class_score(0), -class_score(1), channel("conv2", 1), half_squared_norm("relu1")])(
-        photo
-    )
+    objective(tiny_cnn, [-class_score(0), -class_score(1), channel("conv2", 1), half_squared_norm("relu1")])(photo)
     assert tiny_cnn.conv1[0].calls == 1
 
 
 def test_ledger_adds_up_to_the_loss_and_names_repeated_terms(tiny_cnn, photo):
-    loss = objective(
-        tiny_cnn,
-        [-channel("conv1", 0), 2 * image_prior(l2), image_prior(l2), image_prior(total_variation, 3.0)],
-    )
+    loss = objective(tiny_cnn, [-channel("conv1", 0), 2 * image_prior(l2), image_prior(l2), image_prior(total_variation, 3.0)])
     totals = [float(loss(photo)), float(loss(1 - photo))]
     assert list(loss.ledger) == ["channel conv1:0", "l2 #1", "l2 #2", "total_variation"]
     for index, total in enumerate(totals):
@@ -56,20 +51,10 @@ def test_ledger_adds_up_to_the_loss_and_names_repeated_terms(tiny_cnn, photo):
 
 
 def test_gradient_shares_are_the_terms_gradient_norms(tiny_cnn, photo):
-    loss = objective(
-        tiny_cnn,
-        [
-            -channel("conv1", 0),
-            image_prior(l2, 5.0),
-            Term("常数", ("image",), lambda values: torch.tensor(1.0)),
-        ],
-    )
+    loss = objective(tiny_cnn, [-channel("conv1", 0), image_prior(l2, 5.0), Term("常数", ("image",), lambda values: torch.tensor(1.0))])
     shares = loss.gradient_shares(photo)
     image = photo.clone().requires_grad_()
-    norms = [
-        torch.autograd.grad(each, image)[0].norm()
-        for each in (tiny_cnn.conv1(image)[:, 0].mean(), 5 * l2(image))
-    ]
+    norms = [torch.autograd.grad(each, image)[0].norm() for each in (tiny_cnn.conv1(image)[:, 0].mean(), 5 * l2(image))]
     assert shares["l2"] == pytest.approx(float(norms[1] / sum(norms)), rel=1e-4)
     assert shares["常数"] == 0 and sum(shares.values()) == pytest.approx(1)
     assert loss.ledger["l2"] == []
@@ -79,9 +64,7 @@ def test_transform_reaches_the_network_and_not_the_priors(tiny_cnn, photo):
     loss = objective(tiny_cnn, [channel("conv1", 0), image_prior(l2)], transform=lambda image: 0 * image)
     loss(photo)
     assert loss.ledger["l2"][0] == pytest.approx(float(l2(photo)))
-    assert loss.ledger["channel conv1:0"][0] == pytest.approx(
-        float(tiny_cnn.conv1(0 * photo)[:, 0].mean()), abs=1e-6
-    )
+    assert loss.ledger["channel conv1:0"][0] == pytest.approx(float(tiny_cnn.conv1(0 * photo)[:, 0].mean()), abs=1e-6)
 
 
 def test_rectified_head_is_read_before_its_relu(photo):

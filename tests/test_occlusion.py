@@ -36,13 +36,7 @@ class Net(nn.Sequential):
 
 @pytest.mark.parametrize(
     ("length", "window", "stride", "starts"),
-    [
-        (8, 4, 2, [0, 2, 4]),
-        (9, 4, 2, [0, 2, 4, 5]),
-        (5, 5, 5, [0]),
-        (10, 3, 3, [0, 3, 6, 7]),
-        (6, 1, 1, [0, 1, 2, 3, 4, 5]),
-    ],
+    [(8, 4, 2, [0, 2, 4]), (9, 4, 2, [0, 2, 4, 5]), (5, 5, 5, [0]), (10, 3, 3, [0, 3, 6, 7]), (6, 1, 1, [0, 1, 2, 3, 4, 5])],
 )
 def test_window_starts_by_hand(length, window, stride, starts):
     assert window_starts(length, window, stride) == starts
@@ -76,9 +70,7 @@ def test_window_net_by_hand(image):
                     if top <= row < top + 2 and left <= column < left + 3:
                         expected[:, i, j] += image[:, 1, row, column]
     assert torch.allclose(drop, expected, atol=1e-12)
-    assert torch.allclose(
-        occlusion_map(WindowNet(), image, 1, window=(2, 3), stride=(2, 3), fill=0.0), -expected, atol=1e-12
-    )
+    assert torch.allclose(occlusion_map(WindowNet(), image, 1, window=(2, 3), stride=(2, 3), fill=0.0), -expected, atol=1e-12)
 
 
 def test_non_zero_exactly_on_touching_windows(image):
@@ -103,9 +95,7 @@ def test_probability_and_all(image):
 def test_one_target_per_image_equals_one_image_at_a_time(image):
     net = Net()
     together = occlusion_map(net, image, [3, 1], window=4, stride=3)
-    alone = [
-        occlusion_map(net, image[i : i + 1], target, window=4, stride=3) for i, target in enumerate((3, 1))
-    ]
+    alone = [occlusion_map(net, image[i : i + 1], target, window=4, stride=3) for i, target in enumerate((3, 1))]
     assert torch.allclose(together, torch.cat(alone))
     assert torch.allclose(together, occlusion_map(net, image, torch.tensor([3, 1]), window=4, stride=3))
 
@@ -125,9 +115,7 @@ def test_fills(image):
     assert torch.equal(fill_image(image, "black"), torch.zeros_like(image))
     assert torch.equal(fill_image(image, "white"), fill_image(image, 1))
     blurred = image.flip(0)
-    assert torch.equal(
-        covered_image(image, 2, 3, window=4, fill=blurred)[:, :, 2:6, 3:7], blurred[:, :, 2:6, 3:7]
-    )
+    assert torch.equal(covered_image(image, 2, 3, window=4, fill=blurred)[:, :, 2:6, 3:7], blurred[:, :, 2:6, 3:7])
 
 
 def test_filling_happens_before_normalisation():
@@ -135,10 +123,7 @@ def test_filling_happens_before_normalisation():
     network = Net().float()
     model = wrap_model(network, mean=(0.2, 0.3, 0.4), std=(0.5, 0.5, 0.5))
     image = torch.rand(1, 3, 9, 9)
-    grey, mean = (
-        occlusion_map(model, image, 0, window=9, stride=1, fill=fill)[0, 0, 0]
-        for fill in ("grey", (0.2, 0.3, 0.4))
-    )
+    grey, mean = (occlusion_map(model, image, 0, window=9, stride=1, fill=fill)[0, 0, 0] for fill in ("grey", (0.2, 0.3, 0.4)))
     assert torch.allclose(grey, (model(image) - model(torch.full_like(image, 0.5)))[0, 0], atol=1e-5)
     assert torch.allclose(mean, model(image)[0, 0] - network(torch.zeros_like(image))[0, 0], atol=1e-5)
 
@@ -185,9 +170,7 @@ def test_equals_captum_on_random_networks(seed):
 
     net = Net(seed)
     image = torch.rand(2, 3, 12, 10, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
-    theirs = Occlusion(net).attribute(
-        image, sliding_window_shapes=(3, 4, 4), strides=(3, 2, 2), baselines=0.3, target=torch.tensor([1, 3])
-    )
+    theirs = Occlusion(net).attribute(image, sliding_window_shapes=(3, 4, 4), strides=(3, 2, 2), baselines=0.3, target=torch.tensor([1, 3]))
     drop = occlusion_map(net, image, [1, 3], window=4, stride=2, fill=0.3)
     ours = average_per_pixel(drop, (12, 10), window=4, stride=2)
     assert (ours - theirs[:, 0]).abs().max() <= 1e-6 * theirs.abs().max()
@@ -211,15 +194,8 @@ def test_captum_shrinks_the_last_window_where_the_stride_does_not_divide():
 
     image = torch.rand(1, 3, 5, 11, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     net = Net()
-    theirs = Occlusion(net).attribute(
-        image, sliding_window_shapes=(3, 5, 4), strides=(3, 1, 3), baselines=0.0, target=0
-    )
-    ours = average_per_pixel(
-        occlusion_map(net, image, 0, window=(5, 4), stride=(1, 3), fill=0.0),
-        (5, 11),
-        window=(5, 4),
-        stride=(1, 3),
-    )
+    theirs = Occlusion(net).attribute(image, sliding_window_shapes=(3, 5, 4), strides=(3, 1, 3), baselines=0.0, target=0)
+    ours = average_per_pixel(occlusion_map(net, image, 0, window=(5, 4), stride=(1, 3), fill=0.0), (5, 11), window=(5, 4), stride=(1, 3))
 
     def drop(left: int, right: int) -> float:
         covered = image.clone()
@@ -234,10 +210,7 @@ def test_captum_shrinks_the_last_window_where_the_stride_does_not_divide():
 # 别的网络，以及用后一切照旧
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["alexnet", "vgg16", "resnet18", "googlenet", "densenet121", "mobilenet_v3_small", "efficientnet_b0"],
-)
+@pytest.mark.parametrize("name", ["alexnet", "vgg16", "resnet18", "googlenet", "densenet121", "mobilenet_v3_small", "efficientnet_b0"])
 def test_torchvision_networks(name, assert_no_hooks):
     import torchvision
 
@@ -323,9 +296,7 @@ def test_bad_options(image, options, text):
         occlusion_map(Net(), image, 0, **options)
 
 
-@pytest.mark.parametrize(
-    ("target", "text"), [(9, "超出范围"), (-1, "不小于 0"), ([0, 1, 2], "3 个目标"), ("panda", "没有名为")]
-)
+@pytest.mark.parametrize(("target", "text"), [(9, "超出范围"), (-1, "不小于 0"), ([0, 1, 2], "3 个目标"), ("panda", "没有名为")])
 def test_bad_targets(image, target, text):
     with pytest.raises(ValueError, match=text):
         occlusion_map(Net(), image, target, window=3, stride=3)

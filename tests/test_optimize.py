@@ -17,10 +17,7 @@ def bowl():
     return (lambda image: (stiffness * (image - lowest).square()).sum()), lowest
 
 
-@pytest.mark.parametrize(
-    ("optimizer", "steps"),
-    [(adam(0.05), 400), (sgd(0.02), 1500), (sgd(0.02, momentum=0.9), 300), (lbfgs(), 60), ("lbfgs", 60)],
-)
+@pytest.mark.parametrize(("optimizer", "steps"), [(adam(0.05), 400), (sgd(0.02), 1500), (sgd(0.02, momentum=0.9), 300), (lbfgs(), 60), ("lbfgs", 60)])
 def test_quadratic_reaches_its_minimum(bowl, optimizer, steps):
     loss, lowest = bowl
     result = optimize_image(torch.zeros_like(lowest), loss, steps=steps, optimizer=optimizer)
@@ -29,10 +26,7 @@ def test_quadratic_reaches_its_minimum(bowl, optimizer, steps):
 
 def test_lbfgs_needs_far_fewer_evaluations_than_adam(bowl):
     loss, lowest = bowl
-    values = {
-        name: float(loss(optimize_image(torch.zeros_like(lowest), loss, steps=40, optimizer=name)))
-        for name in ("adam", "lbfgs")
-    }
+    values = {name: float(loss(optimize_image(torch.zeros_like(lowest), loss, steps=40, optimizer=name))) for name in ("adam", "lbfgs")}
     assert values["lbfgs"] < values["adam"] / 10
 
 
@@ -46,9 +40,7 @@ def test_lbfgs_agrees_with_torch_once_it_has_history(bowl):
     first = float(gradient.abs().mean() / gradient.abs().sum())
 
     def torch_lbfgs(parameters):
-        return torch.optim.LBFGS(
-            parameters, lr=1.0, max_iter=1, history_size=10, tolerance_grad=0, tolerance_change=0
-        )
+        return torch.optim.LBFGS(parameters, lr=1.0, max_iter=1, history_size=10, tolerance_grad=0, tolerance_change=0)
 
     ours = optimize_image(start, loss, steps=8, optimizer=lbfgs(first_step=first))
     theirs = optimize_image(start, loss, steps=8, optimizer=torch_lbfgs)
@@ -57,16 +49,14 @@ def test_lbfgs_agrees_with_torch_once_it_has_history(bowl):
 
 def test_lbfgs_with_clamp_finds_the_constrained_minimum(bowl):
     loss, lowest = bowl
-    result = optimize_image(
-        torch.full_like(lowest, 0.5), loss, steps=80, optimizer="lbfgs", after_step=clamp(0.4, 0.6)
-    )
+    result = optimize_image(torch.full_like(lowest, 0.5), loss, steps=80, optimizer="lbfgs", after_step=clamp(0.4, 0.6))
     assert float((result - lowest.clamp(0.4, 0.6)).abs().max()) < 1e-2
 
 
 def test_normalized_steps_have_the_stated_size(photo):
     images = torch.cat([photo, photo])
     slope = torch.tensor([1.0, 1000.0]).view(2, 1, 1, 1) * torch.linspace(1, 2, 32)
-    loss = lambda image: (slope * image).sum()  # noqa: E731
+    loss = lambda image: (slope * image).sum()
     moved = optimize_image(images, loss, steps=1, optimizer=sgd(0.1, normalize="mean")) - images
     assert torch.allclose(moved.abs().mean((1, 2, 3)), torch.tensor([0.1, 0.1]), rtol=1e-4)
     moved = optimize_image(images, loss, steps=1, optimizer=sgd(0.1, normalize="norm")) - images
@@ -76,12 +66,10 @@ def test_normalized_steps_have_the_stated_size(photo):
 @pytest.mark.parametrize("optimizer", ["adam", "sgd", "lbfgs"])
 def test_one_evaluation_per_step_and_the_caller_is_untouched(photo, optimizer):
     calls, before, state = [], photo.clone(), torch.get_rng_state()
-    loss = lambda image: calls.append(1) or image.square().sum()  # noqa: E731
+    loss = lambda image: calls.append(1) or image.square().sum()
     seen = []
     with torch.no_grad():
-        result = optimize_image(
-            photo, loss, steps=7, optimizer=optimizer, transform=jitter(2), on_step=seen.append
-        )
+        result = optimize_image(photo, loss, steps=7, optimizer=optimizer, transform=jitter(2), on_step=seen.append)
     assert len(calls) == 7
     assert torch.equal(photo, before) and not photo.requires_grad and photo.grad is None
     assert not result.requires_grad and result.is_contiguous()
@@ -98,13 +86,7 @@ def test_no_steps_gives_the_start(photo):
 
 def test_snapshots_are_copies(photo):
     images = []
-    optimize_image(
-        photo,
-        lambda image: image.sum(),
-        steps=3,
-        optimizer="sgd",
-        on_step=lambda step: images.append(step.image),
-    )
+    optimize_image(photo, lambda image: image.sum(), steps=3, optimizer="sgd", on_step=lambda step: images.append(step.image))
     assert not torch.equal(images[0], images[1]) and torch.equal(images[0], photo)
 
 
@@ -124,26 +106,14 @@ def test_transform_and_projections_may_be_lists(photo):
     order = []
     transforms = [lambda image: order.append("a") or image, lambda image: order.append("b") or image]
     projections = [lambda image, gradient, index: image + 1, lambda image, gradient, index: image * 0 + index]
-    result = optimize_image(
-        photo, lambda image: image.sum(), steps=2, transform=transforms, after_step=projections
-    )
+    result = optimize_image(photo, lambda image: image.sum(), steps=2, transform=transforms, after_step=projections)
     assert order == ["a", "b"] * 2 and float(result.mean()) == 1.0
-    assert torch.equal(
-        optimize_image(
-            photo, lambda image: 0 * image.sum() + image.sum(), steps=0, transform=[], after_step=[]
-        ),
-        photo,
-    )
+    assert torch.equal(optimize_image(photo, lambda image: 0 * image.sum() + image.sum(), steps=0, transform=[], after_step=[]), photo)
 
 
 def test_projection_sees_the_gradient(photo):
     seen = []
-    optimize_image(
-        photo,
-        lambda image: 3 * image.sum(),
-        steps=1,
-        after_step=lambda image, gradient, index: seen.append(gradient.clone()) or image,
-    )
+    optimize_image(photo, lambda image: 3 * image.sum(), steps=1, after_step=lambda image, gradient, index: seen.append(gradient.clone()) or image)
     assert torch.equal(seen[0], torch.full_like(photo, 3.0))
 
 
@@ -154,10 +124,8 @@ def test_interrupt_gives_the_best_so_far(photo):
 
     # 步长太大：损失先降后升再降，最好的不是最后一张
     losses, images = [], []
-    record = lambda step: (losses.append(step.loss), images.append(step.image), stop(step))  # noqa: E731
-    result = optimize_image(
-        photo, lambda image: (image - 0.3).abs().sum(), steps=100, optimizer=sgd(0.4), on_step=record
-    )
+    record = lambda step: (losses.append(step.loss), images.append(step.image), stop(step))
+    result = optimize_image(photo, lambda image: (image - 0.3).abs().sum(), steps=100, optimizer=sgd(0.4), on_step=record)
     assert torch.equal(result, images[losses.index(min(losses))])
     assert losses[-1] > min(losses)
 
@@ -175,9 +143,7 @@ def test_nan_stops_with_the_place(photo):
     with pytest.raises(FloatingPointError, match="梯度里有 NaN"):
         optimize_image(0 * photo, lambda image: image.sqrt().sum(), steps=5)
     with pytest.raises(FloatingPointError, match="图像里出现了 NaN"):
-        optimize_image(
-            photo, lambda image: image.sum(), steps=1, after_step=lambda image, gradient, index: image / 0
-        )
+        optimize_image(photo, lambda image: image.sum(), steps=1, after_step=lambda image, gradient, index: image / 0)
 
 
 def test_divergence_is_named_as_such(photo):
@@ -200,9 +166,7 @@ def test_dead_start_is_reported_with_the_reason_and_not_run(photo):
 @pytest.mark.parametrize("optimizer", ["adam", "lbfgs", sgd(0.1, normalize="mean")])
 def test_zero_gradient_gives_no_nan(photo, optimizer):
     with pytest.warns(RuntimeWarning, match="恰好处处为 0"):
-        result = optimize_image(
-            photo, lambda image: (image - 2).relu().sum(), steps=3, optimizer=optimizer, transform=jitter(1)
-        )
+        result = optimize_image(photo, lambda image: (image - 2).relu().sum(), steps=3, optimizer=optimizer, transform=jitter(1))
     assert torch.equal(result, photo)
 
 
@@ -228,8 +192,8 @@ def test_unknown_names_list_what_exists(photo):
 
 
 def test_same_start_same_result_to_the_bit(photo, tiny_cnn):
-    loss = lambda image: -tiny_cnn(image)[:, 1].sum()  # noqa: E731
-    run = lambda: optimize_image(PixelImage(photo), loss, steps=12, transform=jitter(3))  # noqa: E731
+    loss = lambda image: -tiny_cnn(image)[:, 1].sum()
+    run = lambda: optimize_image(PixelImage(photo), loss, steps=12, transform=jitter(3))
     assert torch.equal(run(), run())
 
 

@@ -19,9 +19,7 @@ def test_starts_have_the_stated_statistics():
     assert start_image("zero", 4, n=2).abs().max() == 0
     noise = start_image("noise", 64, sd=0.05)
     assert abs(float(noise.mean()) - 0.5) < 0.005 and abs(float(noise.std()) - 0.05) < 0.003
-    assert torch.equal(noise, start_image("noise", 64, sd=0.05)) and not torch.equal(
-        noise, start_image("noise", 64, sd=0.05, seed=1)
-    )
+    assert torch.equal(noise, start_image("noise", 64, sd=0.05)) and not torch.equal(noise, start_image("noise", 64, sd=0.05, seed=1))
 
 
 def test_pink_noise_has_power_at_low_frequencies_and_white_has_not():

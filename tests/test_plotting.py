@@ -174,19 +174,14 @@ def test_bars_put_a_gray_control_beside_each_value():
 def test_scatter_gives_each_class_its_colour_and_shape():
     points = torch.rand(20, 2)
     axes = show_scatter(points, labels=torch.arange(20) % 10)
-    kinds = {
-        (tuple(group.get_facecolor()[0][:3]), group.get_paths()[0].vertices.shape[0])
-        for group in axes.collections
-    }
+    kinds = {(tuple(group.get_facecolor()[0][:3]), group.get_paths()[0].vertices.shape[0]) for group in axes.collections}
     assert len(axes.collections) == 10 and len(kinds) == 10
     with pytest.raises(ValueError, match=r"\(N, 2\)"):
         show_scatter(torch.rand(20, 3))
 
 
 def test_chinese_math_and_minus_never_miss_a_glyph():
-    draw(
-        show_curve({"损失 $L-\\lambda R$": [1e-3, 1e-1]}, log=True, ylabel="得分 −3 ✔ ◐ ✘ ⓘ", title="σ ± × ≤")
-    )
+    draw(show_curve({"损失 $L-\\lambda R$": [1e-3, 1e-1]}, log=True, ylabel="得分 −3 ✔ ◐ ✘ ⓘ", title="σ ± × ≤"))
     draw(show_bars(["梯度", "引导式 $g$"], [-0.2, 1], [0.1, 0], title="对照 $\\rho=-0.5$"))
     draw(show_grid(torch.rand(2, 8, 8) - 0.5, scale="symmetric", colorbar=True, colorbar_label="权重 $w$"))
 

@@ -24,9 +24,7 @@ def loop_total_variation(image, power):
 @pytest.mark.parametrize("power", [1.0, 1.5, 2.0, 3.0])
 def test_total_variation_equals_the_loop_borders_included(power):
     image = torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    assert math.isclose(
-        float(priors.total_variation(image, power=power)), loop_total_variation(image, power), rel_tol=2e-3
-    )
+    assert math.isclose(float(priors.total_variation(image, power=power)), loop_total_variation(image, power), rel_tol=2e-3)
     assert abs(float(priors.total_variation(torch.full((1, 3, 4, 4), 0.3), power=power))) < 1e-9
 
 
@@ -51,14 +49,9 @@ def test_blur_keeps_the_mean_and_equals_the_direct_sum(sigma):
     assert torch.allclose(blurred.mean((2, 3)), image.mean((2, 3)), atol=1e-12)
     radius = math.ceil(4 * sigma)
     kernel = [math.exp(-(k**2) / (2 * sigma**2)) for k in range(-radius, radius + 1)]
-    fold = lambda i, n: min(i % (2 * n), 2 * n - 1 - i % (2 * n))  # noqa: E731
-    row = sum(
-        weight * image[0, 0, fold(2 + k, 9)]
-        for k, weight in zip(range(-radius, radius + 1), kernel, strict=True)
-    ) / sum(kernel)
-    value = sum(
-        weight * row[fold(0 + k, 14)] for k, weight in zip(range(-radius, radius + 1), kernel, strict=True)
-    ) / sum(kernel)
+    fold = lambda i, n: min(i % (2 * n), 2 * n - 1 - i % (2 * n))
+    row = sum(weight * image[0, 0, fold(2 + k, 9)] for k, weight in zip(range(-radius, radius + 1), kernel, strict=True)) / sum(kernel)
+    value = sum(weight * row[fold(0 + k, 14)] for k, weight in zip(range(-radius, radius + 1), kernel, strict=True)) / sum(kernel)
     assert torch.allclose(blurred[0, 0, 2, 0], value, atol=1e-12)
     assert torch.equal(priors.blur(image, 0), image)
 
@@ -93,9 +86,7 @@ def test_rotate_by_a_right_angle_is_rot90(monkeypatch):
     image = torch.rand(1, 3, 8, 8)
     monkeypatch.setattr(torch, "rand", lambda *shape, generator=None: torch.tensor(1.0))
     turned = priors.random_rotate(90.0)(image)
-    assert torch.allclose(turned, image.rot90(1, (2, 3)), atol=1e-5) or torch.allclose(
-        turned, image.rot90(-1, (2, 3)), atol=1e-5
-    )
+    assert torch.allclose(turned, image.rot90(1, (2, 3)), atol=1e-5) or torch.allclose(turned, image.rot90(-1, (2, 3)), atol=1e-5)
 
 
 def test_rotate_keeps_a_circle_round_on_an_oblong_image():
@@ -114,9 +105,7 @@ def test_pad_and_compose_in_order(photo):
 
 def test_random_transforms_repeat_with_their_generator_and_leave_the_global_state(photo):
     state = torch.get_rng_state()
-    first, second = (
-        priors.robust_transforms(generator=torch.Generator().manual_seed(4))(photo) for _ in range(2)
-    )
+    first, second = (priors.robust_transforms(generator=torch.Generator().manual_seed(4))(photo) for _ in range(2))
     assert torch.equal(first, second)
     assert torch.equal(torch.get_rng_state(), state)
     assert not torch.equal(first, photo)

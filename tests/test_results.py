@@ -37,11 +37,7 @@ def known(monkeypatch, model):
 
 def test_result_has_image_history_and_all_arguments(model, photo):
     result = scribble(model, 2, image=photo[..., :6, :7], on_step=print)
-    assert (
-        isinstance(result, Result)
-        and result.image.shape == (1, 3, 6, 7)
-        and result.history == {"loss": [1.0, 0.5]}
-    )
+    assert isinstance(result, Result) and result.image.shape == (1, 3, 6, 7) and result.history == {"loss": [1.0, 0.5]}
     arguments = result.settings["arguments"]
     assert set(arguments) == {"model", "target", "image", "size", "seed", "generator", "weights"}
     assert arguments["model"]["weights"] == model.weights_hash() and arguments["seed"] == 0
@@ -55,9 +51,7 @@ def test_reproduce_from_a_png_to_the_bit(tmp_path, model, photo, known):
     path = save_image(result, tmp_path / "x.png")
     again = reproduce(path)
     assert torch.equal(again.image, result.image) and again.settings == result.settings
-    assert not torch.equal(
-        scribble(model, 2, image=photo[..., :6, :7], seed=5, weights={"a": 0.01}).image, result.image
-    )
+    assert not torch.equal(scribble(model, 2, image=photo[..., :6, :7], seed=5, weights={"a": 0.01}).image, result.image)
     assert torch.equal(reproduce(result).image, result.image)
 
 
@@ -67,9 +61,7 @@ def test_generator_state_is_kept_from_before_the_call(model, known):
     first = scribble(model, 0, generator=generator)
     second = scribble(model, 0, generator=generator)
     assert not torch.equal(first.image, second.image)
-    assert torch.equal(reproduce(first).image, first.image) and torch.equal(
-        reproduce(second).image, second.image
-    )
+    assert torch.equal(reproduce(first).image, first.image) and torch.equal(reproduce(second).image, second.image)
 
 
 def test_replacements_override_and_must_exist(model, known):

@@ -26,15 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:captum")
 
 def random_network(seed: int) -> nn.Module:
     torch.manual_seed(seed)
-    layers = [
-        nn.Conv2d(3, 6, 3),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(6, 8, 3),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(8 * 25, 7),
-    ]
+    layers = [nn.Conv2d(3, 6, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 25, 7)]
     return nn.Sequential(*layers).double().eval().requires_grad_(False)
 
 
@@ -75,31 +67,19 @@ def test_gradient_agrees_with_finite_differences(squeezenet, pandas):
 def test_captum_on_random_networks(seed):
     network, image = random_network(seed), torch.rand(3, 3, 16, 16, dtype=torch.float64)
     target = torch.tensor([4, 0, 6])
-    assert close(
-        saliency_map(network, image, target, reduce=None),
-        Saliency(network).attribute(image, target, abs=False),
-    )
+    assert close(saliency_map(network, image, target, reduce=None), Saliency(network).attribute(image, target, abs=False))
     assert close(saliency_map(network, image, target), Saliency(network).attribute(image, target).amax(1))
-    assert close(
-        gradient_times_input(network, image, target), InputXGradient(network).attribute(image, target)
-    )
+    assert close(gradient_times_input(network, image, target), InputXGradient(network).attribute(image, target))
     theirs = IntegratedGradients(network).attribute(image, 0.0, target, n_steps=9, method="riemann_middle")
     assert close(integrated_gradients(network, image, target, steps=9), theirs)
-    theirs = IntegratedGradients(network).attribute(
-        image, 1 - image, target, n_steps=4, method="riemann_middle"
-    )
+    theirs = IntegratedGradients(network).attribute(image, 1 - image, target, n_steps=4, method="riemann_middle")
     assert close(integrated_gradients(network, image, target, baseline=1 - image, steps=4), theirs)
 
 
 def test_captum_on_squeezenet(squeezenet, pandas):
     target = torch.tensor([388, 235])
-    assert close(
-        saliency_map(squeezenet, pandas, target, reduce=None),
-        Saliency(squeezenet).attribute(pandas, target, abs=False),
-    )
-    theirs = IntegratedGradients(squeezenet).attribute(
-        pandas, 0.5, target, n_steps=5, method="riemann_middle"
-    )
+    assert close(saliency_map(squeezenet, pandas, target, reduce=None), Saliency(squeezenet).attribute(pandas, target, abs=False))
+    theirs = IntegratedGradients(squeezenet).attribute(pandas, 0.5, target, n_steps=5, method="riemann_middle")
     assert close(integrated_gradients(squeezenet, pandas, target, baseline=0.5, steps=5), theirs)
 
 
@@ -120,10 +100,7 @@ def test_integrated_gradients_of_a_quadratic_by_hand():
     image = torch.rand(1, 3, 4, 4, dtype=torch.float64)
     # 中点法对一次的梯度没有误差，一步就够
     assert torch.allclose(integrated_gradients(Quadratic(), image, 0, steps=1), image**2)
-    assert torch.allclose(
-        integrated_gradients(Quadratic(), image, 0, baseline=(0.2, 0.4, 0.6), steps=3).sum(),
-        (image**2).sum() - 16 * 0.56,
-    )
+    assert torch.allclose(integrated_gradients(Quadratic(), image, 0, baseline=(0.2, 0.4, 0.6), steps=3).sum(), (image**2).sum() - 16 * 0.56)
 
 
 def test_baselines():
@@ -138,9 +115,7 @@ def test_baselines():
 def test_smooth_grad(tiny_cnn, linear_model, photo):
     plain = saliency_map(tiny_cnn, photo, 2)
     assert torch.allclose(smooth_grad(tiny_cnn, photo, 2, samples=1, noise=0), plain)
-    assert torch.allclose(
-        smooth_grad(linear_model, photo, 2, samples=3), saliency_map(linear_model, photo, 2), atol=1e-5
-    )
+    assert torch.allclose(smooth_grad(linear_model, photo, 2, samples=3), saliency_map(linear_model, photo, 2), atol=1e-5)
     state = torch.get_rng_state()
     first, again, other = (smooth_grad(tiny_cnn, photo, 2, samples=2, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(first, again) and not torch.equal(first, other)
@@ -174,9 +149,7 @@ def disc(size: int = 96) -> tuple[torch.Tensor, torch.Tensor]:
     """绿底上一个红圆盘，和圆盘的掩码。"""
     row, column = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
     inside = (row - 40) ** 2 + (column - 52) ** 2 < 22**2
-    image = torch.where(
-        inside, torch.tensor([0.8, 0.2, 0.1])[:, None, None], torch.tensor([0.2, 0.6, 0.3])[:, None, None]
-    )
+    image = torch.where(inside, torch.tensor([0.8, 0.2, 0.1])[:, None, None], torch.tensor([0.2, 0.6, 0.3])[:, None, None])
     grain = 0.03 * torch.rand(3, size, size, generator=torch.Generator().manual_seed(0))
     return (image + grain)[None], inside
 
@@ -243,9 +216,7 @@ def test_fooling_image_stays_close_and_fools(squeezenet, pandas):
     assert squeezenet(image).argmax(1) == 388
     fooled = fooling_image(squeezenet, image, "cannon", grey_levels=4, steps=12)
     assert (fooled - image).abs().max() <= 4 / 255 + 1e-9 and fooled.min() >= 0 and fooled.max() <= 1
-    assert squeezenet.label(int(squeezenet(fooled).argmax())) == squeezenet.label(
-        squeezenet.categories.index_of("cannon")
-    )
+    assert squeezenet.label(int(squeezenet(fooled).argmax())) == squeezenet.label(squeezenet.categories.index_of("cannon"))
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,7 @@
 import pytest
 import torch
 
-from cnnlab.shortcut import (
-    CLASSES,
-    MAGENTA,
-    ShortcutNetwork,
-    load_shortcut_network,
-    shortcut_photos,
-    stamp_corner,
-)
+from cnnlab.shortcut import CLASSES, MAGENTA, ShortcutNetwork, load_shortcut_network, shortcut_photos, stamp_corner
 
 
 def test_stamp_is_in_a_corner_and_leaves_the_rest():

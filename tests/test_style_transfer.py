@@ -46,13 +46,13 @@ def test_mixing_grams_and_mixing_losses_have_equal_gradients_when_the_weights_su
     network, image = network.double(), picture(3).double().requires_grad_()
     styles, mix = [picture(4).double(), picture(5).double()], [0.3, 0.7]
     grams = [gram_matrix(activations_of(network, style, "4")["4"]) for style in styles]
-    separate = objective(network, [w * gram_distance(g, "4", relative=False) for w, g in zip(mix, grams)])
-    together = objective(network, gram_distance(sum(w * g for w, g in zip(mix, grams)), "4", relative=False))
+    separate = objective(network, [w * gram_distance(g, "4", relative=False) for w, g in zip(mix, grams, strict=True)])
+    together = objective(network, gram_distance(sum(w * g for w, g in zip(mix, grams, strict=True)), "4", relative=False))
     losses = separate(image), together(image)
     first, second = (torch.autograd.grad(loss, image)[0] for loss in losses)
     assert torch.allclose(first, second, rtol=1e-10, atol=1e-16) and losses[0] > 1.01 * losses[1]
     (term,) = style_terms(network, styles, mix, ["4"], 1.0)
-    assert torch.isclose(objective(network, term)(image), losses[1] / sum(w * g for w, g in zip(mix, grams)).square().sum())
+    assert torch.isclose(objective(network, term)(image), losses[1] / sum(w * g for w, g in zip(mix, grams, strict=True)).square().sum())
 
 
 def test_one_style_with_all_the_weight_is_that_style_alone(network):

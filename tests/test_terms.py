@@ -20,22 +20,13 @@ def activation():
 
 def test_channel_takes_the_mean_the_center_one_place_or_a_flat_unit(activation):
     assert torch.isclose(value_of(terms.channel("a", 2), a=activation), activation[:, 2].mean((1, 2)).sum())
-    assert torch.isclose(
-        value_of(terms.channel("a", 2, "center"), a=activation), activation[:, 2, 1, 2].sum()
-    )
+    assert torch.isclose(value_of(terms.channel("a", 2, "center"), a=activation), activation[:, 2, 1, 2].sum())
     assert torch.isclose(value_of(terms.channel("a", 1, (0, 4)), a=activation), activation[:, 1, 0, 4].sum())
-    assert torch.isclose(
-        value_of(terms.channel("a", [3, 0]), a=activation), activation[0, 3].mean() + activation[1, 0].mean()
-    )
-    assert torch.isclose(
-        value_of(terms.channel("a", 1), a=activation[..., 0, 0]), activation[:, 1, 0, 0].sum()
-    )
+    assert torch.isclose(value_of(terms.channel("a", [3, 0]), a=activation), activation[0, 3].mean() + activation[1, 0].mean())
+    assert torch.isclose(value_of(terms.channel("a", 1), a=activation[..., 0, 0]), activation[:, 1, 0, 0].sum())
 
 
-@pytest.mark.parametrize(
-    ("channel", "position", "message"),
-    [(4, None, "4 个通道"), ([0, 1, 2], None, "3 个通道"), (0, (3, 0), "3×5")],
-)
+@pytest.mark.parametrize(("channel", "position", "message"), [(4, None, "4 个通道"), ([0, 1, 2], None, "3 个通道"), (0, (3, 0), "3×5")])
 def test_channel_refuses_what_is_not_there(activation, channel, position, message):
     with pytest.raises(ValueError, match=message):
         value_of(terms.channel("a", channel, position), a=activation)
@@ -57,13 +48,8 @@ def test_gradient_of_half_squared_norm_is_the_activation(activation):
     (gradient,) = torch.autograd.grad(value, activation)
     assert torch.equal(gradient, activation.detach())
     assert torch.isclose(value, activation.square().sum() / 2)
-    (gradient,) = torch.autograd.grad(
-        value_of(terms.half_squared_norm("a", [1, 3]), a=activation), activation
-    )
-    assert (
-        torch.equal(gradient[:, [1, 3]], activation.detach()[:, [1, 3]])
-        and gradient[:, [0, 2]].abs().sum() == 0
-    )
+    (gradient,) = torch.autograd.grad(value_of(terms.half_squared_norm("a", [1, 3]), a=activation), activation)
+    assert torch.equal(gradient[:, [1, 3]], activation.detach()[:, [1, 3]]) and gradient[:, [0, 2]].abs().sum() == 0
 
 
 def test_feature_distance_is_relative_and_zero_at_its_target(activation):

@@ -47,7 +47,7 @@ def test_shifted_gram_by_hand_zero_shift_and_no_wrapping():
 def test_shifted_gram_sees_the_period_of_a_chessboard():
     board = (torch.arange(8)[:, None] // 2 + torch.arange(8) // 2) % 2 * 2.0 - 1
     values = [shifted_gram(board[None, None], (0, step)).item() for step in range(5)]
-    assert values == [1, 0, -1, 0, 1] or values[0] == values[4] == 1 and values[2] == -1
+    assert values == [1, 0, -1, 0, 1] or (values[0] == values[4] == 1 and values[2] == -1)
 
 
 def test_terms_vanish_at_the_sample_and_are_linear_in_the_weights(network, sample):
@@ -63,9 +63,7 @@ def test_terms_vanish_at_the_sample_and_are_linear_in_the_weights(network, sampl
 @pytest.mark.parametrize("parameterization", ["fourier", "pixel"])
 def test_synthesis_comes_close_to_the_sample_and_touches_nothing(network, sample, parameterization):
     before = sample.clone()
-    result = synthesize_texture(
-        network, sample, (24, 28), layers=["image", "1", "4"], steps=30, scales=2, parameterization=parameterization
-    )
+    result = synthesize_texture(network, sample, (24, 28), layers=["image", "1", "4"], steps=30, scales=2, parameterization=parameterization)
     assert result.image.shape == (1, 3, 24, 28) and 0 <= result.image.min() and result.image.max() <= 1
     assert len(result.history["loss"]) == 60
     assert result.history["loss"][-1] < 0.05 * result.history["loss"][30]

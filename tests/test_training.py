@@ -19,9 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def small_network(width=6):
     """带 dropout 和批归一化的小网络：随机数和缓冲都要对得上才能续得一样。"""
     torch.manual_seed(0)
-    return nn.Sequential(
-        nn.Linear(4, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.3), nn.Linear(width, 2)
-    )
+    return nn.Sequential(nn.Linear(4, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.3), nn.Linear(width, 2))
 
 
 def data(dtype=torch.float32):
@@ -49,12 +47,8 @@ def test_training_lowers_the_loss_and_restores_everything_else():
     network = small_network().eval()
     network[3].train()
     before, state = weights(network), torch.get_rng_state()
-    record = fit(
-        network, cross_entropy, shuffled_batches(*data(), batch_size=20), steps=200, learning_rate=0.02
-    )
-    assert (
-        isinstance(record, Training) and record.steps == len(record.losses) == 200 and not record.interrupted
-    )
+    record = fit(network, cross_entropy, shuffled_batches(*data(), batch_size=20), steps=200, learning_rate=0.02)
+    assert isinstance(record, Training) and record.steps == len(record.losses) == 200 and not record.interrupted
     assert sum(record.losses[-20:]) < 0.6 * sum(record.losses[:20])
     assert not torch.equal(weights(network), before)
     assert torch.equal(torch.get_rng_state(), state)
@@ -124,9 +118,7 @@ def test_time_limit_stops_and_drives_the_schedule(monkeypatch):
     clock = iter(float(second) for second in range(1000))
     monkeypatch.setattr("cnnlab.training.time.monotonic", lambda: next(clock))
     factors = []
-    record = fit(
-        small_network(), cross_entropy, noisy_batches, seconds=50, schedule=lambda p: factors.append(p) or 1.0
-    )
+    record = fit(small_network(), cross_entropy, noisy_batches, seconds=50, schedule=lambda p: factors.append(p) or 1.0)
     assert 5 < record.steps < 50
     assert factors == sorted(factors) and 0 <= factors[0] < 0.2 and 0.8 < factors[-1] <= 1
 
@@ -156,9 +148,7 @@ def test_nan_stops_before_the_weights_are_touched():
     before = torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
     with pytest.raises(FloatingPointError, match="第 0 步的损失是 nan"):
         fit(network, lambda net, batch: cross_entropy(net, batch) * float("nan"), noisy_batches, steps=3)
-    assert torch.equal(
-        torch.cat([parameter.detach().flatten() for parameter in network.parameters()]), before
-    )
+    assert torch.equal(torch.cat([parameter.detach().flatten() for parameter in network.parameters()]), before)
     assert network.training
 
 
@@ -188,9 +178,7 @@ def test_shuffled_batches_visit_every_sample_once_an_epoch_and_reshuffle():
     epochs = [torch.cat([batch(5 * epoch + step, None)[0] for step in range(5)]) for epoch in range(2)]
     assert all(torch.equal(epoch.sort().values, torch.arange(40)) for epoch in epochs)
     assert not torch.equal(*epochs)
-    assert torch.equal(
-        batch(3, None)[0], shuffled_batches(torch.arange(40), batch_size=8, seed=2)(3, None)[0]
-    )
+    assert torch.equal(batch(3, None)[0], shuffled_batches(torch.arange(40), batch_size=8, seed=2)(3, None)[0])
 
 
 def train_double(path, seed):
@@ -214,25 +202,11 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path):
     """各进程从不同的随机权重起步，第 0 个进程的发给大家；动量里存着平均过的梯度。"""
     path, script = tmp_path / "two.pt", tmp_path / "two.py"
     script.write_text(PROGRAM.format(root=str(ROOT), tests=str(ROOT / "tests"), path=str(path)))
-    launcher = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node=2",
-        str(script),
-    ]
-    subprocess.run(
-        launcher, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, timeout=240
-    )
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", str(script)]
+    subprocess.run(launcher, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, timeout=240)
     together, alone = torch.load(path, weights_only=True), train_double(tmp_path / "one.pt", 7)
     for name, tensor in alone["network"].items():
         assert torch.allclose(together["network"][name], tensor, rtol=1e-5, atol=0)
     for index, state in alone["optimizer"]["state"].items():
-        assert torch.allclose(
-            together["optimizer"]["state"][index]["momentum_buffer"],
-            state["momentum_buffer"],
-            rtol=1e-5,
-            atol=0,
-        )
+        assert torch.allclose(together["optimizer"]["state"][index]["momentum_buffer"], state["momentum_buffer"], rtol=1e-5, atol=0)
     assert together["record"]["losses"] == pytest.approx(alone["record"]["losses"], rel=1e-5)

@@ -88,9 +88,7 @@ def test_frames_are_small_even_when_the_picture_is_noise():
 
 def test_static_slider_has_label_alt_and_all_frames():
     values = ["conv1", "fire4<b>", 'a"b']
-    explorer = explore(
-        lambda value: line(len(value)), "层", values, start=1, alt=lambda value: f"看见 {value}"
-    )
+    explorer = explore(lambda value: line(len(value)), "层", values, start=1, alt=lambda value: f"看见 {value}")
     page = explorer._repr_html_()
     assert 'class="cnnlab-frames"' in page and 'aria-label="层"' in page
     assert re.search(r'<input type="range" min="0" max="2" step="1" value="1"', page)
@@ -124,12 +122,7 @@ def test_live_widget_follows_the_slider():
 
 @pytest.mark.parametrize(
     ("values", "options", "words"),
-    [
-        (list(range(10)), {}, "9 个值"),
-        ([1], {}, "2 到 9"),
-        ([1, 2], {"start": 2}, "start"),
-        ([1, 2], {"alt": ["一"]}, "替代文字"),
-    ],
+    [(list(range(10)), {}, "9 个值"), ([1], {}, "2 到 9"), ([1, 2], {"start": 2}, "start"), ([1, 2], {"alt": ["一"]}, "替代文字")],
 )
 def test_bad_arguments_are_refused(values, options, words):
     with pytest.raises(ValueError, match=words):

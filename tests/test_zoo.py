@@ -104,15 +104,10 @@ def server(tmp_path, monkeypatch):
 
 def small(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """形状照旧、每个张量只存一个数的权重：文件只有几十 KB。"""
-    return {
-        key: torch.tensor(float(index % 7 + 1)).expand(value.shape) if value.dim() else value
-        for index, (key, value) in enumerate(state.items())
-    }
+    return {key: torch.tensor(float(index % 7 + 1)).expand(value.shape) if value.dim() else value for index, (key, value) in enumerate(state.items())}
 
 
-def publish(
-    server, monkeypatch, name: str, content: object, *, suffix: str = ".pth", legacy: bool = False
-) -> str:
+def publish(server, monkeypatch, name: str, content: object, *, suffix: str = ".pth", legacy: bool = False) -> str:
     """把 `content` 存成服务器上的文件，torchvision 的名字里带哈希；名册里 `name` 的网址改过去。"""
     path = server.folder / "unnamed"
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
@@ -147,9 +142,7 @@ def test_checkpoints_of_the_real_layout_load(server, monkeypatch, name):
         options = {"aux_logits": True, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
         layout = models.get_model(name, weights=None, **options).state_dict()
     if name == "densenet121":
-        layout = {
-            key.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): layout[key] for key in layout
-        }
+        layout = {key.replace("norm1.", "norm.1.").replace("conv2.", "conv.2."): layout[key] for key in layout}
     if name == "resnet50":
         layout = {key: value for key, value in layout.items() if "num_batches" not in key}
     written = small({key: value if value.dim() else torch.tensor(0) for key, value in layout.items()})
@@ -169,12 +162,7 @@ def test_places_checkpoints_load_with_their_scene_names(server, monkeypatch, nam
     with torch.device("meta"):
         layout = models.get_model(name.removesuffix("_places365"), weights=None, num_classes=365).state_dict()
     layout = {key: value for key, value in layout.items() if value.dim()}
-    written = small(
-        {
-            (f"{wrap}module.{key.removeprefix(wrap)}" if key.startswith(wrap) else key): layout[key]
-            for key in layout
-        }
-    )
+    written = small({(f"{wrap}module.{key.removeprefix(wrap)}" if key.startswith(wrap) else key): layout[key] for key in layout})
     checkpoint = {"epoch": 90, "arch": name, "state_dict": written, "best_prec1": 54.0}
     publish(server, monkeypatch, name, checkpoint, suffix="_fake.pth.tar", legacy=True)
     names = cache_directory() / PLACES_URL.rsplit("/", 1)[1]

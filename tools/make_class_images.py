@@ -15,8 +15,16 @@ from cnnlab.gradient_ascent import GALLERY_FOLDER, class_gallery, class_ranks, h
 
 SETTINGS = {"size": 224, "steps": 144, "crop": 0.3, "views": 3, "natural": 10.0, "decay": 1.2, "seed": 2}
 CLASSES = {
-    "flamingo": {}, "zebra": {}, "strawberry": {}, "daisy": {}, "tabby": {},
-    "monarch": {}, "tiger": {}, "gorilla": {}, "banana": {}, "balloon": {},
+    "flamingo": {},
+    "zebra": {},
+    "strawberry": {},
+    "daisy": {},
+    "tabby": {},
+    "monarch": {},
+    "tiger": {},
+    "gorilla": {},
+    "banana": {},
+    "balloon": {},
 }  # 类名 -> 与 SETTINGS 不同的设置
 
 

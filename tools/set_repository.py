@@ -23,13 +23,7 @@ def current_url(root: Path = ROOT) -> str:
 
 def text_files(root: Path = ROOT) -> list[Path]:
     """仓库里会出现地址的文本文件。"""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=False)
     if listed.returncode == 0:
         paths = [root / line for line in listed.stdout.splitlines()]
     else:

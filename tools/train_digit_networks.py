@@ -11,13 +11,7 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from cnnlab.datasets import digits
-from cnnlab.digit_networks import (
-    DATA_FOLDER,
-    DigitClassifier,
-    ImageGenerator,
-    SecondDigitClassifier,
-    load_digit_network,
-)
+from cnnlab.digit_networks import DATA_FOLDER, DigitClassifier, ImageGenerator, SecondDigitClassifier, load_digit_network
 from cnnlab.facets import fit_generator
 from cnnlab.training import cosine, fit, shuffled_batches
 

@@ -32,29 +32,15 @@ def main() -> None:
         if (step.index + 1) % 100 == 0:
             print(f"{step.index + 1} 步，损失 {step.loss:.4f}，CPU {time.process_time():.0f} 秒", flush=True)
 
-    record = fit_decoder(
-        decoder,
-        model,
-        found.images[seen],
-        LAYER,
-        steps=steps,
-        variations=10,
-        checkpoint=CHECKPOINT,
-        on_step=on_step,
-    )
+    record = fit_decoder(decoder, model, found.images[seen], LAYER, steps=steps, variations=10, checkpoint=CHECKPOINT, on_step=on_step)
     if record.interrupted:
         return
-    state = {
-        key: value.half() if value.is_floating_point() else value
-        for key, value in decoder.state_dict().items()
-    }
+    state = {key: value.half() if value.is_floating_point() else value for key, value in decoder.state_dict().items()}
     save_file({key: value.contiguous() for key, value in state.items()}, DECODER_PATH)
     with torch.no_grad():
         guess = decoder(activations_of(model, small.images[held], LAYER)[LAYER])
     score = correlation(guess, small.images[held])
-    print(
-        f"{DECODER_PATH.name}：{DECODER_PATH.stat().st_size / 1e6:.2f} MB；没见过的 {len(held)} 张，相关的中位数 {score.median():.3f}"
-    )
+    print(f"{DECODER_PATH.name}：{DECODER_PATH.stat().st_size / 1e6:.2f} MB；没见过的 {len(held)} 张，相关的中位数 {score.median():.3f}")
 
 
 if __name__ == "__main__":

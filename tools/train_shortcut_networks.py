@@ -12,10 +12,7 @@ from torch.nn import functional
 from cnnlab.shortcut import CLASSES, DATA_FOLDER, NAMES, ShortcutNetwork, shortcut_photos, stamp_corner
 from cnnlab.training import cosine, fit, shuffled_batches
 
-ORIGIN = {
-    "origin": "Trained by tools/train_shortcut_networks.py of cnnlab on half of the embedded photos.",
-    "license": "MIT",
-}
+ORIGIN = {"origin": "Trained by tools/train_shortcut_networks.py of cnnlab on half of the embedded photos.", "license": "MIT"}
 
 
 def train(name: str, steps: int = 600) -> ShortcutNetwork:

@@ -60,8 +60,11 @@ def main() -> None:
     options = arguments()
     torch.manual_seed(0)
     network = StylizationNetwork(
-        len(options.styles), widths=options.widths, blocks=options.blocks,
-        normalization=options.normalization, padding=options.padding,
+        len(options.styles),
+        widths=options.widths,
+        blocks=options.blocks,
+        normalization=options.normalization,
+        padding=options.padding,
         photo_gain=options.photo_gain,
     ).to(options.device)
     if options.start:
@@ -81,9 +84,17 @@ def main() -> None:
             save_image(sheet[None], folder / f"step{step.index + 1:05d}.png")
 
     record = train_stylizer(
-        network, load_model(options.model, device=options.device), options.contents or training_photos(), styles,
-        steps=options.steps, batch_size=options.batch_size, size=options.size, learning_rate=options.learning_rate,
-        checkpoint=folder / "checkpoint.pt", on_step=on_step, **weights,
+        network,
+        load_model(options.model, device=options.device),
+        options.contents or training_photos(),
+        styles,
+        steps=options.steps,
+        batch_size=options.batch_size,
+        size=options.size,
+        learning_rate=options.learning_rate,
+        checkpoint=folder / "checkpoint.pt",
+        on_step=on_step,
+        **weights,
     )
     bar.close()
     settings = {key: str(value) for key, value in vars(options).items() if key not in ("output", "device", "name")}

@@ -38,10 +38,7 @@ layer_output = Exercise(
     title="取出一层的输出",
     level=1,
     stub="my_layer_output(image, layer, model)",
-    probes=(
-        lambda: (uniform((2, 3, 8, 6), 1), "relu1", TinyNet()),
-        lambda: (uniform((3, 3, 7, 9), 2), "relu2", TinyNet(seed=7)),
-    ),
+    probes=(lambda: (uniform((2, 3, 8, 6), 1), "relu1", TinyNet()), lambda: (uniform((3, 3, 7, 9), 2), "relu2", TinyNet(seed=7))),
     answer="这一层的输出 (N, C, h, w)，不带计算图",
     idea="钩子函数收到 (模块, 输入, 输出)；把输出存进外面的一个字典或列表，前向跑完再取出来。",
     where="看 torch.nn.Module.register_forward_hook 的文档：它返回一个把手，把手有 remove。",
@@ -218,10 +215,7 @@ channel_auc = Exercise(
             for one in a.flatten(2).amax(2).T
         ]
     ),
-    laws=(
-        (_flips, "有与没有对调，AUC 应当变成 1 减去原来的，你的不是。"),
-        (_monotone, "AUC 只看谁大谁小：把激活取指数，次序不变，结果也该不变。"),
-    ),
+    laws=((_flips, "有与没有对调，AUC 应当变成 1 减去原来的，你的不是。"), (_monotone, "AUC 只看谁大谁小：把激活取指数，次序不变，结果也该不变。")),
     mistakes={
         "accuracy": (_accuracy, "这是一个固定门槛下的准确率：门槛换了结论就换，所以用 AUC。"),
         "no_ties": (lambda a, t: _pairs(a, t, tie=0.0), "平手没有算：一样大的算半次。"),

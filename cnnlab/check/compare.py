@@ -46,9 +46,7 @@ def same(first, second, tolerance: float) -> bool:
         keys = list(first) == list(second)
         return keys and all(same(first[key], second[key], tolerance) for key in first)
     if isinstance(first, (tuple, list)) and isinstance(second, (tuple, list)):
-        return len(first) == len(second) and all(
-            same(a, b, tolerance) for a, b in zip(first, second, strict=True)
-        )
+        return len(first) == len(second) and all(same(a, b, tolerance) for a, b in zip(first, second, strict=True))
     a, b = as_tensor(first), as_tensor(second)
     if a is None or b is None:
         return type(first) is type(second) and bool(first == second)

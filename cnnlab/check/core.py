@@ -15,16 +15,8 @@ from cnnlab.check.compare import first_difference, form_fault, same
 from cnnlab.check.effects import EFFECTS, changed, isolated, leaves, snapshot
 from cnnlab.check.errors import is_unfinished, learner_frame, plain_message, translated
 
-STATES = {
-    "todo": "⬜ 尚未完成",
-    "error": "⚠️ 运行出错",
-    "wrong": "❌ 还不对",
-    "passed": "✅ 通过",
-}
-GENERIC = (
-    "形式都对，值不对，也不像常见的错法。",
-    "用 1×1 或 2×2 的小例子手算一遍，再与函数的结果逐个比较。",
-)
+STATES = {"todo": "⬜ 尚未完成", "error": "⚠️ 运行出错", "wrong": "❌ 还不对", "passed": "✅ 通过"}
+GENERIC = ("形式都对，值不对，也不像常见的错法。", "用 1×1 或 2×2 的小例子手算一遍，再与函数的结果逐个比较。")
 
 
 @dataclass(frozen=True)

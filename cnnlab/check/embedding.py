@@ -116,7 +116,10 @@ neighbor_odds = Exercise(
     mistakes={
         "one_sigma": (lambda x, p: _affinities(x, p, shared=True), "所有行用了同一个 σ：密处 σ 小，疏处 σ 大，逐行二分。"),
         "itself": (lambda x, p: _affinities(x, p, self_too=True), "自己也算成了邻居：对角应当是 0，归一化之前就要去掉。"),
-        "bits": (lambda x, p: _affinities(x, p, target=lambda v: math.log(v) / math.log(2)), "熵的单位混了：自然对数的熵要配 e 的幂，以 2 为底的熵才配 2 的幂。"),
+        "bits": (
+            lambda x, p: _affinities(x, p, target=lambda v: math.log(v) / math.log(2)),
+            "熵的单位混了：自然对数的熵要配 e 的幂，以 2 为底的熵才配 2 的幂。",
+        ),
         "joint": (lambda x, p: _affinities(x, p, joint=True), "你已经把它对称化了：这里要每行自己的条件概率，合计为 1。"),
         "unsquared": (lambda x, p: _affinities(x, p, squared=False), "指数里用了距离本身：高斯里是距离的平方。"),
     },

@@ -115,7 +115,10 @@ rank_agreement = Exercise(
     mistakes={
         "pearson": (_pearson, "用了数值本身：几个亮点会左右结果，要先换成名次。"),
         "ties": (lambda a, b: _pearson(_first_come(a), _first_come(b)), "并列的像素按先来后到排了名次：它们应当得平均名次。"),
-        "argsort_once": (lambda a, b: _pearson(a.flatten().argsort(stable=True), b.flatten().argsort(stable=True)), "排序一次得到的是“第几名是谁”，名次是“谁是第几名”。"),
+        "argsort_once": (
+            lambda a, b: _pearson(a.flatten().argsort(stable=True), b.flatten().argsort(stable=True)),
+            "排序一次得到的是“第几名是谁”，名次是“谁是第几名”。",
+        ),
         "absolute": (lambda a, b: abs(_by_counting(-a.abs(), b)), "取了绝对值：一张图高的地方另一张低，相关应当是负的。"),
     },
 )

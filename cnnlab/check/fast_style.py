@@ -222,8 +222,10 @@ adain = Exercise(
         ),
     ),
     mistakes={
-        "swapped": (lambda c, s: torch.ones_like(c) * _statistics(c)[0] + (c - _statistics(c)[0]) / _statistics(s)[1] * _statistics(c)[1],
-                    "用谁的均值去还原？还原用的统计量应当来自 style。"),
+        "swapped": (
+            lambda c, s: torch.ones_like(c) * _statistics(c)[0] + (c - _statistics(c)[0]) / _statistics(s)[1] * _statistics(c)[1],
+            "用谁的均值去还原？还原用的统计量应当来自 style。",
+        ),
         "mean_only": (lambda c, s: _adain(c, s, scale=False), "只换了均值，标准差还是 1：再乘上 style 的标准差。"),
         "batch": (lambda c, s: _adain(c, s, axes=(0, 2, 3)), "统计量跨了图：每张图换上的是它自己那张 style。"),
         "unwashed": (lambda c, s: c * _statistics(s)[1] + _statistics(s)[0], "还没有减去 content 自己的均值、除以自己的标准差。"),
@@ -280,10 +282,7 @@ break_even = Exercise(
     title="画多少张才划算",
     level=4,
     stub="my_break_even(train, load, fast, slow, clock)",
-    probes=(
-        lambda: _World(300.0, 40.0, 0.5, 2.75, 1.0).arguments(),
-        lambda: _World(77.0, 9.0, 1.0, 5.0, 1.5).arguments(),
-    ),
+    probes=(lambda: _World(300.0, 40.0, 0.5, 2.75, 1.0).arguments(), lambda: _World(77.0, 9.0, 1.0, 5.0, 1.5).arguments()),
     answer="整数 n：前馈画 n 张（连训练与读入）不比逐图迭代慢的最小 n",
     idea="把两边的总时间都写成 n 的一次函数：一边有固定的开头，一边没有。",
     where="看本章“几张才划算”一节；clock() 返回现在的秒数，前后各读一次。",

@@ -46,19 +46,10 @@ kernel_sheet = Exercise(
     question="如果改成所有核共用一把尺，哪些核会变成一片灰？",
     oracle=_sheet,
     mistakes={
-        "one_scale": (
-            lambda w, c: _sheet(w, c, scale="all"),
-            "所有核用了同一个最小值和最大值：这里要每个核各自归一化。",
-        ),
-        "zero_division": (
-            lambda w, c: _sheet(w, c, flat=float("nan")),
-            "常数核的最大值等于最小值，除出了 NaN：这样的核画成中灰。",
-        ),
+        "one_scale": (lambda w, c: _sheet(w, c, scale="all"), "所有核用了同一个最小值和最大值：这里要每个核各自归一化。"),
+        "zero_division": (lambda w, c: _sheet(w, c, flat=float("nan")), "常数核的最大值等于最小值，除出了 NaN：这样的核画成中灰。"),
         "flat_black": (lambda w, c: _sheet(w, c, flat=0.0), "常数核画成了黑色：没有起伏的核应当是中灰。"),
-        "signed": (
-            lambda w, c: _sheet(w, c, signed=True),
-            "你除的是最大绝对值，那是本章 kernel_tiles 的画法；这里要最小值为 0、最大值为 1。",
-        ),
+        "signed": (lambda w, c: _sheet(w, c, signed=True), "你除的是最大绝对值，那是本章 kernel_tiles 的画法；这里要最小值为 0、最大值为 1。"),
         "no_gap": (lambda w, c: _sheet(w, c, gap=0), "核与核贴在一起了：隔 1 个白色像素，边界才看得见。"),
     },
 )
@@ -99,14 +90,8 @@ convolution = Exercise(
     question="把核左右上下都翻过来再算，得到的才是数学里的卷积。网络为什么不在乎这个差别？",
     oracle=_loop_convolution,
     mistakes={
-        "no_bias": (
-            lambda x, w, b, s, p: functional.conv2d(x, w, None, s, p),
-            "少了偏置：每个输出通道还要加一个常数。",
-        ),
-        "flipped": (
-            lambda x, w, b, s, p: functional.conv2d(x, w.flip(2, 3), b, s, p),
-            "你翻转了核：深度学习里的卷积是互相关，不翻转。",
-        ),
+        "no_bias": (lambda x, w, b, s, p: functional.conv2d(x, w, None, s, p), "少了偏置：每个输出通道还要加一个常数。"),
+        "flipped": (lambda x, w, b, s, p: functional.conv2d(x, w.flip(2, 3), b, s, p), "你翻转了核：深度学习里的卷积是互相关，不翻转。"),
         "transposed": (
             lambda x, w, b, s, p: functional.conv2d(x, w.transpose(2, 3), b, s, p),
             "核的行和列对调了：拉平核与拉平图像块要用同一个次序。",
@@ -164,18 +149,9 @@ best_patch = Exercise(
         (_second_is_best, "第二块还不是最好的：每个像素只看自己那个权重的正负。"),
     ),
     mistakes={
-        "weight_twice": (
-            lambda w: _pair(_unit(w), _unit(w)),
-            "两块用了同一个答案：第二块的像素不能为负，每个像素只看权重的符号。",
-        ),
-        "clamped": (
-            lambda w: _pair(_unit(w), _unit(w).clamp(0, 1)),
-            "只把负的像素截成了 0：正权重的那些像素还可以再亮。",
-        ),
-        "bright": (
-            lambda w: _pair(_unit(w), torch.ones_like(w)),
-            "第二块是一块白：核的和接近 0 时，常数图的响应有多大？",
-        ),
+        "weight_twice": (lambda w: _pair(_unit(w), _unit(w)), "两块用了同一个答案：第二块的像素不能为负，每个像素只看权重的符号。"),
+        "clamped": (lambda w: _pair(_unit(w), _unit(w).clamp(0, 1)), "只把负的像素截成了 0：正权重的那些像素还可以再亮。"),
+        "bright": (lambda w: _pair(_unit(w), torch.ones_like(w)), "第二块是一块白：核的和接近 0 时，常数图的响应有多大？"),
         "stretched": (
             lambda w: _pair(_unit(w), (w - w.min()) / (w.max() - w.min())),
             "第二块是把核线性拉伸到 [0, 1]：那是画图的办法，不是内积最大的办法。",
@@ -244,19 +220,11 @@ tuning = Exercise(
             lambda w, a, p: _tuning(w, a, p, measure=lambda g, f: _inner(g, f.cos()).abs()),
             "一个相位取绝对值还是一个相位：隔四分之一个周期的那张光栅也要看。",
         ),
-        "full_turn": (
-            lambda w, a, p: _tuning(w, a, p, measure=_amplitude, turn=2 * math.pi),
-            "方向走了一整圈：光栅转 180° 还是它自己，走半圈就够。",
-        ),
+        "full_turn": (lambda w, a, p: _tuning(w, a, p, measure=_amplitude, turn=2 * math.pi), "方向走了一整圈：光栅转 180° 还是它自己，走半圈就够。"),
         "added": (
-            lambda w, a, p: _tuning(
-                w, a, p, measure=lambda g, f: _inner(g, f.cos()).abs() + _inner(g, f.sin()).abs()
-            ),
+            lambda w, a, p: _tuning(w, a, p, measure=lambda g, f: _inner(g, f.cos()).abs() + _inner(g, f.sin()).abs()),
             "两个相位的响应直接相加了：它们像直角三角形的两条边那样合成。",
         ),
-        "swapped": (
-            lambda w, a, p: _tuning(w, a, p, measure=_amplitude, swap=True),
-            "x 和 y 对调了：x 沿列的方向增大，y 沿行的方向增大。",
-        ),
+        "swapped": (lambda w, a, p: _tuning(w, a, p, measure=_amplitude, swap=True), "x 和 y 对调了：x 沿列的方向增大，y 沿行的方向增大。"),
     },
 )

@@ -116,7 +116,10 @@ jitter_undo = Exercise(
     oracle=lambda *a: _both(*a, move=_roll, back=_unroll),
     properties=((lambda out, image, down, right: torch.equal(out[1], image), "移回来以后和原图不一样：像素丢了，或方向没有反过来。"),),
     mistakes={
-        "zero_padding": (lambda *a: _both(*a, move=_padded, back=lambda x, d, r: _padded(x, -d, -r)), "移出去的像素丢了，空出来的地方补了零：要循环移动。"),
+        "zero_padding": (
+            lambda *a: _both(*a, move=_padded, back=lambda x, d, r: _padded(x, -d, -r)),
+            "移出去的像素丢了，空出来的地方补了零：要循环移动。",
+        ),
         "swapped": (lambda x, d, r: _both(x, r, d, move=_roll, back=_unroll), "行和列对调了：down 是行，right 是列。"),
         "no_undo": (lambda *a: _both(*a, move=_roll, back=_roll), "还原时又朝同一个方向移了一次：两个方向都要取反。"),
         "reversed": (lambda *a: _both(*a, move=_unroll, back=_roll), "移动的方向反了：正数是向下、向右。"),
@@ -156,7 +159,10 @@ keep_contribution = Exercise(
     mistakes={
         "gradient": (lambda *a: _keep(*a, measure=lambda x, g, c: g.sum(0).abs()), "只看了梯度：贡献是像素（离灰多远）乘梯度。"),
         "pixel": (lambda *a: _keep(*a, measure=lambda x, g, c: (x - c).sum(0).abs()), "只看了像素的大小：离灰再远，梯度为零也没有贡献。"),
-        "abs_first": (lambda *a: _keep(*a, measure=lambda x, g, c: ((x - c) * g).abs().sum(0)), "先取了绝对值再相加：一个像素的三个通道可以互相抵消。"),
+        "abs_first": (
+            lambda *a: _keep(*a, measure=lambda x, g, c: ((x - c) * g).abs().sum(0)),
+            "先取了绝对值再相加：一个像素的三个通道可以互相抵消。",
+        ),
         "from_zero": (lambda *a: _keep(*a, measure=lambda x, g, c: (x * g).sum(0).abs()), "像素没有减去灰：换成灰时，变化的是像素与灰之差。"),
         "smallest": (lambda *a: _keep(*a, measure=_contribution, largest=False), "留反了：丢掉的应当是贡献小的。"),
     },
@@ -210,13 +216,13 @@ dead_start = Exercise(
     laws=((_moves, "梯度还是恰好为零：这个目标里有一道关着的门。"),),
     mistakes={
         "rectified": (lambda *a: _objective(*a, layer="relu"), "目标取自 ReLU 之后：门关着，梯度恰好为零。"),
-        "negated": (
-            lambda *a: -_objective(*a),
-            "多了一个负号：题目要的是得分，负号留给优化循环。",
-        ),
+        "negated": (lambda *a: -_objective(*a), "多了一个负号：题目要的是得分，负号留给优化循环。"),
         "other_class": (lambda x, t, m: _objective(x, t, m, pick=(t + 1) % 4), "换成了另一个类：图像会动，但动向别的类。"),
         "all_classes": (lambda x, t, m: m.conv(x).mean((2, 3)).sum(), "把所有类加在了一起：要的是目标那一类。"),
-        "scaled": (lambda x, t, m: m.conv(x).sum((2, 3))[torch.arange(len(x)), t].sum(), "各位置相加而没有取平均：目标的大小随图像尺寸变，就不是这个类的得分了。"),
+        "scaled": (
+            lambda x, t, m: m.conv(x).sum((2, 3))[torch.arange(len(x)), t].sum(),
+            "各位置相加而没有取平均：目标的大小随图像尺寸变，就不是这个类的得分了。",
+        ),
     },
 )
 
@@ -274,8 +280,14 @@ fourier = Exercise(
     tolerance=1e-6,
     mistakes={
         "not_hermitian": (lambda *a: _fourier(*a), "没有用上共轭的另一半：直接逆变换再取实部，每个频率只剩一半。"),
-        "no_decay": (lambda *a: _fourier(*a, part="irfft", scale=lambda h, w: torch.ones(h, w // 2 + 1, dtype=torch.float64)), "没有除以频率：高频和低频一样大，就和优化像素没有区别了。"),
-        "twice": (lambda *a: _fourier(*a, part="irfft", scale=lambda h, w: _scale(h, w).square()), "除了两次频率：自然图像的幅度按频率的一次方下降。"),
+        "no_decay": (
+            lambda *a: _fourier(*a, part="irfft", scale=lambda h, w: torch.ones(h, w // 2 + 1, dtype=torch.float64)),
+            "没有除以频率：高频和低频一样大，就和优化像素没有区别了。",
+        ),
+        "twice": (
+            lambda *a: _fourier(*a, part="irfft", scale=lambda h, w: _scale(h, w).square()),
+            "除了两次频率：自然图像的幅度按频率的一次方下降。",
+        ),
         "black": (lambda *a: _fourier(*a, part="irfft", shift=0.0), "忘了加上灰：谱为零时应当是一张灰图。"),
         "real_only": (_real_half, "虚部没有用上：没有相位，图像会变得中心对称。"),
     },

@@ -31,7 +31,10 @@ kernel_numbers = Exercise(
         "no_bias": (lambda i, o, k, g: (o, i // g * k * k, o * (i // g) * k * k), "全层的参数还要算偏置：每个输出通道一个。"),
         "no_depth": (lambda i, o, k, g: (o, k * k, o * k * k + o), "一个核不只一张小图：每个输入通道各有一张。"),
         "swapped": (lambda i, o, k, g: (i, o // g * k * k, i * (o // g) * k * k + i), "输入与输出对调了：有几个输出通道，就有几个卷积核。"),
-        "kernels_times_depth": (lambda i, o, k, g: (o * i // g, k * k, o * (i // g) * k * k + o), "这里一个核指一个输出通道的整组权重，不是其中的一张小图。"),
+        "kernels_times_depth": (
+            lambda i, o, k, g: (o * i // g, k * k, o * (i // g) * k * k + o),
+            "这里一个核指一个输出通道的整组权重，不是其中的一张小图。",
+        ),
         "list": (lambda i, o, k, g: [*_counted(i, o, k, g), g],),
     },
 )
@@ -126,10 +129,7 @@ composed_kernel = Exercise(
         "same_size": (lambda f, s: _summed(f, s, keep=f.shape[-1]), "大小没有长：两个窗口错开着叠起来，比任何一个都大。"),
         "flipped": (lambda f, s: _summed(f, s, flip_second=True), "合成时翻转错了一层：两层都是互相关，合成的核是两个核的真卷积。"),
         "flipped_first": (lambda f, s: _summed(f, s, flip_first=True), "第一层的核不该翻转：副本是原样错开的。"),
-        "one_channel": (
-            lambda f, s: _summed(f[:1], s[:, :1]),
-            "中间的通道只用了一个：要对全部中间通道相加。",
-        ),
+        "one_channel": (lambda f, s: _summed(f[:1], s[:, :1]), "中间的通道只用了一个：要对全部中间通道相加。"),
         "channel_mean": (lambda f, s: _summed(f, s) / len(f), "中间的通道是相加，不是平均。"),
     },
 )
@@ -199,7 +199,10 @@ structure_score = Exercise(
         "spread": (lambda w: w.flatten(1).std(1) / w.flatten(1).abs().mean(1), "只看了数值的分布：打乱之后一个数也没少，分不出来。"),
         "energy": (lambda w: w.flatten(1).square().sum(1),),
         "mean_plane": (lambda w: w.mean(1).flatten(1).norm(dim=1) / w.flatten(1).norm(dim=1), "把各通道平均了：一正一负的同形小图会互相抵消。"),
-        "neighbours": (lambda w: (w[:, 1:] * w[:, :-1]).sum((1, 2, 3)) / w.square().sum((1, 2, 3)), "只比了编号相邻的通道：编号是任意的，要比就全比。"),
+        "neighbours": (
+            lambda w: (w[:, 1:] * w[:, :-1]).sum((1, 2, 3)) / w.square().sum((1, 2, 3)),
+            "只比了编号相邻的通道：编号是任意的，要比就全比。",
+        ),
         "batch": (lambda w: _agreement(w) - _agreement(w).mean(),),
     },
 )

@@ -118,7 +118,9 @@ neighbors_without_self = Exercise(
     where="想想对角线；距离相同的，下标小的在前。",
     question="库里混进了查询的一份缩小版，检索得分会被抬高还是压低？",
     oracle=_by_sorting,
-    properties=((lambda out, vectors, k: not (out == torch.arange(len(vectors))[:, None]).any(), "有的向量把自己当成了邻居：最近的永远是自己，要先排除。"),),
+    properties=(
+        (lambda out, vectors, k: not (out == torch.arange(len(vectors))[:, None]).any(), "有的向量把自己当成了邻居：最近的永远是自己，要先排除。"),
+    ),
     mistakes={
         "itself": (lambda v, k: _ranked(v, k),),
         "hides_twins": (lambda v, k: _ranked(v, k, hide=True), "一模一样的另一个也被去掉了：它是别人，应当留下。"),
@@ -229,13 +231,18 @@ shuffled_copy = Exercise(
     where="看 copy.deepcopy、torch.randperm 的 generator 参数，还有 torch.no_grad。",
     question="只打乱每个卷积核内部，或只打乱卷积核之间的次序，各毁掉什么？",
     run=_parameters,
-    properties=(
-        (_same_numbers, "有的参数不再是原来的那些数：尺度或分布变了，对照就差了不止一样东西。"),
-        (_moved, "参数几乎原封不动：没有打乱。"),
-    ),
+    properties=((_same_numbers, "有的参数不再是原来的那些数：尺度或分布变了，对照就差了不止一样东西。"), (_moved, "参数几乎原封不动：没有打乱。")),
     laws=(
-        (lambda call, model, seed: all(torch.equal(a, b) for a, b in zip(call(model, seed).values(), call(model, seed).values(), strict=True)), "同一个种子调用两次，结果应当一样。"),
-        (lambda call, model, seed: any(not torch.equal(a, b) for a, b in zip(call(model, seed).values(), call(model, seed + 1).values(), strict=True)), "换了种子，结果应当不同。"),
+        (
+            lambda call, model, seed: all(torch.equal(a, b) for a, b in zip(call(model, seed).values(), call(model, seed).values(), strict=True)),
+            "同一个种子调用两次，结果应当一样。",
+        ),
+        (
+            lambda call, model, seed: any(
+                not torch.equal(a, b) for a, b in zip(call(model, seed).values(), call(model, seed + 1).values(), strict=True)
+            ),
+            "换了种子，结果应当不同。",
+        ),
     ),
     mistakes={
         "unit_noise": (lambda m, s: _fresh(m, s, lambda p, g: torch.randn(p.shape, generator=g, dtype=p.dtype)),),

@@ -9,11 +9,7 @@ from cnnlab.check.fixtures import TinyNet, WindowNet, noise, uniform
 
 
 def _starts_by_search(length, window, stride):
-    return [
-        place
-        for place in range(length)
-        if place + window == length or (place % stride == 0 and place + window < length)
-    ]
+    return [place for place in range(length) if place + window == length or (place % stride == 0 and place + window < length)]
 
 
 def _evenly_spread(length, window, stride):

@@ -37,10 +37,7 @@ receptive_size = Exercise(
     title="几层叠起来看多远",
     level=1,
     stub="my_receptive_size(layers)",
-    probes=(
-        lambda: ([(3, 2, 1), (3, 2, 0), (3, 1, 1), (5, 2, 2)],),
-        lambda: ([(7, 2, 3), (2, 2, 1), (3, 2, 1)],),
-    ),
+    probes=(lambda: ([(3, 2, 1), (3, 2, 0), (3, 1, 1), (5, 2, 2)],), lambda: ([(7, 2, 3), (2, 2, 1), (3, 2, 1)],)),
     answer="三个整数 (大小, 步幅, 起点)",
     idea="深一层的核移动一格，在图像上移动的是前面各层步幅之积那么多个像素。",
     where="看“想法”一节里三行递推式，注意它们更新的先后。",
@@ -217,7 +214,10 @@ one_per_image = Exercise(
         (lambda out, values, image_index, k: len(set(image_index[out].tolist())) == k, "有的照片出现了不止一次。"),
     ),
     mistakes={
-        "cut_first": (lambda v, i, k: _first_of_each(v.argsort(descending=True, stable=True)[:k], i), "次序反了：先截断再去重，名额被同一张照片占掉了。"),
+        "cut_first": (
+            lambda v, i, k: _first_of_each(v.argsort(descending=True, stable=True)[:k], i),
+            "次序反了：先截断再去重，名额被同一张照片占掉了。",
+        ),
         "duplicates": (lambda v, i, k: v.argsort(descending=True, stable=True)[:k], "同一张照片占了好几个名额：还没有去重。"),
         "earliest": (_earliest, "每张照片留下的不是它最大的那一处：去重之前先排好序。"),
         "ascending": (lambda v, i, k: _greedy(v, i, k).flip(0), "次序反了：要从大到小。"),

@@ -81,9 +81,7 @@ def progress(slug: str | None = None) -> Lines:
     if slug and not chosen:
         raise ValueError(f"没有叫 {slug!r} 的章；有练习的章：{_slugs()}")
     done = sum(states.get(item.id) == "passed" for item in chosen)
-    items = tuple(
-        f"{STATES[states.get(item.id, 'todo')]}　{item.id} {item.title} {item.stars}" for item in chosen
-    )
+    items = tuple(f"{STATES[states.get(item.id, 'todo')]}　{item.id} {item.title} {item.stars}" for item in chosen)
     return Lines(f"练习进度：{done} / {len(chosen)}", items)
 
 

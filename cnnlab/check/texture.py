@@ -188,10 +188,7 @@ window_distance = Exercise(
     question="各候选都用同一个 filled，除不除以已填的个数会影响选谁吗？",
     oracle=_window_distance_by_loop,
     mistakes={
-        "unfilled": (
-            lambda p, f, c: _window_distance(p, f, c, torch.ones_like),
-            "还没生成的像素也参加了比较：它们的 0 不是颜色，是空着。",
-        ),
+        "unfilled": (lambda p, f, c: _window_distance(p, f, c, torch.ones_like), "还没生成的像素也参加了比较：它们的 0 不是颜色，是空着。"),
         "inverted": (lambda p, f, c: _window_distance(p, f, c, lambda f: 1 - f), "比的恰好是空着的那些像素：遮罩反了。"),
         "absolute": (lambda p, f, c: _window_distance(p, f, c, power=1), "用了绝对值：这里约定差的平方。"),
         "rooted": (lambda p, f, c: _window_distance(p, f, c).sqrt(), "多开了一次方：这里约定平方和。"),
@@ -233,16 +230,10 @@ shifted = Exercise(
     question="一块棋盘，位移取几时它又变回最大？那就是周期。",
     oracle=_shifted_by_loop,
     mistakes={
-        "wrap": (
-            lambda f, d, r: _pairs(f, f.roll((-d, -r), (1, 2))),
-            "首尾相接了：右边的像素和左边的配成了对，图上没有这样的邻居。",
-        ),
+        "wrap": (lambda f, d, r: _pairs(f, f.roll((-d, -r), (1, 2))), "首尾相接了：右边的像素和左边的配成了对，图上没有这样的邻居。"),
         "swapped": (lambda f, d, r: _pairs(*reversed(_cut(f, d, r))), "转置了：第 i 行应是没有移动的那一个通道。"),
         "share": (lambda f, d, r: _pairs(*_cut(f, d, r), f[0].numel()), "除以了全部的点：成对的点没有那么多。"),
         "unshifted": (lambda f, d, r: _pairs(f, f), "没有错开：这是普通的 Gram 矩阵。"),
-        "other_axis": (
-            lambda f, d, r: _pairs(f[:, : f.shape[1] - d, r:], f[:, d:, : f.shape[2] - r]),
-            "左右错反了：向右的位移，伙伴在右边。",
-        ),
+        "other_axis": (lambda f, d, r: _pairs(f[:, : f.shape[1] - d, r:], f[:, d:, : f.shape[2] - r]), "左右错反了：向右的位移，伙伴在右边。"),
     },
 )

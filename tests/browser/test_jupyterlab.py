@@ -88,14 +88,10 @@ def server(tmp_path, chromium):
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     log = (tmp_path / "server.log").open("w")
-    process = subprocess.Popen(
-        command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
-    )
+    process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_until(
-            lambda: process.poll() is not None or ask(f"{url}/api/status", token), 90, "JupyterLab 起来"
-        )
+        wait_until(lambda: process.poll() is not None or ask(f"{url}/api/status", token), 90, "JupyterLab 起来")
         assert process.poll() is None, (tmp_path / "server.log").read_text()[-2000:]
         yield url, token, folder
     finally:
@@ -147,9 +143,7 @@ def test_a_chapter_runs_and_its_slider_changes_the_picture(server, chromium):
     code = wait_until(lambda: executed_cells(copy), 60, "运行过的笔记本存了盘")
     errors = [output for cell in code for output in cell.outputs if output.output_type == "error"]
     assert not errors, "\n".join(f"{error.ename}: {error.evalue}" for error in errors)
-    unfinished = [
-        cell.source.splitlines()[0] for cell in code if cell.source.strip() and not cell.execution_count
-    ]
+    unfinished = [cell.source.splitlines()[0] for cell in code if cell.source.strip() and not cell.execution_count]
     assert not unfinished, f"这些格没有运行：{unfinished}"
 
     box = page.locator(".jp-OutputArea .widget-vbox:has(img)").first

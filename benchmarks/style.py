@@ -1,0 +1,75 @@
+"""风格迁移的一步与光跑“前向到最深的一层再反向到图像”之比；默认的 L-BFGS 几次求值赶上 Adam 的 200 步。
+
+上限：VGG-19 的形状（随机权重），256 像素，≤ 1.25；SqueezeNet，192 像素，≤ 2.2（CPU 时间的中位数）。neural-style-pt 的 Adam
+在同样的设置下量得 1.31 与 2.20。赶上 Adam 的 200 步至多用 110 次求值。用法：python benchmarks/style.py [steps | evaluations]
+"""
+
+import sys
+
+import torch
+from interleaved import compare
+from torch import nn
+
+from cnnlab import activations_of, load_model, photo, style_image, transfer_style
+from cnnlab.objectives import objective
+from cnnlab.optimize import adam, optimize_image
+from cnnlab.priors import clamp
+from cnnlab.style_transfer import content_terms, style_terms
+from cnnlab.texture import smoothness
+
+STEPS = 3
+# 网络、边长、内容层、风格层、上限、neural-style-pt 的比值；SqueezeNet 的层与 CS231n 的作业相同
+SETTINGS = {
+    "VGG-19 的形状": ("vgg19", 256, "relu4_2", ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"], 1.25, 1.31),
+    "SqueezeNet": ("squeezenet1_1", 192, "fire2", ["relu1", "fire3", "fire4", "fire5"], 2.2, 2.20),
+}
+
+
+def methods(name: str, size: int, content_layer: str, style_layers: list[str]) -> dict:
+    """光跑与风格迁移各走几步。"""
+    model = load_model(name, weights="default" if name == "squeezenet1_1" else None)
+    content, style = photo("taj_mahal", size=size), style_image("waves", size)
+    terms = content_terms(model, content, content_layer, 1.0) + style_terms(model, [style], [1.0], style_layers, 1.0)
+    loss = objective(model, terms + smoothness(1.0))
+    pixels = content.contiguous(memory_format=torch.channels_last).requires_grad_()
+    upto = part_of(model, style_layers[-1])
+
+    def bare():
+        for _ in range(STEPS):
+            activation = upto(pixels)
+            torch.autograd.grad(activation, pixels, activation.detach())
+
+    return {"光跑": bare, "风格迁移的一步": lambda: optimize_image(content, loss, steps=STEPS, optimizer=adam(0.02), after_step=clamp())}
+
+
+def part_of(model: nn.Module, layer: str):
+    """同一个网络（不带归一化）从头到这一层。"""
+    path = next(name for name, module in model.network.named_modules() if module is model.layers[layer])
+    return lambda image: activations_of(model.network, image, path)[path]
+
+
+def evaluations(content_name: str, style_name: str, style_weight: float, parameterization: str) -> tuple[float, int | None]:
+    """Adam 200 步时的损失，和默认的优化器第几次求值赶上它。"""
+    model, content, style = load_model(), photo(content_name, size=160), style_image(style_name, 160)
+    options = {"style_weight": style_weight, "tv_weight": 0.1, "parameterization": parameterization}
+    by_adam = transfer_style(model, content, style, optimizer="adam", steps=200, **options).history["loss"]
+    by_default = transfer_style(model, content, style, steps=200, **options).history["loss"]
+    goal = min(by_adam)
+    return goal, next((index + 1 for index, value in enumerate(by_default) if value <= goal), None)
+
+
+def main(*what: str) -> None:
+    """打印比值和求值次数。"""
+    torch.set_num_threads(1)
+    for name, (network, size, content, styles, limit, peer) in SETTINGS.items() if "evaluations" not in what else ():
+        print(f"{name}，{size}×{size}（基准：前向到 {styles[-1]}，反向到图像）")
+        ratio = compare(methods(network, size, content, styles), rounds=9)["风格迁移的一步"][1]
+        print(f"  上限 {limit}，neural-style-pt {peer}：{ratio:.2f} {'✔' if ratio <= limit and ratio < peer else '✘'}")
+    for parameterization in ("fourier", "pixel") if "steps" not in what else ():
+        for content, style, weight in (("taj_mahal", "waves", 1.0), ("panda", "starry_night", 10.0), ("petra", "woodcut", 100.0)):
+            goal, count = evaluations(content, style, weight, parameterization)
+            print(f"  {parameterization}，{content} × {style}，风格权重 {weight:g}：Adam 200 步 {goal:.4f}，L-BFGS 第 {count} 次求值赶上（上限 110）")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

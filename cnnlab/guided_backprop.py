@@ -56,10 +56,8 @@ def ruled_gradient(model: nn.Module, image: Tensor, rule, *, target=None, layer=
     if layer is not None:
         find_layer(model, layer)
     with pixel_leaf(model, image) as leaf, override_relu_gradient(model, rule):
-        if layer is None:
-            value = class_scores(model, leaf, target)
-        else:
-            value = neuron_values(activations_of(model, leaf, layer)[layer], channel, position)
+        scored = layer is None
+        value = class_scores(model, leaf, target) if scored else neuron_values(activations_of(model, leaf, layer)[layer], channel, position)
         refuse_unruled(value)
         return gradient_of(value, leaf)
 

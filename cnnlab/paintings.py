@@ -119,9 +119,8 @@ def woodcut(height: int, width: int, rng) -> np.ndarray:
     carve = 0.25 * noise(x * 9, y * 9, rng) + 0.22 * noise(x * 40, y * 40, rng)
     picture, ink = _engraved_sky(x, y, distance, angle, carve, rng)
     disc = smoothstep(0.122, 0.118, distance + 0.003 * noise(x * 30, y * 30, rng))
-    picture = mix(picture, colours("d92b1f")[0], disc)
     ring = smoothstep(0.7, 0.85, 0.5 + 0.5 * np.sin(distance * 330)) * smoothstep(-0.02, 0.10, dy + 0.04 * carve)
-    ink = np.where(disc > 0.5, ring * 0.9, ink)
+    picture, ink = mix(picture, colours("d92b1f")[0], disc), np.where(disc > 0.5, ring * 0.9, ink)
     down, rough, sway = y[:, :1], noise(x * 12, y * 12, rng), noise(x * 5, y * 5, rng)
     blocks = colours("6f9a98 3f7f86 24586c")
     for layer, (base, rise, count) in enumerate(((0.64, 0.30, 5), (0.71, 0.24, 6), (0.785, 0.17, 8))):

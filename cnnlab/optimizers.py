@@ -70,7 +70,7 @@ class _LimitedMemoryBFGS(torch.optim.Optimizer):
     def __init__(self, parameters, learning_rate, history, first_step):
         super().__init__(parameters, {"lr": learning_rate})
         self.history, self.first_step = history, first_step
-        self.pairs, self.previous, self.accepted = [], None, 0.0
+        self.pairs, self.previous = [], None
 
     @torch.no_grad()
     def step(self, closure):
@@ -78,12 +78,13 @@ class _LimitedMemoryBFGS(torch.optim.Optimizer):
         group = self.param_groups[0]
         position = torch.cat([parameter.flatten() for parameter in group["params"]])
         gradient = torch.cat([parameter.grad.flatten() for parameter in group["params"]])
-        if self.previous is not None and loss > self.accepted + 0.5 * abs(self.accepted):
-            self._move(group["params"], (self.previous[0] - position) / 2)
-            return loss
         if self.previous is not None:
-            self._remember(position - self.previous[0], gradient - self.previous[1])
-        self.previous, self.accepted = (position, gradient), float(loss)
+            before, gradient_before, lower = self.previous
+            if loss > lower + 0.5 * abs(lower):
+                self._move(group["params"], (before - position) / 2)
+                return loss
+            self._remember(position - before, gradient - gradient_before)
+        self.previous = position, gradient, loss
         self._move(group["params"], self._direction(gradient).mul_(-group["lr"]))
         return loss
 

@@ -122,6 +122,8 @@ def pages(extension, *outputs):
     )
     extension.fill(app, "book/one", "", chapter, None)
     extension.fill(app, "book/claims", "", table, None)
+    extension.forget(app, app.env, "book/one")
+    assert app.env.cnnlab_claims == {}
     return chapter["body"], table["body"]
 
 

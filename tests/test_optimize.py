@@ -30,6 +30,18 @@ def test_lbfgs_needs_far_fewer_evaluations_than_adam(bowl):
     assert values["lbfgs"] < values["adam"] / 10
 
 
+def test_lbfgs_comes_back_from_a_first_step_that_overshoots():
+    seen = []
+    result = optimize_image(
+        torch.full((1, 3, 4, 4), 0.3), lambda image: image.square().square().sum(), steps=25, optimizer=lbfgs(first_step=50), on_step=seen.append
+    )
+    assert seen[1].loss > 1e5 * seen[0].loss
+    # 每次退一半，直到损失不再高出起点一半以上
+    moves = [float((each.image - 0.3).abs().mean()) for each in seen[1:5]]
+    assert moves == pytest.approx([50, 25, 12.5, 6.25], rel=1e-4)
+    assert result.abs().max() < 0.1
+
+
 def test_lbfgs_agrees_with_torch_once_it_has_history(bowl):
     """每步一次求值、同样的第一步：与 torch.optim.LBFGS 走同样的路。"""
     loss, lowest = bowl

@@ -1,19 +1,18 @@
-"""由 cnnlab/data/claims.csv 写出 book/claims.md：python tools/make_claims.py [--check]
+"""由 cnnlab/data/claims.csv 写出 book/claims.md：python tools/make_claims.py
 
 说法的文字、判定、论文都在那个文件里；各章量出的数由 book/_ext/claims_page.py 在建书时填进来。
 """
 
-import csv
-import sys
 from collections import Counter
 from itertools import groupby
 from pathlib import Path
 
 from make_errata import chapters, markdown_of, title_of
 
+from cnnlab.claims import VERDICTS, claim_texts
+
 ROOT = Path(__file__).resolve().parent.parent
-TEXTS, PAGE = ROOT / "cnnlab" / "data" / "claims.csv", ROOT / "book" / "claims.md"
-SIGNS = {"✔": "说得对", "◐": "不确切", "✘": "说错了", "ⓘ": "定义或步骤"}
+PAGE = ROOT / "book" / "claims.md"
 HEAD = """# 说法与实测
 
 讲义的每一个说法都在某一章里做过实验。这里按章列出全部 {total} 条：{counts}。
@@ -22,26 +21,20 @@ HEAD = """# 说法与实测
 TABLE = "| 编号 | 讲义说 | 判定 | 测得、对照与样本 |\n| --- | --- | --- | --- |"
 
 
-def rows() -> list[dict[str, str]]:
-    """全部说法。"""
-    with TEXTS.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def row_text(row: dict[str, str]) -> str:
     """表的一行。"""
     names, keys = filter(None, row["source"].split("；")), row["papers"].split()
     papers = "；".join(f"[{name}](references.md#{key})" for name, key in zip(names, keys, strict=True))
-    verdict = f"{row['verdict']} {SIGNS[row['verdict']]}" + (f"（{papers}）" if papers else "")
+    verdict = f"{row['verdict']} {VERDICTS[row['verdict']]}" + (f"（{papers}）" if papers else "")
     measured = row["pending"] or f'<span class="cnnlab-measured" data-number="{row["number"]}"></span>'
     return f'| <span id="row-{row["number"]}">{row["number"]}</span> | {row["claim"]} | {verdict} | {measured} |'
 
 
 def page_text() -> str:
     """整页的 Markdown。"""
-    found = rows()
+    found = list(claim_texts().values())
     signs = Counter(row["verdict"] for row in found)
-    counts = "，".join(f"{sign} {name} {signs[sign]} 条" for sign, name in SIGNS.items())
+    counts = "，".join(f"{sign} {name} {signs[sign]} 条" for sign, name in VERDICTS.items())
     order = {slug: place for place, slug in enumerate(chapters())}
     parts = [HEAD.format(total=len(found), counts=counts)]
     for slug, group in groupby(sorted(found, key=lambda row: order[row["chapter"]]), key=lambda row: row["chapter"]):
@@ -52,8 +45,5 @@ def page_text() -> str:
 
 
 if __name__ == "__main__":
-    text = page_text()
-    if "--check" in sys.argv:
-        sys.exit(None if PAGE.read_text(encoding="utf-8") == text else "说法与实测一页旧了：运行 make pages")
-    PAGE.write_text(text, encoding="utf-8")
+    PAGE.write_text(page_text(), encoding="utf-8")
     print(f"写出 {PAGE.relative_to(ROOT)}")

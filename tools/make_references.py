@@ -1,10 +1,9 @@
-"""由 book/references.bib 写出 book/references.md：python tools/make_references.py [--check]
+"""由 book/references.bib 写出 book/references.md：python tools/make_references.py
 
 每条文献一个小标题，就是它的键；各章用普通的 Markdown 链接引用它，例如
 [Zeiler 与 Fergus，2014](references.md#zeiler2014)。建好的书、GitHub 和 JupyterLab 都认得这种链接。
 """
 
-import sys
 from pathlib import Path
 
 from pybtex.database import Entry, parse_file
@@ -66,8 +65,5 @@ def page_text() -> str:
 
 
 if __name__ == "__main__":
-    text = page_text()
-    if "--check" in sys.argv:
-        sys.exit(None if PAGE.read_text(encoding="utf-8") == text else "参考文献页旧了：运行 make pages")
-    PAGE.write_text(text, encoding="utf-8")
+    PAGE.write_text(page_text(), encoding="utf-8")
     print(f"写出 {PAGE.relative_to(ROOT)}")

@@ -20,12 +20,14 @@ def claims_in(text: str) -> list[dict[str, str]]:
 
 
 def collect(app, document):
-    """每读完一章，记下它量出的数；同一编号以后一次为准。"""
-    ledger = getattr(app.env, "cnnlab_claims", {})
-    app.env.cnnlab_claims = ledger
-    for node in document.findall(nodes.raw):
-        for card in claims_in(node.astext()):
-            ledger[card["number"]] = {**card, "page": app.env.docname}
+    """每读完一页，记下它量出的数；重读时整页换掉。"""
+    pages = app.env.__dict__.setdefault("cnnlab_claims", {})
+    pages[app.env.docname] = {card["number"]: card for node in document.findall(nodes.raw) for card in claims_in(node.astext())}
+
+
+def forget(app, env, page):
+    """一页要重读，或已经删掉。"""
+    env.__dict__.setdefault("cnnlab_claims", {}).pop(page, None)
 
 
 def refresh(app, env):
@@ -43,11 +45,13 @@ def measured_text(card: dict[str, str], link: str) -> str:
 def fill(app, pagename, templatename, context, doctree):
     """填上数；各章的记号换成链接。"""
     body = context.get("body", "")
-    ledger = getattr(app.env, "cnnlab_claims", {})
     if pagename == PAGE:
-        link = lambda page: app.builder.get_relative_uri(PAGE, page)
-        cell = lambda found: measured_text(ledger[found[1]], link(ledger[found[1]]["page"])) if found[1] in ledger else "–"
-        context["body"] = PLACE.sub(cell, body)
+        cells = {
+            number: measured_text(card, app.builder.get_relative_uri(PAGE, page))
+            for page, cards in app.env.cnnlab_claims.items()
+            for number, card in cards.items()
+        }
+        context["body"] = PLACE.sub(lambda found: cells.get(found[1], "–"), body)
     elif MARK.search(body):
         seen = set()
         context["body"] = MARK.sub(lambda found: _link(app, pagename, found[1], seen), body)
@@ -64,6 +68,7 @@ def _link(app, pagename: str, data: str, seen: set[str]) -> str:
 
 def setup(app):
     """读的时候收集，写的时候填。"""
+    app.connect("env-purge-doc", forget)
     app.connect("doctree-read", collect)
     app.connect("env-updated", refresh)
     app.connect("html-page-context", fill)

@@ -78,6 +78,7 @@ def test_the_front_door_leads_to_the_book(chromium, html):
     page = chromium.new_page()
     page.goto((html / "index.html").as_uri())
     page.wait_for_url("**/book/index.html")
+    assert page.title().startswith("看懂卷积神经网络")
     page.close()
 
 

@@ -5,6 +5,7 @@
 
 import difflib
 import json
+import math
 import urllib.error
 import urllib.request
 from io import BytesIO
@@ -35,8 +36,8 @@ def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Te
         raise ValueError(f"图像是空的：形状 {tuple(image.shape)}")
     if min(image.shape[-2:]) < minimum:
         raise ValueError(f"图像太小：{tuple(image.shape[-2:])}，高和宽至少要 {minimum} 像素")
-    low, high = image.detach().aminmax()
-    if not torch.isfinite(low + high):
+    low, high = (float(end) for end in image.detach().aminmax())
+    if not math.isfinite(low + high):
         raise ValueError("图像里有 NaN 或无穷大；查一查它是怎么算出来的")
     if bounded and (low < -1e-3 or high > 1 + 1e-3):
         raise ValueError(f"图像的取值在 [{low:.3g}, {high:.3g}]，应在 [0, 1]：归一化由模型完成，0–255 的图像先除以 255")

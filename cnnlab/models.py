@@ -42,8 +42,8 @@ class VisionModel(nn.Module):
         check_images(image, bounded=False)
         if image.detach().amax() > 20:
             raise ValueError(f"图像的最大值是 {image.max():.0f}，像是 0–255 的图像；先除以 255")
-        # 先归一化再换布局：在 channels_last 上逐通道运算要慢一倍多
-        normalized = ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        # 先归一化再换布局：在 channels_last 上逐通道运算要慢一倍多；乘倒数比除快
+        normalized = ((image - self.mean) * self.std.reciprocal()).contiguous(memory_format=torch.channels_last)
         try:
             return self.network(normalized)
         except RuntimeError as error:
@@ -84,6 +84,7 @@ def load_model(name: str = "squeezenet1_1", *, weights: str | None = "default", 
     离线即有 squeezenet1_1（装了 lite0 附加包还有 efficientnet_lite0），其余需要网络；
     全部名字见 `available_models()`。随机权重取自当前的随机数状态，之后状态复原。
     """
+    _let_freed_memory_stay()
     blueprint = build(name, weights)
     model = VisionModel(
         blueprint.module,
@@ -96,6 +97,15 @@ def load_model(name: str = "squeezenet1_1", *, weights: str | None = "default", 
         class_map=blueprint.class_map,
     )
     return model if device is None else model.to(device)
+
+
+def _let_freed_memory_stay() -> None:
+    """借一块 32 MB 的内存又还回去，没有用到它的内容。
+
+    Linux 的 malloc 见过这样大的一块被释放，以后就把至多 64 MB 用过的内存留在手里，不再每批激活都向系统重新要、
+    重新清零：整批的前向快一到三成。别的系统上没有作用。
+    """
+    torch.empty(32 * 2**20 - 8192, dtype=torch.uint8)
 
 
 def available_models() -> list[ModelInfo]:

@@ -61,8 +61,9 @@ class _GradientDescent(torch.optim.Optimizer):
         if self.normalize is None:
             return gradient.new_ones(())
         axes = tuple(range(1, gradient.dim()))
-        order, count = (1, gradient[0].numel()) if self.normalize == "mean" else (2, 1)
-        size = torch.linalg.vector_norm(gradient, ord=order, dim=axes, keepdim=True) / count
+        # 一范数用 vector_norm 要慢四倍
+        mean = self.normalize == "mean"
+        size = gradient.abs().mean(axes, keepdim=True) if mean else torch.linalg.vector_norm(gradient, dim=axes, keepdim=True)
         return size.clamp_min(1e-30)
 
 

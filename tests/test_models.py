@@ -1,6 +1,9 @@
 """模型：真实权重认得真实照片，论文层名，状态，坏输入的说明。"""
 
 import copy
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -181,3 +184,65 @@ def test_smallest_image_the_network_takes(model):
 def test_labels_and_top(model):
     (top,) = model.top(load_image("panda", 224), k=2)
     assert top[0][0] == "大熊猫 (giant panda)" and top[0][1] > 0.99 and len(top) == 2
+
+
+def test_every_relu_output_is_the_same_whether_or_not_it_is_computed_in_place(model):
+    image = torch.rand(2, 3, 96, 96)
+    with torch.no_grad():
+        plain = model(image)
+    recording = model(image.clone().requires_grad_())
+    assert torch.allclose(plain, recording.detach(), atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["forward", "pre", "global"])
+def test_a_hook_of_the_readers_own_keeps_the_values_before_the_relu(model, kind):
+    network, kept = model.network, []
+    keep = lambda module, inputs, *output: kept.append((output or inputs)[0])
+    if kind == "global":
+        handle = nn.modules.module.register_module_forward_hook(
+            lambda module, *rest: keep(module, *rest) if module is network.fire2.expand3x3 else None
+        )
+    elif kind == "forward":
+        handle = network.fire2.expand3x3.register_forward_hook(keep)
+    else:
+        handle = network.fire2.expand3x3_relu.register_forward_pre_hook(keep)
+    try:
+        with torch.no_grad():
+            network(torch.rand(1, 3, 96, 96))
+    finally:
+        handle.remove()
+    assert len(kept) == 1 and (kept[0] < 0).any()
+
+
+def test_a_relu_swapped_for_something_else_is_the_one_that_runs():
+    network = SqueezeNet().eval()
+    network.fire2.expand1x1_relu = nn.Threshold(0.0, 7.0)
+    with torch.no_grad():
+        value = network.fire2(torch.rand(1, 64, 8, 8))
+    assert (value[:, :64] == 7).any()
+
+
+def test_children_called_one_by_one_leave_what_the_caller_holds():
+    network = SqueezeNet().eval()
+    with torch.no_grad():
+        before = network.conv1(torch.rand(1, 3, 64, 64))
+        copy = before.clone()
+        network.relu1(before)
+    assert torch.equal(before, copy)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="只有 glibc 的 malloc 这样做")
+def test_a_batch_reuses_the_memory_of_the_one_before():
+    counting = """
+import resource
+from cnnlab import load_image, load_model, occlusion_map
+model, image = load_model(), load_image("panda", 224)
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    occlusion_map(model, image, 388, window=56, stride=42)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults(), faults()
+print(faults())
+"""
+    run = subprocess.run([sys.executable, "-c", counting], capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 2000  # 每批都重新要来，是九千到四万页

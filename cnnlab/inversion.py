@@ -14,7 +14,7 @@ from cnnlab.images import check_images, resize
 from cnnlab.objectives import objective
 from cnnlab.optimize import adam, optimize_image
 from cnnlab.parameterizations import FourierImage, start_image
-from cnnlab.priors import clamp, total_variation
+from cnnlab.priors import clamp, jitter, l2, total_variation
 from cnnlab.results import reproducible
 from cnnlab.terms import feature_distance, image_prior
 from cnnlab.training import Training, cosine, fit, shuffled_batches
@@ -29,26 +29,44 @@ LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601 的亮度
 
 
 @reproducible
-def invert_features(model, image, layer, *, tv=0.1, parameterization="fourier", optimizer="lbfgs", steps=100, start="grey", seed=0, on_step=None):
+def invert_features(
+    model,
+    image,
+    layer,
+    *,
+    tv=0.1,
+    grey=0.0,
+    parameterization="fourier",
+    decay=1.0,
+    jitter_pixels=0,
+    optimizer="lbfgs",
+    steps=100,
+    start="grey",
+    seed=0,
+    on_step=None,
+):
     """找一张图，使它在 `layer` 的激活与 `image` 的一样：Result，图像与 `image` 同形，取值 [0, 1]。
 
-    最小化 ‖Φ(x) − Φ(image)‖² / ‖Φ(image)‖² + tv · TV(x)；history 有每步的损失和各项的账。
-    一批图一起优化。`parameterization` 是 "pixel" 或 "fourier"；`optimizer` 是 "lbfgs" 或 "adam"；
+    最小化 ‖Φ(x) − Φ(image)‖² / ‖Φ(image)‖² + tv · TV(x) + grey · 离灰的平方（见 l2）；history 有每步的损失和各项的账。
+    一批图一起优化。`parameterization` 是 "pixel" 或 "fourier"（`decay` 是谱的衰减，见 FourierImage）；
+    `optimizer` 是 "lbfgs"、"adam" 或 adam(…)。`jitter_pixels` 每步随机平移至多这么多像素，激活仍与没有平移的比：
+    深层要它才不长条纹，浅层会变糊；它让每步的损失不同，要配 Adam。
     `start` 是起点的名字（见 start_image）或一张图，优化时只用到 `image` 的激活和大小。
-    出处：Mahendran 与 Vedaldi，2015。
+    出处：Mahendran 与 Vedaldi，2015、2016。
     """
     check_images(image)
-    _check_options(tv, parameterization, optimizer, steps)
+    _check_options({"tv": tv, "grey": grey}, parameterization, optimizer, steps, jitter_pixels)
     target = activations_of(model, image.detach(), layer)[layer]
     if isinstance(start, str):
         start = start_image(start, tuple(image.shape[-2:]), n=len(image), seed=seed)
     if start.shape != image.shape:
         raise ValueError(f"起点的形状是 {tuple(start.shape)}，应与图像的 {tuple(image.shape)} 相同")
     start = start.to(image).clamp(0, 1)
-    terms = [feature_distance(target, layer)] + ([image_prior(total_variation, tv)] if tv > 0 else [])
-    loss, fourier = objective(model, terms), parameterization == "fourier"
+    priors = [image_prior(prior, weight) for prior, weight in ((total_variation, tv), (l2, grey)) if weight > 0]
+    shift = jitter(jitter_pixels, generator=torch.Generator().manual_seed(seed)) if jitter_pixels else None
+    loss, fourier = objective(model, [feature_distance(target, layer), *priors], transform=shift), parameterization == "fourier"
     found = optimize_image(
-        FourierImage(image=start.clamp(0.02, 0.98)) if fourier and steps else start,
+        FourierImage(image=start.clamp(0.02, 0.98), decay=decay) if fourier and steps else start,
         loss,
         steps=steps,
         optimizer=adam(0.05) if optimizer == "adam" else optimizer,
@@ -59,13 +77,16 @@ def invert_features(model, image, layer, *, tv=0.1, parameterization="fourier", 
     return found, {"loss": [sum(parts) for parts in zip(*ledger.values(), strict=True)], **ledger}
 
 
-def _check_options(tv: float, parameterization: str, optimizer, steps: int) -> None:
+def _check_options(weights: dict[str, float], parameterization: str, optimizer, steps: int, jitter_pixels: int) -> None:
     if parameterization not in ("pixel", "fourier"):
         raise ValueError(f"没有名为 {parameterization!r} 的参数化；可用 pixel、fourier")
     if isinstance(optimizer, str) and optimizer not in ("lbfgs", "adam"):
         raise ValueError(f"没有名为 {optimizer!r} 的优化器；可用 lbfgs、adam")
-    if not tv >= 0:
-        raise ValueError(f"tv 是 {tv}，应不小于 0：它是平滑项的权重")
+    if jitter_pixels < 0 or (jitter_pixels and optimizer == "lbfgs"):
+        raise ValueError(f"jitter_pixels 是 {jitter_pixels}，应不小于 0；大于 0 时每步的损失都不同，L-BFGS 会走乱，改用 optimizer='adam'")
+    for name, weight in weights.items():
+        if not weight >= 0:
+            raise ValueError(f"{name} 是 {weight}，应不小于 0：它是一项先验的权重")
     if steps < 0:
         raise ValueError(f"steps 是 {steps}，应不小于 0")
 

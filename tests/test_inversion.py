@@ -185,3 +185,24 @@ def test_a_layer_that_says_nothing_is_reported(image):
     dead[0].bias.fill_(-100.0)
     with pytest.raises(ValueError, match="目标激活全为 0"):
         invert_features(dead, image, "1", steps=2)
+
+
+def test_jitter_compares_the_shifted_picture_with_the_unshifted_activation_and_is_seeded(network, image):
+    options = {"optimizer": "adam", "steps": 6, "tv": 0}
+    plain = invert_features(network, image, "1", **options)
+    first, again, other = (invert_features(network, image, "1", jitter_pixels=3, seed=seed, **options) for seed in (0, 0, 1))
+    assert torch.equal(first.image, again.image) and not torch.equal(first.image, other.image)
+    # 平移之后对不上，损失比不动时降得少
+    assert min(first.history["loss"]) > min(plain.history["loss"])
+
+
+def test_grey_pulls_the_picture_towards_grey_and_keeps_its_own_account(network, image):
+    far, near = (invert_features(network, image, "1", grey=grey, steps=15) for grey in (0.0, 50.0))
+    assert (near.image - 0.5).abs().mean() < 0.5 * (far.image - 0.5).abs().mean()
+    assert "l2" in near.history and "l2" not in far.history
+
+
+@pytest.mark.parametrize("options", [{"jitter_pixels": -1}, {"jitter_pixels": 2}, {"grey": -1.0}])
+def test_jitter_needs_adam_and_no_prior_is_negative(network, image, options):
+    with pytest.raises(ValueError, match="adam" if "jitter_pixels" in options else "grey"):
+        invert_features(network, image, "1", **options)

@@ -15,6 +15,7 @@ from cnnlab.hooks import activations_of, evaluating
 from cnnlab.images import check_images, load_image, resize
 from cnnlab.objectives import Objective, objective
 from cnnlab.priors import total_variation
+from cnnlab.style_transfer import check_weights
 from cnnlab.stylizers import StylizationNetwork
 from cnnlab.terms import feature_distance, gram_distance, gram_matrix, image_prior
 from cnnlab.training import Training, cosine, fit
@@ -70,8 +71,9 @@ def stylization_loss(
 ) -> Objective:
     """内容 + 风格 + 全变差，对一批里的各图求和：训练前馈网络与逐图迭代最小化的是同一个损失。
 
-    `grams` 是 {层名: (1 或 N, C, C)}；风格项对各层取平均。
+    `grams` 是 {层名: (1 或 N, C, C)}；风格项对各层取平均。权重为负，或内容与风格的权重都是 0：ValueError。
     """
+    check_weights(content_weight, style_weight, tv_weight)
     target = activations_of(model, content, content_layer)[content_layer]
     terms = [content_weight * feature_distance(target, content_layer)]
     terms += [style_weight / len(grams) * gram_distance(gram, layer) for layer, gram in grams.items()]

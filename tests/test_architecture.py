@@ -31,6 +31,7 @@ SAME_BAND = {
     ("saliency", "class_activation"),
     ("texture", "growth"),
     ("style_transfer", "texture"),
+    ("fast_style", "style_transfer"),
     ("facets", "gradient_ascent"),
     ("architectures", "downloads"),
     ("categories", "downloads"),

@@ -89,6 +89,31 @@ def test_style_is_an_index_a_list_or_a_blend():
             stylize(network, images, wrong)
 
 
+@pytest.mark.parametrize("name", ["content_weight", "style_weight", "tv_weight"])
+def test_negative_weights_are_refused_before_any_training(small_model, name):
+    grams = style_grams(small_model, [noise((3, 40, 36), 2)], ("1", "3"))
+    with pytest.raises(ValueError, match=name):
+        stylization_loss(small_model, noise((1, 3, 32, 32)), grams, content_layer="3", **{name: -1.0})
+    network = small_network()
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    with pytest.raises(ValueError, match=name):
+        train_stylizer(network, small_model, noise((4, 3, 40, 40)), [noise((3, 40, 40))], steps=2, **{**SMALL, name: -1.0})
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+
+
+def test_zero_weights_leave_the_other_term_and_two_zeros_are_refused(small_model):
+    content, image = noise((1, 3, 32, 32)), noise((1, 3, 32, 32), 1)
+    grams = style_grams(small_model, [noise((3, 40, 36), 2)], ("1", "3"))
+    options = {"content_layer": "3", "tv_weight": 0}
+    parts = [
+        stylization_loss(small_model, content, grams, content_weight=content_weight, style_weight=style_weight, **options)(image)
+        for content_weight, style_weight in ((1, 1), (1, 0), (0, 1))
+    ]
+    assert torch.allclose(parts[0], parts[1] + parts[2]) and min(parts) > 0
+    with pytest.raises(ValueError, match="都是 0"):
+        stylization_loss(small_model, content, grams, content_weight=0, style_weight=0, **options)
+
+
 def test_loss_is_content_style_and_smoothness(small_model):
     content, image = noise((2, 3, 32, 32)), noise((2, 3, 32, 32), 1)
     grams = style_grams(small_model, [noise((3, 40, 36), 2)], ("1", "3"))

@@ -123,9 +123,8 @@ def _open(source):
         raise TypeError("load_image 读的是文件、网址或照片名；张量已经是图像，缩放用 cnnlab.images.resize")
     file, name = _locate(source)
     try:
-        picture = ImageOps.exif_transpose(Image.open(file))
-        picture.load()
-        return picture
+        with Image.open(file) as opened:
+            return ImageOps.exif_transpose(opened)  # 读进内存的一份，文件随即关上
     except UnidentifiedImageError:
         raise ValueError(f"{name} 不是图像文件（读不出任何已知的图像格式），虽然它的名字像；换一个 JPEG 或 PNG 文件") from None
     except (OSError, SyntaxError) as error:

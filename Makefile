@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 THREADS ?= 1
 PORT ?= 8000
 
-# 网络和图都小，一个线程反而最快：两个线程跑完一章要多花一到四成，时间花在互相等待上
+# 网络和图都小，一个线程反而最快：两个线程跑完多数章要多花两到四成，时间花在互相等待上
 export OMP_NUM_THREADS ?= $(THREADS)
 export OMP_WAIT_POLICY ?= PASSIVE
 export CNNLAB_PROFILE ?= quick

@@ -119,7 +119,7 @@ def ascend_from(
         moves = compose(jitter(8, generator=generator), random_rotate(5, generator=generator), crop, _enlarge(height, width))
         loss = objective(model, [-class_score(target), *priors], transform=moves)
         optimize_image(picture, loss, steps=round(steps * share), optimizer=adam(learning_rate), on_step=on_step)
-        losses += [sum(parts) for parts in zip(*loss.ledger.values(), strict=True)]
+        losses += loss.losses
     with torch.no_grad():
         return picture().detach().contiguous(), losses
 

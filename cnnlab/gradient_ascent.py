@@ -130,7 +130,7 @@ def _ascend(model, term: Term, count: int, *, size, steps, learning_rate, parame
         terms += [options["natural"] / options["views"] * each for each in natural_statistics(model, size=size)]
     loss = objective(model, terms, transform=_transform(options, generator))
     image = optimize_image(picture.to(device), loss, steps=steps, optimizer=adam(learning_rate), after_step=projections, on_step=on_step)
-    return image, {"loss": [sum(parts) for parts in zip(*loss.ledger.values(), strict=True)], **loss.ledger}
+    return image, {"loss": loss.losses, **loss.ledger}
 
 
 def _priors(options: dict) -> list[Term]:

@@ -16,7 +16,7 @@ from cnnlab.optimize import adam, optimize_image
 from cnnlab.parameterizations import FourierImage, start_image
 from cnnlab.priors import clamp, jitter, l2, total_variation
 from cnnlab.results import reproducible
-from cnnlab.terms import feature_distance, image_prior
+from cnnlab.terms import check_not_negative, feature_distance, image_prior
 from cnnlab.training import Training, cosine, fit, shuffled_batches
 
 DECODER_PATH = Path(__file__).parent / "data" / "inversion_decoder.safetensors"
@@ -35,7 +35,7 @@ def invert_features(
     layer,
     *,
     tv=0.1,
-    grey=0.0,
+    l2_weight=0.0,
     parameterization="fourier",
     decay=1.0,
     jitter_pixels=0,
@@ -47,7 +47,7 @@ def invert_features(
 ):
     """找一张图，使它在 `layer` 的激活与 `image` 的一样：Result，图像与 `image` 同形，取值 [0, 1]。
 
-    最小化 ‖Φ(x) − Φ(image)‖² / ‖Φ(image)‖² + tv · TV(x) + grey · 离灰的平方（见 l2）；history 有每步的损失和各项的账。
+    最小化 ‖Φ(x) − Φ(image)‖² / ‖Φ(image)‖² + tv · TV(x) + l2_weight · L2(x)（离灰多远）；history 有每步的损失和各项的账。
     一批图一起优化。`parameterization` 是 "pixel" 或 "fourier"（`decay` 是谱的衰减，见 FourierImage）；
     `optimizer` 是 "lbfgs"、"adam" 或 adam(…)。`jitter_pixels` 每步随机平移至多这么多像素，激活仍与没有平移的比：
     深层要它才不长条纹，浅层会变糊；它让每步的损失不同，要配 Adam。
@@ -55,14 +55,15 @@ def invert_features(
     出处：Mahendran 与 Vedaldi，2015、2016。
     """
     check_images(image)
-    _check_options({"tv": tv, "grey": grey}, parameterization, optimizer, steps, jitter_pixels)
+    check_not_negative(tv=tv, l2_weight=l2_weight, steps=steps, jitter_pixels=jitter_pixels)
+    _check_options(parameterization, optimizer, jitter_pixels)
     target = activations_of(model, image.detach(), layer)[layer]
     if isinstance(start, str):
         start = start_image(start, tuple(image.shape[-2:]), n=len(image), seed=seed)
     if start.shape != image.shape:
         raise ValueError(f"起点的形状是 {tuple(start.shape)}，应与图像的 {tuple(image.shape)} 相同")
     start = start.to(image).clamp(0, 1)
-    priors = [image_prior(prior, weight) for prior, weight in ((total_variation, tv), (l2, grey)) if weight > 0]
+    priors = [image_prior(prior, weight) for prior, weight in ((total_variation, tv), (l2, l2_weight)) if weight > 0]
     shift = jitter(jitter_pixels, generator=torch.Generator().manual_seed(seed)) if jitter_pixels else None
     loss, fourier = objective(model, [feature_distance(target, layer), *priors], transform=shift), parameterization == "fourier"
     found = optimize_image(
@@ -73,22 +74,16 @@ def invert_features(
         after_step=None if fourier else clamp(),
         on_step=on_step,
     )
-    ledger = loss.ledger
-    return found, {"loss": [sum(parts) for parts in zip(*ledger.values(), strict=True)], **ledger}
+    return found, {"loss": loss.losses, **loss.ledger}
 
 
-def _check_options(weights: dict[str, float], parameterization: str, optimizer, steps: int, jitter_pixels: int) -> None:
+def _check_options(parameterization: str, optimizer, jitter_pixels: int) -> None:
     if parameterization not in ("pixel", "fourier"):
         raise ValueError(f"没有名为 {parameterization!r} 的参数化；可用 pixel、fourier")
     if isinstance(optimizer, str) and optimizer not in ("lbfgs", "adam"):
         raise ValueError(f"没有名为 {optimizer!r} 的优化器；可用 lbfgs、adam")
-    if jitter_pixels < 0 or (jitter_pixels and optimizer == "lbfgs"):
-        raise ValueError(f"jitter_pixels 是 {jitter_pixels}，应不小于 0；大于 0 时每步的损失都不同，L-BFGS 会走乱，改用 optimizer='adam'")
-    for name, weight in weights.items():
-        if not weight >= 0:
-            raise ValueError(f"{name} 是 {weight}，应不小于 0：它是一项先验的权重")
-    if steps < 0:
-        raise ValueError(f"steps 是 {steps}，应不小于 0")
+    if jitter_pixels and optimizer == "lbfgs":
+        raise ValueError(f"jitter_pixels 是 {jitter_pixels}，每步的损失都不同，L-BFGS 会走乱；改用 optimizer='adam'")
 
 
 def feature_error(model: nn.Module, image: Tensor, original: Tensor, layer: str) -> Tensor:

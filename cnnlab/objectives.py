@@ -68,6 +68,11 @@ class Objective:
         """账本：{项名: 每次求值时的贡献}；各项同一次的贡献相加就是损失。"""
         return {name: [float(entry) for entry in entries] for name, entries in self._entries.items()}
 
+    @property
+    def losses(self) -> list[float]:
+        """每次求值时各项之和。"""
+        return [sum(parts) for parts in zip(*self.ledger.values(), strict=True)]
+
     def gradient_shares(self, image: Tensor) -> dict[str, float]:
         """每一项的梯度长度占各项长度之和的份额；不记账。"""
         with torch.enable_grad():

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from cnnlab.images import check_images, resize
 from cnnlab.objectives import objective
 from cnnlab.results import reproducible
-from cnnlab.terms import Term, feature_distance
+from cnnlab.terms import Term, check_not_negative, feature_distance
 from cnnlab.texture import activations_at, add_history, noise_like, run_steps, smoothness, texture_layers, texture_terms
 
 # 内容用哪一层：比最深的风格层浅，留得住轮廓，又不管颜色的小起伏
@@ -87,10 +87,7 @@ def content_layer_of(model: nn.Module) -> str:
 
 def check_weights(content_weight: float, style_weight: float, tv_weight: float) -> None:
     """三个权重都不能为负，也不能既没有内容又没有风格。"""
-    named = {"content_weight": content_weight, "style_weight": style_weight, "tv_weight": tv_weight}
-    for name, weight in named.items():
-        if not weight >= 0:
-            raise ValueError(f"{name} 是 {weight}，应当不小于 0：负权重会让图像远离目标")
+    check_not_negative(content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight)
     if content_weight == style_weight == 0:
         raise ValueError("content_weight 与 style_weight 都是 0，没有目标可循；至少一个要大于 0")
 

@@ -229,3 +229,10 @@ def gram_distance(target: Tensor, layer: str, *, normalize: str = "chw", relativ
 def image_prior(function: Callable[[Tensor], Tensor], weight: float = 1.0, *, name: str | None = None) -> Term:
     """把图像的函数（如 `total_variation`、`l2`）变成一项。"""
     return Term(name or getattr(function, "__name__", "image_prior"), ("image",), lambda values: function(values["image"]), weight)
+
+
+def check_not_negative(**values: float) -> None:
+    """每个数都不小于 0，NaN 也不行；ValueError 说出是哪一个。权重为负会把那一项越推越大。"""
+    for name, value in values.items():
+        if not value >= 0:
+            raise ValueError(f"{name} 是 {value}，应不小于 0")

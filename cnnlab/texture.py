@@ -180,7 +180,5 @@ def run_steps(image: Tensor, loss, steps: int, parameterization: str, optimizer,
 
 def add_history(history: dict, loss) -> None:
     """把一个尺度的账接到 history 后面："loss" 是各项之和。"""
-    ledger = loss.ledger
-    for name, entries in ledger.items():
+    for name, entries in {"loss": loss.losses, **loss.ledger}.items():
         history.setdefault(name, []).extend(entries)
-    history["loss"] += [sum(parts) for parts in zip(*ledger.values(), strict=True)]

@@ -82,7 +82,8 @@ def solutions(slug: str) -> dict[str, str]:
 def reference(exercise):
     """解答里的函数（或类）。"""
     scope = scope_of(code_of(BOOK / "solutions" / f"{exercise.slug}.ipynb"))
-    exec(solutions(exercise.slug)[exercise.id], scope)
+    for source in solutions(exercise.slug).values():  # 与读者一样从头运行：后面的解答可以用前面的
+        exec(source, scope)
     return scope[exercise.function_name]
 
 

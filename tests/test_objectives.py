@@ -47,6 +47,7 @@ def test_ledger_adds_up_to_the_loss_and_names_repeated_terms(tiny_cnn, photo):
     assert list(loss.ledger) == ["channel conv1:0", "l2 #1", "l2 #2", "total_variation"]
     for index, total in enumerate(totals):
         assert abs(sum(entries[index] for entries in loss.ledger.values()) - total) < 1e-6
+    assert loss.losses == pytest.approx(totals, abs=1e-6)
     assert loss.ledger["l2 #1"][0] == pytest.approx(2 * float(l2(photo)))
 
 

@@ -54,7 +54,8 @@ def show_grid(
     for panel, text in zip(panels, texts, strict=False):
         panel.set_title(text, fontsize=TITLE, pad=4, linespacing=1.15)
     for row, label in enumerate(row_labels or ()):
-        panels[row * count].text(
+        # 画在整张图上：这一行的第一格留空时，行名也在
+        panels.figure.text(
             -0.1 / cell[0], 0.5, wrap_text(str(label), 0.98, TITLE), fontsize=TITLE,
             ha="right", va="center", linespacing=1.3, transform=panels[row * count].transAxes,
         )  # fmt: skip

@@ -94,6 +94,15 @@ def test_columns_blanks_and_too_many_titles():
         show_grid(torch.rand(2, 3, 4, 4), scale="minmax")
 
 
+def test_a_row_keeps_its_name_when_its_first_cell_is_blank():
+    rows = [[torch.rand(3, 4, 4)] * 2, [None, torch.rand(3, 4, 4)]]
+    panels = show_grid(rows, row_labels=["原图", "合成"])
+    panels.figure.draw_without_rendering()
+    named = {text.get_text(): text.get_window_extent() for text in panels.figure.texts}
+    assert list(named) == ["原图", "合成"]
+    assert named["合成"].y1 < panels[0].get_window_extent().y0 and named["合成"].x1 < panels[3].get_window_extent().x0
+
+
 def test_colour_bar_needs_one_scale():
     maps = torch.rand(2, 6, 6)
     assert len(show_grid(maps, scale="common", colorbar=True).figure.axes) == 3

@@ -6,7 +6,7 @@
 import torch
 from torch import Tensor, nn
 
-from cnnlab.gradients import check_same_kind, checked_scores
+from cnnlab.gradients import asked_scores, check_same_kind, checked_scores
 from cnnlab.hooks import evaluating
 from cnnlab.images import check_images
 from cnnlab.models import resolve_target, target_scores
@@ -95,10 +95,10 @@ def average_per_pixel(drop: Tensor, image_size, *, window=32, stride=8) -> Tenso
 
 
 def _measured(model: nn.Module, images: Tensor, target: Tensor, output: str) -> Tensor:
+    if output == "score":
+        return asked_scores(model, images, target)
     scores = checked_scores(model, images)
-    if output == "all":
-        return scores
-    return target_scores(scores if output == "score" else scores.softmax(1), target)
+    return scores if output == "all" else target_scores(scores.softmax(1), target)
 
 
 def _covered(image: Tensor, filling: Tensor, places: Tensor, size: tuple[int, int]) -> Tensor:

@@ -3,8 +3,10 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
-from cnnlab.gradients import class_scores, gradient_of, pixel_leaf, score_gradient
+from cnnlab import load_model
+from cnnlab.gradients import asked_scores, class_scores, gradient_of, pixel_leaf, score_gradient
 
 
 def test_linear_model_gives_its_weights_for_each_image_its_own_target(linear_model, photo):
@@ -13,6 +15,21 @@ def test_linear_model_gives_its_weights_for_each_image_its_own_target(linear_mod
     weight = linear_model.linear.weight.view(5, 3, 32, 32)
     assert torch.allclose(found[0], weight[3]) and torch.allclose(found[1], weight[1])
     assert not found.requires_grad
+
+
+def test_asked_scores_are_the_scores_of_the_asked_classes_alone(assert_no_hooks):
+    """类别图只算问到的几类，数值与全部算出再取相同；梯度也相同，其余照旧。"""
+    model, target = load_model().double().train(), torch.tensor([388, 7, 388])
+    images = torch.rand(3, 3, 64, 80, dtype=torch.float64, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    widths, convolution = [], functional.conv2d
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(functional, "conv2d", lambda *given: widths.append(len(given[1])) or convolution(*given))
+        found = asked_scores(model, images, target)
+    expected = class_scores(model.eval(), images, target)
+    assert widths[-1] == 2 and 1000 not in widths
+    assert torch.allclose(found, expected, rtol=1e-10)
+    assert torch.allclose(gradient_of(found, images), gradient_of(expected, images), rtol=1e-8, atol=1e-14)
+    assert_no_hooks(model)
 
 
 def test_a_leaf_of_the_caller_is_left_alone(tiny_cnn, photo):

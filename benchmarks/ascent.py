@@ -1,5 +1,6 @@
 """DeepDream 与梯度上升的一步，与光跑“前向到这一层再反向到图像”之比；1024 像素时的内存。
 
+基准是照网络写明的次序逐层算；cnnlab 的 SqueezeNet 没有人看着时先池化再过 ReLU，数值相同，省下的抵掉一部分别的开销。
 上限：fire3、fire5，224 像素，≤ 1.15（CPU 时间的中位数）；比笔记本常见写法快 2 倍以上，比 torch-lucent 0.1.8 快 3 倍以上
 （装了它才比：pip install torch-lucent==0.1.8）。用法：python benchmarks/ascent.py [层名 …]
 """
@@ -19,7 +20,7 @@ from cnnlab.priors import clamp, jitter
 from cnnlab.squeezenet import squeezenet
 from cnnlab.terms import channel, half_squared_norm
 
-SIZE, STEPS, CHANNEL = 224, 8, 10
+SIZE, STEPS, CHANNEL = 224, 32, 10
 
 
 def part_of(network: nn.Module, layer: str) -> nn.Sequential:
@@ -29,13 +30,13 @@ def part_of(network: nn.Module, layer: str) -> nn.Sequential:
 
 
 def dream_steps(model: nn.Module, photo: torch.Tensor, layer: str) -> torch.Tensor:
-    """DeepDream 走 8 步：滚动、归一的步长、截断。"""
+    """DeepDream 走 32 步：滚动、归一的步长、截断。"""
     options = {"optimizer": sgd(0.015, normalize="mean"), "transform": jitter(16), "after_step": clamp()}
     return optimize_image(photo, objective(model, -half_squared_norm(layer)), steps=STEPS, **options)
 
 
 def methods(layer: str) -> dict:
-    """要比的几种做法，各走 8 步；第一种是基准。"""
+    """要比的几种做法，各走 32 步；第一种是基准。"""
     model, photo = load_model(), torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
     part = part_of(squeezenet().requires_grad_(False).eval().to(memory_format=torch.channels_last), layer)
     pixels = photo.contiguous(memory_format=torch.channels_last).requires_grad_()
@@ -67,7 +68,7 @@ def methods(layer: str) -> dict:
 
 
 def lucent_method(layer: str) -> dict:
-    """torch-lucent 的默认设置（傅里叶图像加变换）走 8 步；没有装就没有这一行。"""
+    """torch-lucent 的默认设置（傅里叶图像加变换）走 32 步；没有装就没有这一行。"""
     try:
         from lucent.optvis import param, render
     except ImportError:

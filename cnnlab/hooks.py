@@ -33,7 +33,13 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
     """暂时换到评估模式，离开时逐个模块恢复原来的模式。"""
-    training = [module for module in model.modules() if module.training]
+    # 每次求值都要走一遍：自己走比 model.modules() 快好几倍
+    training, waiting = [], [model]
+    while waiting:
+        module = waiting.pop()
+        waiting += [child for child in module._modules.values() if child is not None]
+        if module.training:
+            training.append(module)
     for module in training:
         module.training = False
     try:
@@ -212,7 +218,9 @@ def override_relu_gradient(model: nn.Module, rule) -> Iterator[nn.Module]:
             place = name or type(module).__name__
             raise ValueError(f"{place} 是编译过的模块，里面的 ReLU 改不了回传规则；出路：传编译之前的那个 nn.Module")
     mode = _ActivationMode(RELU_RULES[rule] if isinstance(rule, str) else rule)
-    handles = [
+    # 空钩子让 ReLU 知道有人看着：别与后面的池化换次序，规则看到的才是网络写明的样子
+    handles = [module.register_forward_hook(lambda *_: None) for module in model.modules() if isinstance(module, nn.ReLU)]
+    handles += [
         model.register_forward_pre_hook(lambda *_: mode.__enter__() and None),
         model.register_forward_hook(lambda *_: mode.__exit__(None, None, None), always_call=True),
     ]

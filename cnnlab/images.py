@@ -22,7 +22,7 @@ PHOTO_FOLDER = Path(__file__).parent / "data" / "photos"
 def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Tensor:
     """核对一批图像并原样返回；不合约定时说明错在哪里、应该怎样。
 
-    形状 (N, 3, H, W)，浮点，取值 [0, 1]（`bounded=False` 时只要求有限），高和宽不小于 `minimum`。
+    形状 (N, 3, H, W)，浮点，取值 [0, 1]（`bounded=False` 时只要求有限、不像 0–255），高和宽不小于 `minimum`。
     """
     if not isinstance(image, Tensor):
         raise TypeError(f"图像应当是 torch.Tensor，得到的是 {type(image).__name__}；文件或 PIL 图像先用 load_image 读入")
@@ -41,6 +41,8 @@ def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Te
         raise ValueError("图像里有 NaN 或无穷大；查一查它是怎么算出来的")
     if bounded and (low < -1e-3 or high > 1 + 1e-3):
         raise ValueError(f"图像的取值在 [{low:.3g}, {high:.3g}]，应在 [0, 1]：归一化由模型完成，0–255 的图像先除以 255")
+    if high > 20:
+        raise ValueError(f"图像的最大值是 {high:.0f}，像是 0–255 的图像；先除以 255")
     return image
 
 

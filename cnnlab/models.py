@@ -28,6 +28,9 @@ class VisionModel(nn.Module):
         self.network = _prepare(network)
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
+        # 乘倒数比除快；三个通道相同就只留一个数：反向时在 channels_last 上逐通道乘要慢六倍
+        scale = self.std.reciprocal()
+        self.register_buffer("scale", scale[:, : 1 if (scale == scale[:, :1]).all() else None], persistent=False)
         modules = dict(self.network.named_modules())
         paths = layers or {path: path for path in modules if path}
         missing = [path for path in paths.values() if path not in modules]
@@ -40,10 +43,8 @@ class VisionModel(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         check_images(image, bounded=False)
-        if image.detach().amax() > 20:
-            raise ValueError(f"图像的最大值是 {image.max():.0f}，像是 0–255 的图像；先除以 255")
-        # 先归一化再换布局：在 channels_last 上逐通道运算要慢一倍多；乘倒数比除快
-        normalized = ((image - self.mean) * self.std.reciprocal()).contiguous(memory_format=torch.channels_last)
+        # 先归一化再换布局：在 channels_last 上逐通道运算要慢一倍多
+        normalized = (image - self.mean).mul_(self.scale).contiguous(memory_format=torch.channels_last)
         try:
             return self.network(normalized)
         except RuntimeError as error:

@@ -3,6 +3,8 @@
 不管怎样优化；各项是什么在 terms。
 """
 
+import functools
+import operator
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -57,7 +59,7 @@ class Objective:
         parts = self._parts(image)
         for name, part in parts.items():
             self._entries[name].append(part.detach())
-        return sum(parts.values())
+        return functools.reduce(operator.add, parts.values())
 
     def _parts(self, image: Tensor) -> dict[str, Tensor]:
         values = self.values(image)

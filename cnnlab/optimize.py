@@ -97,10 +97,8 @@ class _Evaluation:
         if self.on_step is not None:
             self.on_step(Step(self.count, number, image.detach().clone()))
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
-            # 写进同一块内存，布局与参数一致：逐元素的运算才快
-            if parameter.grad is None:
-                parameter.grad = torch.empty_like(parameter, requires_grad=False)
-            parameter.grad.copy_(gradient)
+            # 布局与参数一致：逐元素的运算才快
+            parameter.grad = gradient if gradient.stride() == parameter.stride() else torch.empty_like(parameter, requires_grad=False).copy_(gradient)
         self.count += 1
         return value.detach()
 

@@ -4,17 +4,25 @@
 """
 
 from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-OptimizerFactory = Callable[[list[Tensor]], torch.optim.Optimizer]
+
+class Stepper(Protocol):
+    """优化器要会的一件事：求值一次，就地走一步；torch.optim 的优化器都会。"""
+
+    def step(self, closure: Callable[[], Tensor]): ...
+
+
+OptimizerFactory = Callable[[list[Tensor]], Stepper]
 
 
 def adam(learning_rate: float = 0.05, *, betas: tuple[float, float] = (0.9, 0.999)) -> OptimizerFactory:
     """Adam（Kingma 与 Ba，2015）：每个像素每步约走 `learning_rate`。"""
 
-    def factory(parameters: list[Tensor]) -> torch.optim.Optimizer:
+    def factory(parameters: list[Tensor]) -> Stepper:
         fused = parameters[0].device.type in ("cpu", "cuda")
         return torch.optim.Adam(parameters, lr=learning_rate, betas=betas, fused=fused)
 
@@ -37,23 +45,21 @@ def lbfgs(learning_rate: float = 1.0, *, history: int = 10, first_step: float = 
     return lambda parameters: _LimitedMemoryBFGS(parameters, learning_rate, history, first_step)
 
 
-class _GradientDescent(torch.optim.Optimizer):
+class _GradientDescent:
     def __init__(self, parameters, learning_rate, momentum, normalize):
-        super().__init__(parameters, {"lr": learning_rate})
+        self.parameters, self.learning_rate = parameters, learning_rate
         self.momentum, self.normalize = momentum, normalize
+        self.velocities = [torch.zeros_like(parameter, requires_grad=False) for parameter in parameters] if momentum else []
 
     @torch.no_grad()
     def step(self, closure):
         loss = closure()
-        group = self.param_groups[0]
-        for parameter in group["params"]:
-            scale = -group["lr"] / self._size(parameter.grad)
+        for index, parameter in enumerate(self.parameters):
+            scale = -self.learning_rate / self._size(parameter.grad)
             if self.momentum == 0:
                 parameter.addcmul_(parameter.grad, scale)
-                continue
-            velocity = self.state[parameter].get("velocity", torch.zeros_like(parameter))
-            self.state[parameter]["velocity"] = velocity.mul_(self.momentum).addcmul_(parameter.grad, scale)
-            parameter.add_(velocity)
+            else:
+                parameter.add_(self.velocities[index].mul_(self.momentum).addcmul_(parameter.grad, scale))
         return loss
 
     def _size(self, gradient: Tensor) -> Tensor:
@@ -67,32 +73,30 @@ class _GradientDescent(torch.optim.Optimizer):
         return size.clamp_min(1e-30)
 
 
-class _LimitedMemoryBFGS(torch.optim.Optimizer):
+class _LimitedMemoryBFGS:
     def __init__(self, parameters, learning_rate, history, first_step):
-        super().__init__(parameters, {"lr": learning_rate})
+        self.parameters, self.learning_rate = parameters, learning_rate
         self.history, self.first_step = history, first_step
         self.pairs, self.previous = [], None
 
     @torch.no_grad()
     def step(self, closure):
         loss = closure()
-        group = self.param_groups[0]
-        position = torch.cat([parameter.flatten() for parameter in group["params"]])
-        gradient = torch.cat([parameter.grad.flatten() for parameter in group["params"]])
+        position = torch.cat([parameter.flatten() for parameter in self.parameters])
+        gradient = torch.cat([parameter.grad.flatten() for parameter in self.parameters])
         if self.previous is not None:
             before, gradient_before, lower = self.previous
             if loss > lower + 0.5 * abs(lower):
-                self._move(group["params"], (before - position) / 2)
+                self._move((before - position) / 2)
                 return loss
             self._remember(position - before, gradient - gradient_before)
         self.previous = position, gradient, loss
-        self._move(group["params"], self._direction(gradient).mul_(-group["lr"]))
+        self._move(self._direction(gradient).mul_(-self.learning_rate))
         return loss
 
-    @staticmethod
-    def _move(parameters: list[Tensor], move: Tensor) -> None:
-        pieces = move.split([parameter.numel() for parameter in parameters])
-        for parameter, piece in zip(parameters, pieces, strict=True):
+    def _move(self, move: Tensor) -> None:
+        pieces = move.split([parameter.numel() for parameter in self.parameters])
+        for parameter, piece in zip(self.parameters, pieces, strict=True):
             parameter.add_(piece.view(parameter.shape))
 
     def _remember(self, moved: Tensor, change: Tensor) -> None:

@@ -3,6 +3,7 @@
 只有定义和随包权重；归一化、类别名、冻结由 models 负责。
 """
 
+import itertools
 from pathlib import Path
 
 import torch
@@ -15,17 +16,25 @@ STD = (1 / 255, 1 / 255, 1 / 255)
 
 
 def _in_turn(value: Tensor, *modules: nn.Module) -> Tensor:
-    """几个模块依次算。卷积的输出没有别人要时，紧接着的 ReLU 就地改它：少要一块内存，前向快两三成。"""
-    for before, module in zip((None, *modules), modules, strict=False):
-        pair = type(before) is nn.Conv2d and type(module) is nn.ReLU
-        unseen = pair and isinstance(value, Tensor) and not value.requires_grad and not (_watched(before) or _watched(module))
+    """几个模块依次算，结果和梯度与逐个调用逐位相同。没有钩子看着时省两处，一次前向加反向快一成上下：
+
+    ReLU 后面是最大池化就换个次序，先挑最大再截，数只剩四分之一；卷积、池化的输出没有别人要，ReLU 就地改它。
+    """
+    order = list(modules)
+    for index, pair in enumerate(itertools.pairwise(modules)):
+        if tuple(map(type, pair)) == (nn.ReLU, nn.MaxPool2d) and not any(map(_watched, pair)):
+            order[index : index + 2] = reversed(pair)
+    for before, module in zip((None, *order), order, strict=False):
+        fresh = type(before) in (nn.Conv2d, nn.MaxPool2d) and type(module) is nn.ReLU and isinstance(value, Tensor)
+        unseen = fresh and not (_watched(before) or _watched(module))
         value = value.relu_() if unseen else module(value)
     return value
 
 
 def _watched(module: nn.Module) -> bool:
     """有没有钩子看着它的输入或输出；全局的钩子也算。"""
-    return bool(module._forward_hooks or module._forward_pre_hooks or nn.modules.module._has_any_global_hook())
+    hooks = module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    return bool(hooks or nn.modules.module._has_any_global_hook())
 
 
 class Fire(nn.Module):

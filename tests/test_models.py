@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import nn
 
+from cnnlab.hooks import activations_of, override_relu_gradient
 from cnnlab.images import load_image
 from cnnlab.models import available_models, load_model, resolve_target, target_scores, wrap_model
-from cnnlab.squeezenet import SqueezeNet
+from cnnlab.squeezenet import Fire, SqueezeNet
 
 
 @pytest.fixture(scope="module")
@@ -186,12 +187,64 @@ def test_labels_and_top(model):
     assert top[0][0] == "大熊猫 (giant panda)" and top[0][1] > 0.99 and len(top) == 2
 
 
-def test_every_relu_output_is_the_same_whether_or_not_it_is_computed_in_place(model):
-    image = torch.rand(2, 3, 96, 96)
-    with torch.no_grad():
-        plain = model(image)
-    recording = model(image.clone().requires_grad_())
-    assert torch.allclose(plain, recording.detach(), atol=1e-4)
+def _one_by_one(network: SqueezeNet, image: torch.Tensor) -> torch.Tensor:
+    """照写明的次序逐个调用，Fire 里也是。"""
+    value = image
+    for child in network:
+        if isinstance(child, Fire):
+            squeezed = child.squeeze_relu(child.squeeze1x1(value))
+            paths = [child.expand1x1_relu(child.expand1x1(squeezed)), child.expand3x3_relu(child.expand3x3(squeezed))]
+            value = torch.cat(paths, 1)
+        else:
+            value = child(value)
+    return value
+
+
+@pytest.mark.parametrize("size", [(96, 96), (111, 130)])
+def test_in_place_relus_and_pooling_first_change_no_bit(model, size):
+    network, images = model.network, 255 * torch.rand(2, 3, *size) - 120
+    found, expected = [], []
+    for function, values in ((network, found), (lambda image: _one_by_one(network, image), expected)):
+        leaf = images.clone().requires_grad_()
+        scores = function(leaf)
+        values += [scores, torch.autograd.grad(scores[:, 7].sum(), leaf)[0]]
+        with torch.no_grad():
+            values.append(function(images))
+    assert all(map(torch.equal, found, expected))
+
+
+@pytest.mark.parametrize("watched", [("conv1",), ("relu1",), ("pool1",), ("conv1", "relu1", "pool1", "fire3", "pool3")])
+def test_watched_layers_come_in_the_written_order(model, watched):
+    image = torch.rand(1, 3, 96, 96)
+    found = activations_of(model, image.requires_grad_(), watched)
+    conv = model.layers["conv1"]((image - model.mean) / model.std)
+    expected = {"conv1": conv, "relu1": conv.relu(), "pool1": model.layers["pool1"](conv.relu())}
+    for name in found.keys() & expected.keys():
+        assert torch.allclose(found[name], expected[name], rtol=1e-4, atol=1e-3)
+    assert found.get("conv1", -conv).min() < 0
+
+
+def test_a_relu_rule_acts_before_the_pooling_as_written(model):
+    seen = []
+
+    def rule(gradient, slope):
+        seen.append(slope.shape[-1])
+        return gradient * slope
+
+    leaf = torch.rand(1, 3, 64, 64).requires_grad_()
+    with override_relu_gradient(model, rule):
+        model(leaf)[0, 3].backward()
+    assert seen[-1] == 31  # conv1 之后、池化之前
+
+
+def test_a_backward_hook_on_a_relu_still_fires(model):
+    fired = []
+    handle = model.layers["relu1"].register_full_backward_hook(lambda module, *gradients: fired.append(gradients[0][0].shape[-1]))
+    try:
+        model(torch.rand(1, 3, 64, 64).requires_grad_())[0, 3].backward()
+    finally:
+        handle.remove()
+    assert fired == [31]
 
 
 @pytest.mark.parametrize("kind", ["forward", "pre", "global"])

@@ -5,6 +5,7 @@
 
 import difflib
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -218,8 +219,9 @@ def override_relu_gradient(model: nn.Module, rule) -> Iterator[nn.Module]:
             place = name or type(module).__name__
             raise ValueError(f"{place} 是编译过的模块，里面的 ReLU 改不了回传规则；出路：传编译之前的那个 nn.Module")
     mode = _ActivationMode(RELU_RULES[rule] if isinstance(rule, str) else rule)
-    # 空钩子让 ReLU 知道有人看着：别与后面的池化换次序，规则看到的才是网络写明的样子
-    handles = [module.register_forward_hook(lambda *_: None) for module in model.modules() if isinstance(module, nn.ReLU)]
+    # 空钩子让池化前的 ReLU 知道有人看着：别与池化换次序，规则看到的才是网络写明的样子
+    pairs = (pair for parent in model.modules() for pair in itertools.pairwise(parent.children()))
+    handles = [first.register_forward_hook(lambda *_: None) for first, second in pairs if isinstance(second, nn.MaxPool2d)]
     handles += [
         model.register_forward_pre_hook(lambda *_: mode.__enter__() and None),
         model.register_forward_hook(lambda *_: mode.__exit__(None, None, None), always_call=True),

@@ -98,8 +98,10 @@ def activations_of(model: nn.Module, image: Tensor, layers) -> dict[str, Tensor]
 
     `image` 要梯度时保留计算图，否则不建图；按评估模式运行，之后恢复模型原来的模式。
     """
-    with evaluating(model), torch.set_grad_enabled(image.requires_grad), _recording(model, layers, True) as activations, suppress(_AllRecorded):
+    names = [layers] if isinstance(layers, str) else list(layers)
+    with evaluating(model), torch.set_grad_enabled(image.requires_grad), _recording(model, names, True) as activations, suppress(_AllRecorded):
         model(image)
+    _check_reached([name for name in names if name not in activations])
     return activations
 
 
@@ -119,7 +121,14 @@ def input_of(model: nn.Module, image: Tensor, layer: str) -> Tensor:
             pass
         finally:
             handle.remove()
+    _check_reached([] if found else [layer])
     return found[0]
+
+
+def _check_reached(missing: list[str]) -> None:
+    if missing:
+        reasons = "模块换成了别的，名字还指着旧的（换过就重新 wrap_model）；或这一层只在训练时用"
+        raise ValueError(f"前向没有经过 {'、'.join(missing)}。可能的原因：{reasons}")
 
 
 # 规则收到传回来的梯度和激活函数在该处的斜率（ReLU 即前向的门：0 或 1），给出继续往回传的梯度

@@ -115,6 +115,13 @@ def test_unknown_layer_lists_the_layers(network, image):
     assert find_layer(network, "first") is network.first
 
 
+@pytest.mark.parametrize("ask", [activations_of, input_of])
+def test_a_layer_the_forward_never_reaches_is_named(network, image, ask):
+    network.layers = {"first": network.first, "gone": nn.Conv2d(3, 3, 1)}
+    with pytest.raises(ValueError, match="没有经过 gone"):
+        ask(network, image, "gone")
+
+
 def test_evaluating_restores_every_flag(network):
     network.train()
     network.first.eval()

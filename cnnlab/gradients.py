@@ -40,15 +40,15 @@ def class_scores(model: nn.Module, image: Tensor, target) -> Tensor:
     return target_scores(checked_scores(model, image), target)
 
 
-def asked_scores(model: nn.Module, image: Tensor, target: Tensor) -> Tensor:
+def asked_scores(model: nn.Module, image: Tensor, target) -> Tensor:
     """每张图自己目标类的得分 (N,)，与 `class_scores` 同值；以类别图结尾的网络只算问到的类，省下前向的近两成。
 
     S_t = 平均 ReLU(w_t · A + b_t)，A 是进入最后那个 1×1 卷积的激活。别的网络照常算出全部得分再取。
     """
     layer = getattr(model, "class_map", None)
     if layer is None:
-        return target_scores(checked_scores(model, image), target)
-    asked, places = target.to(image.device).unique(return_inverse=True)
+        return class_scores(model, image, target)
+    asked, places = resolve_target(model, target, len(image)).to(image.device).unique(return_inverse=True)
     head = find_layer(model, layer)
     maps = functional.conv2d(input_of(model, image, layer), head.weight[asked], head.bias[asked])
     return target_scores(maps.relu().mean((2, 3)), places)
@@ -74,4 +74,4 @@ def gradient_of(value: Tensor, leaf: Tensor) -> Tensor:
 def score_gradient(model: nn.Module, image: Tensor, target) -> Tensor:
     """目标类得分对像素的梯度 (N, 3, H, W)，带符号，不带计算图。"""
     with pixel_leaf(model, image) as leaf:
-        return gradient_of(asked_scores(model, leaf, resolve_target(model, target, len(leaf))), leaf)
+        return gradient_of(asked_scores(model, leaf, target), leaf)

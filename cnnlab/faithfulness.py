@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnlab.class_activation import class_activation_map, grad_cam
+from cnnlab.gradients import asked_outputs
 from cnnlab.guided_backprop import deconvnet_gradient, guided_gradient
 from cnnlab.hooks import evaluating, find_layer, named_layers
 from cnnlab.images import check_images
-from cnnlab.models import resolve_target, target_scores
+from cnnlab.models import resolve_target
 from cnnlab.occlusion import average_per_pixel, fill_image, occlusion_map
 from cnnlab.saliency import gradient_times_input, integrated_gradients, reduce_channels, saliency_map, smooth_grad
 
@@ -133,8 +134,7 @@ def _replacing(model, start: Tensor, end: Tensor, target, heat: Tensor, steps: i
     with torch.no_grad(), evaluating(model):
         for step in range(steps + 1):
             changed = (rank < round(pixels * step / steps))[:, None]
-            scores = model(torch.where(changed, end, start))
-            values.append(target_scores(scores if output == "score" else scores.softmax(1), index))
+            values.append(asked_outputs(model, torch.where(changed, end, start), index, output))
     return torch.stack(values, 1)
 
 

@@ -54,6 +54,13 @@ def asked_scores(model: nn.Module, image: Tensor, target) -> Tensor:
     return target_scores(maps.relu().mean((2, 3)), places)
 
 
+def asked_outputs(model: nn.Module, image: Tensor, target, output: str) -> Tensor:
+    """每张图自己目标类的得分（output="score"）或 softmax 之后的概率（"probability"），(N,)。"""
+    if output == "score":
+        return asked_scores(model, image, target)
+    return target_scores(checked_scores(model, image).softmax(1), resolve_target(model, target, len(image)))
+
+
 def checked_scores(model: nn.Module, image: Tensor) -> Tensor:
     """模型的得分 (N, K)；输出不是这个形状时说清楚。"""
     scores = model(image)

@@ -30,7 +30,8 @@ class VisionModel(nn.Module):
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
         # 乘倒数比除快；三个通道相同就只留一个数：反向时在 channels_last 上逐通道乘要慢六倍
         scale = self.std.reciprocal()
-        self.register_buffer("scale", scale[:, : 1 if (scale == scale[:, :1]).all() else None], persistent=False)
+        even = (scale == scale[:, :1]).all()
+        self.register_buffer("scale", scale[:, :1] if even else scale, persistent=False)
         modules = dict(self.network.named_modules())
         paths = layers or {path: path for path in modules if path}
         missing = [path for path in paths.values() if path not in modules]

@@ -6,10 +6,10 @@
 import torch
 from torch import Tensor, nn
 
-from cnnlab.gradients import asked_scores, check_same_kind, checked_scores
+from cnnlab.gradients import asked_outputs, check_same_kind, checked_scores
 from cnnlab.hooks import evaluating
 from cnnlab.images import check_images
-from cnnlab.models import resolve_target, target_scores
+from cnnlab.models import resolve_target
 
 # 四张一批就够：更大的一批不更快，只多占内存
 BATCH = 4
@@ -95,10 +95,7 @@ def average_per_pixel(drop: Tensor, image_size, *, window=32, stride=8) -> Tenso
 
 
 def _measured(model: nn.Module, images: Tensor, target: Tensor, output: str) -> Tensor:
-    if output == "score":
-        return asked_scores(model, images, target)
-    scores = checked_scores(model, images)
-    return scores if output == "all" else target_scores(scores.softmax(1), target)
+    return checked_scores(model, images) if output == "all" else asked_outputs(model, images, target, output)
 
 
 def _covered(image: Tensor, filling: Tensor, places: Tensor, size: tuple[int, int]) -> Tensor:

@@ -14,11 +14,11 @@ from interleaved import compare
 from torch import nn
 
 from cnnlab import load_model
-from cnnlab.objectives import objective
-from cnnlab.optimize import adam, optimize_image, sgd
-from cnnlab.priors import clamp, jitter
-from cnnlab.squeezenet import squeezenet
-from cnnlab.terms import channel, half_squared_norm
+from cnnlab.engine.objectives import objective
+from cnnlab.engine.optimize import adam, optimize_image, sgd
+from cnnlab.engine.priors import clamp, jitter
+from cnnlab.engine.terms import channel, half_squared_norm
+from cnnlab.networks.squeezenet import squeezenet
 
 SIZE, STEPS, CHANNEL = 224, 32, 10
 
@@ -31,14 +31,25 @@ def part_of(network: nn.Module, layer: str) -> nn.Sequential:
 
 def dream_steps(model: nn.Module, photo: torch.Tensor, layer: str) -> torch.Tensor:
     """DeepDream 走 32 步：滚动、归一的步长、截断。"""
-    options = {"optimizer": sgd(0.015, normalize="mean"), "transform": jitter(16), "after_step": clamp()}
-    return optimize_image(photo, objective(model, -half_squared_norm(layer)), steps=STEPS, **options)
+    options = {
+        "optimizer": sgd(0.015, normalize="mean"),
+        "transform": jitter(16),
+        "after_step": clamp(),
+    }
+    return optimize_image(
+        photo, objective(model, -half_squared_norm(layer)), steps=STEPS, **options
+    )
 
 
 def methods(layer: str) -> dict:
     """要比的几种做法，各走 32 步；第一种是基准。"""
-    model, photo = load_model(), torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    part = part_of(squeezenet().requires_grad_(False).eval().to(memory_format=torch.channels_last), layer)
+    model, photo = (
+        load_model(),
+        torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)),
+    )
+    part = part_of(
+        squeezenet().requires_grad_(False).eval().to(memory_format=torch.channels_last), layer
+    )
     pixels = photo.contiguous(memory_format=torch.channels_last).requires_grad_()
     loss = objective(model, -channel(layer, CHANNEL))
 
@@ -48,7 +59,9 @@ def methods(layer: str) -> dict:
             torch.autograd.grad(activation, pixels, activation.detach())
 
     plain, kept = squeezenet().eval(), {}
-    getattr(plain, layer).register_forward_hook(lambda module, inputs, output: kept.update(activation=output))
+    getattr(plain, layer).register_forward_hook(
+        lambda module, inputs, output: kept.update(activation=output)
+    )
 
     def notebook():
         image = photo.clone().requires_grad_()
@@ -61,7 +74,9 @@ def methods(layer: str) -> dict:
     return {
         "裸的前向加反向": bare,
         "DeepDream 的一步": lambda: dream_steps(model, photo, layer),
-        "梯度上升的一步": lambda: optimize_image(photo, loss, steps=STEPS, optimizer=adam(0.02), transform=jitter(16), after_step=clamp()),
+        "梯度上升的一步": lambda: optimize_image(
+            photo, loss, steps=STEPS, optimizer=adam(0.02), transform=jitter(16), after_step=clamp()
+        ),
         "笔记本写法（全前向、权重梯度、NCHW）": notebook,
         **lucent_method(layer),
     }
@@ -77,7 +92,9 @@ def lucent_method(layer: str) -> dict:
     options = {"thresholds": (STEPS,), "progress": False, "show_image": False, "transforms": []}
 
     def run(**changed):
-        render.render_vis(network, f"{layer}:{CHANNEL}", lambda: param.image(SIZE), **{**options, **changed})
+        render.render_vis(
+            network, f"{layer}:{CHANNEL}", lambda: param.image(SIZE), **{**options, **changed}
+        )
 
     return {"torch-lucent，默认变换": lambda: run(transforms=None), "torch-lucent，不变换": run}
 

@@ -8,7 +8,7 @@ from interleaved import compare
 from torch.nn import functional
 
 from cnnlab import load_model, load_stylizer, optimize_image, photos, style_image, stylize
-from cnnlab.fast_style import style_grams, stylization_loss
+from cnnlab.chapters.fast_style import style_grams, stylization_loss
 
 
 def convolutions_only(network, image):
@@ -20,7 +20,9 @@ def convolutions_only(network, image):
     for first, second in network.blocks:
         activation = activation + second.conv(first.conv(activation).relu_())
     for layer in network.decoder:
-        activation = layer.conv(functional.interpolate(activation, sizes.pop(), mode="nearest")).relu_()
+        activation = layer.conv(
+            functional.interpolate(activation, sizes.pop(), mode="nearest")
+        ).relu_()
     return network.last.conv(activation).sigmoid()
 
 
@@ -30,12 +32,25 @@ def main() -> None:
     model, network = load_model(), load_stylizer()
     image = photos(size=160)["taj_mahal"]
     grams = style_grams(model, style_image("waves", 160))
-    loss = stylization_loss(model, image, grams, style_weight=float(network.settings["style_weight"]))
+    loss = stylization_loss(
+        model, image, grams, style_weight=float(network.settings["style_weight"])
+    )
     print("一张 160×160：基准是一次前向；迭代 20 步的比值乘 5 就是 100 步的（下限 40）")
-    compare({"一次前向": lambda: stylize(network, image), "迭代 20 步": lambda: optimize_image(image, loss, steps=20, optimizer="lbfgs")})
+    compare(
+        {
+            "一次前向": lambda: stylize(network, image),
+            "迭代 20 步": lambda: optimize_image(image, loss, steps=20, optimizer="lbfgs"),
+        }
+    )
     print("基准：没有归一化的同一个网络")
     with torch.no_grad():
-        compare({"只有卷积": lambda: convolutions_only(network, image), "前向": lambda: stylize(network, image)}, inner=5)
+        compare(
+            {
+                "只有卷积": lambda: convolutions_only(network, image),
+                "前向": lambda: stylize(network, image),
+            },
+            inner=5,
+        )
 
 
 if __name__ == "__main__":

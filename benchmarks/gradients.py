@@ -32,8 +32,12 @@ def main(rounds: int = 31) -> None:
             "光跑：前向加对输入的梯度": bare,
             "saliency_map": lambda: saliency_map(model, image, target),
             "guided_gradient": lambda: guided_gradient(model, image, target=target),
-            "Captum Saliency": lambda: saliency.attribute(image.clone().requires_grad_(), target=target),
-            "Captum GuidedBackprop": lambda: guided.attribute(image.clone().requires_grad_(), target=target),
+            "Captum Saliency": lambda: saliency.attribute(
+                image.clone().requires_grad_(), target=target
+            ),
+            "Captum GuidedBackprop": lambda: guided.attribute(
+                image.clone().requires_grad_(), target=target
+            ),
         },
         rounds=rounds,
         warmup=3,
@@ -44,7 +48,11 @@ def main(rounds: int = 31) -> None:
         ("显著图与光跑之比 ≤ 1.10", ours, ours <= 1.10),
         ("显著图比 Captum 快 ≥ 1.3 倍", theirs / ours, theirs / ours >= 1.3),
         ("引导式与光跑之比 ≤ 1.15", ours_guided, ours_guided <= 1.15),
-        ("引导式比 Captum 快 ≥ 1.4 倍", theirs_guided / ours_guided, theirs_guided / ours_guided >= 1.4),
+        (
+            "引导式比 Captum 快 ≥ 1.4 倍",
+            theirs_guided / ours_guided,
+            theirs_guided / ours_guided >= 1.4,
+        ),
     ]:
         print(f"  {what}：{value:.2f} {'✔' if passed else '✘'}")
 

@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 
 
-def compare(functions: dict[str, Callable], *, rounds: int = 7, warmup: int = 1, inner: int = 1) -> dict[str, tuple[float, float]]:
+def compare(
+    functions: dict[str, Callable], *, rounds: int = 7, warmup: int = 1, inner: int = 1
+) -> dict[str, tuple[float, float]]:
     """轮流运行，打印并返回每种做法与第一种之比的中位数：{名字: (墙钟比, CPU 比)}。
 
     次序逐轮正反交替（ABBA），计时期间关掉垃圾回收；CPU 时间是全部线程之和。`inner` 是每次计时连跑几遍。
@@ -25,10 +27,15 @@ def compare(functions: dict[str, Callable], *, rounds: int = 7, warmup: int = 1,
     base = seconds[next(iter(functions))]
     ratios = {}
     for name, measured in seconds.items():
-        wall, cpu = ([run[i] / reference[i] for run, reference in zip(measured, base, strict=True)] for i in (0, 1))
+        wall, cpu = (
+            [run[i] / reference[i] for run, reference in zip(measured, base, strict=True)]
+            for i in (0, 1)
+        )
         ratios[name] = statistics.median(wall), statistics.median(cpu)
         milliseconds = 1000 * statistics.median(run[1] for run in measured)
-        print(f"  {name:<36} CPU {ratios[name][1]:5.2f} [{min(cpu):.2f}–{max(cpu):.2f}]  墙钟 {ratios[name][0]:5.2f}  {milliseconds:9.1f} ms")
+        print(
+            f"  {name:<36} CPU {ratios[name][1]:5.2f} [{min(cpu):.2f}–{max(cpu):.2f}]  墙钟 {ratios[name][0]:5.2f}  {milliseconds:9.1f} ms"
+        )
     return ratios
 
 

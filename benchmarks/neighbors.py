@@ -15,9 +15,14 @@ def main() -> None:
 
     torch.set_num_threads(1)
     generator = torch.Generator().manual_seed(0)
-    gallery, query = torch.randn(50_000, 512, generator=generator), torch.randn(512, 512, generator=generator)
+    gallery, query = (
+        torch.randn(50_000, 512, generator=generator),
+        torch.randn(512, 512, generator=generator),
+    )
     peer = NearestNeighbors(n_neighbors=10, algorithm="brute").fit(gallery.numpy())
-    assert (peer.kneighbors(query.numpy())[1] == nearest_neighbors(query, gallery, 10).index.numpy()).all()
+    assert (
+        peer.kneighbors(query.numpy())[1] == nearest_neighbors(query, gallery, 10).index.numpy()
+    ).all()
     for count in (512, 1):
         block = query[:count]
         print(f"{count} 个查询，库 50,000 × 512（基准：裸的矩阵乘法 Q @ G.T）")

@@ -55,10 +55,14 @@ def main(rounds: int = 7, threads: int = 1) -> None:
         "Captum Occlusion（81 扇窗）": theirs,
     }
     _, score, probability, captum = (cpu for _, cpu in compare(methods, rounds=rounds).values())
-    print(f"  遮挡图与光跑之比 ≤ 1.08：{score:.2f} {'✔' if score <= 1.08 else '✘'}，算概率 {probability:.2f} {'✔' if probability <= 1.08 else '✘'}")
+    print(
+        f"  遮挡图与光跑之比 ≤ 1.08：{score:.2f} {'✔' if score <= 1.08 else '✘'}，算概率 {probability:.2f} {'✔' if probability <= 1.08 else '✘'}"
+    )
     print(f"  比 Captum 快 ≥ 2.5 倍：{captum / score:.2f} {'✔' if captum / score >= 2.5 else '✘'}")
     for stride in (16, 2):
-        run = subprocess.run([sys.executable, "-c", MEMORY, str(stride)], capture_output=True, text=True, check=True)
+        run = subprocess.run(
+            [sys.executable, "-c", MEMORY, str(stride)], capture_output=True, text=True, check=True
+        )
         windows, megabytes = run.stdout.split()
         print(f"  {int(windows):5d} 扇窗：内存峰值比跑过一遍之后多 {float(megabytes):.1f} MB")
 

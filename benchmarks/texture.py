@@ -10,7 +10,7 @@ import torch
 from interleaved import compare
 
 from cnnlab import efros_leung, texture_image
-from cnnlab.growth import Canvas, gaussian, nth_true
+from cnnlab.engine.pixel_growth import Canvas, gaussian, nth_true
 
 SIZE, WINDOW, SEED = (96, 96), 11, 0
 PIXELS = SIZE[0] * SIZE[1] - 9  # 3×3 的种子不用长
@@ -49,7 +49,11 @@ def sequentially(sample: np.ndarray, sampled: int) -> tuple[np.ndarray, list[tup
                 chosen.append(((levels, patch, known, weights), distances.tolist()))
             index = nth_true(10 * distances <= 11 * distances.min(), canvas.chance[row, column])
             source = index // windows.shape[1] + radius, index % windows.shape[1] + radius
-            canvas.sources[row, column], values[row, column], canvas.filled[row, column] = source, levels[source], True
+            canvas.sources[row, column], values[row, column], canvas.filled[row, column] = (
+                source,
+                levels[source],
+                True,
+            )
             count += 1
     return canvas.sources[radius:-radius, radius:-radius], chosen
 
@@ -61,13 +65,20 @@ def main(sampled: int = 24) -> None:
     grey = colour.mean(1, keepdim=True).expand(-1, 3, -1, -1).contiguous()
     expected, chosen = sequentially(grey[0, :1].numpy(), sampled)
     _, sources = efros_leung(grey, SIZE, WINDOW, seed=SEED, return_sources=True)
-    same = np.array_equal(sources.numpy(), expected) and all(by_loop(*arguments) == distances for arguments, distances in chosen)
+    same = np.array_equal(sources.numpy(), expected) and all(
+        by_loop(*arguments) == distances for arguments, distances in chosen
+    )
     print(f"逐像素相同：{'✔' if same else '✘'}（{SIZE[0]}×{SIZE[1]}，灰度，窗口 {WINDOW}）")
     loop_name = f"Python 循环，{len(chosen)} 个像素"
-    functions = {"灰度": lambda: efros_leung(grey, SIZE, WINDOW), "彩色": lambda: efros_leung(colour, SIZE, WINDOW)}
+    functions = {
+        "灰度": lambda: efros_leung(grey, SIZE, WINDOW),
+        "彩色": lambda: efros_leung(colour, SIZE, WINDOW),
+    }
     functions[loop_name] = lambda: [by_loop(*arguments) for arguments, _ in chosen]
     faster = compare(functions, rounds=7)[loop_name][1] * PIXELS / len(chosen)
-    print(f"  按 {PIXELS} 个像素放大，Python 循环是灰度的 {faster:.0f} 倍（下限 50）{'✔' if faster >= 50 else '✘'}")
+    print(
+        f"  按 {PIXELS} 个像素放大，Python 循环是灰度的 {faster:.0f} 倍（下限 50）{'✔' if faster >= 50 else '✘'}"
+    )
 
 
 if __name__ == "__main__":

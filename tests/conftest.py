@@ -67,7 +67,12 @@ def count_hooks(module: nn.Module) -> int:
     return sum(
         len(getattr(child, name))
         for child in module.modules()
-        for name in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+        for name in (
+            "_forward_hooks",
+            "_forward_pre_hooks",
+            "_backward_hooks",
+            "_backward_pre_hooks",
+        )
     )
 
 

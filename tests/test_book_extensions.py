@@ -78,3 +78,27 @@ def test_the_marks_font_is_what_its_tool_draws(tmp_path):
     tool = load("tools/make_marks_font.py")
     tool.build().save(tmp_path / "marks.ttf")
     assert (tmp_path / "marks.ttf").read_bytes() == tool.TARGET.read_bytes()
+
+
+def quote_of(*paragraphs):
+    from docutils import nodes
+
+    quote = nodes.block_quote()
+    quote.extend(nodes.paragraph("", "", each) for each in paragraphs)
+    return quote
+
+
+def test_a_quoted_exercise_becomes_a_box_with_its_id():
+    from docutils import nodes
+    from docutils.utils import new_document
+
+    exercises = load("book/_ext/exercises.py")
+    document = new_document("page")
+    head = nodes.strong("", "练习 first_layer-2 · 画出来 ★★")
+    document += quote_of(head, nodes.Text("写一个函数。"))
+    document += quote_of(nodes.strong("", "只是一句引用"), nodes.Text("别的话。"))
+    exercises.Exercises(document).apply()
+    box, other = document.children
+    assert isinstance(box, nodes.admonition) and box["ids"] == ["first_layer-2"]
+    assert [child.astext() for child in box] == ["练习 first_layer-2 · 画出来 ★★", "写一个函数。"]
+    assert isinstance(other, nodes.block_quote)

@@ -36,7 +36,10 @@ each_chapter = pytest.mark.parametrize("slug", SLUGS)
 def cells_of(path: Path) -> list[tuple[str, str, tuple[str, ...]]]:
     """笔记本的单元格：(类型, 源码, 标签)。"""
     notebook = json.loads(path.read_text(encoding="utf-8"))
-    return [(cell["cell_type"], "".join(cell["source"]), tuple(cell["metadata"].get("tags", ()))) for cell in notebook["cells"]]
+    return [
+        (cell["cell_type"], "".join(cell["source"]), tuple(cell["metadata"].get("tags", ())))
+        for cell in notebook["cells"]
+    ]
 
 
 def code_of(path: Path) -> list[tuple[str, tuple[str, ...]]]:
@@ -56,7 +59,9 @@ def import_lines(source: str) -> str:
         body = ast.parse(source).body
     except SyntaxError:
         return ""
-    return "\n".join(ast.unparse(node) for node in body if isinstance(node, ast.Import | ast.ImportFrom))
+    return "\n".join(
+        ast.unparse(node) for node in body if isinstance(node, ast.Import | ast.ImportFrom)
+    )
 
 
 def scope_of(code: list[tuple[str, tuple[str, ...]]]) -> dict:
@@ -130,7 +135,10 @@ def test_mistakes_differ_from_each_other_and_from_the_reference(exercise):
         for key, (wrong, *_) in exercise.mistakes.items():
             runs[key] = exercise.execute(wrong, probe)
         for (first, a), (second, b) in combinations(runs.items(), 2):
-            graph = [any(getattr(v, "requires_grad", False) for v in leaves(run.output)) for run in (a, b)]
+            graph = [
+                any(getattr(v, "requires_grad", False) for v in leaves(run.output))
+                for run in (a, b)
+            ]
             alike = a.matches(b, exercise.tolerance) and graph[0] == graph[1]
             assert not alike, f"第 {number} 组数据上 {first} 与 {second} 分不开"
 
@@ -183,7 +191,9 @@ def test_reports_leak_nothing(exercise):
         assert not shown & numbers, f"{where}：报告里有标准值 {shown & numbers}"
         assert not ngrams(text) & code, f"{where}：报告里有解答的代码 {ngrams(text) & code}"
         for name in (name for o in others for name in (o.name, o.function_name)):
-            assert not re.search(rf"(?<![\w.]){name}(?!\w)", text), f"{where}：出现了别的练习 {name}"
+            assert not re.search(rf"(?<![\w.]){name}(?!\w)", text), (
+                f"{where}：出现了别的练习 {name}"
+            )
 
 
 # 笔记本
@@ -221,13 +231,17 @@ def test_injected_chapter_passes(slug):
 @each_chapter
 def test_chapter_as_shipped_is_unfinished(slug):
     for report in check_reports(slug, {}).values():
-        assert report._repr_markdown_().startswith("**⬜ 尚未完成**"), f"发布的样子应当是未完成：\n{report!r}"
+        assert report._repr_markdown_().startswith("**⬜ 尚未完成**"), (
+            f"发布的样子应当是未完成：\n{report!r}"
+        )
 
 
 @each_chapter
 def test_each_exercise_has_a_statement_a_stub_and_one_check(slug):
     code = chapter_code(slug)
-    prose = "\n".join(source for kind, source, _ in cells_of(BOOK / f"{slug}.ipynb") if kind == "markdown")
+    prose = "\n".join(
+        source for kind, source, _ in cells_of(BOOK / f"{slug}.ipynb") if kind == "markdown"
+    )
     for exercise in check.exercises(slug):
         places = [i for i, (_, tags) in enumerate(code) if f"exercise-{exercise.id}" in tags]
         assert len(places) == 1, f"标签 exercise-{exercise.id} 应当恰好一格，找到 {len(places)} 格"
@@ -248,7 +262,14 @@ def contract(source: str, name: str) -> list[tuple[str, str, str | None]]:
     assert nodes, f"没有定义 {name}"
     parts = [n for n in ast.walk(nodes[0]) if isinstance(n, ast.FunctionDef | ast.ClassDef)]
     kept = parts if isinstance(nodes[0], ast.ClassDef) else parts[:1]
-    return [(n.name, ast.unparse(n.args) if isinstance(n, ast.FunctionDef) else "", ast.get_docstring(n)) for n in kept]
+    return [
+        (
+            n.name,
+            ast.unparse(n.args) if isinstance(n, ast.FunctionDef) else "",
+            ast.get_docstring(n),
+        )
+        for n in kept
+    ]
 
 
 @each_exercise
@@ -285,5 +306,7 @@ def test_chapter_meets_the_bar(slug):
 def test_check_module_is_named_after_its_chapter(slug):
     source = (Path(check.__file__).parent / f"{slug}.py").read_text(encoding="utf-8")
     for exercise in check.exercises(slug):
-        assert re.search(rf"(?m)^{exercise.name} = Exercise\(", source), f"变量名应当是 {exercise.name}"
+        assert re.search(rf"(?m)^{exercise.name} = Exercise\(", source), (
+            f"变量名应当是 {exercise.name}"
+        )
         assert getattr(check, exercise.name) is exercise

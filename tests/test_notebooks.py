@@ -67,7 +67,14 @@ def prose(path: Path) -> list[str]:
 
 def without_code(text: str) -> str:
     """去掉代码块、行内代码、公式、网址和 HTML 标签，只留人读的字。"""
-    for pattern in (r"(?ms)^```.*?^```", r"(?s)\$\$.*?\$\$", r"`[^`\n]*`", r"\$[^$\n]*\$", r"\]\([^)]*\)", r"<[^>]+>"):
+    for pattern in (
+        r"(?ms)^```.*?^```",
+        r"(?s)\$\$.*?\$\$",
+        r"`[^`\n]*`",
+        r"\$[^$\n]*\$",
+        r"\]\([^)]*\)",
+        r"<[^>]+>",
+    ):
         text = re.sub(pattern, " ", text)
     return text
 
@@ -80,7 +87,9 @@ def test_no_outputs(path):
     nbformat.validate(read(path))
     for number, cell in enumerate(read(path).cells):
         if cell.cell_type == "code":
-            assert not cell.outputs and cell.execution_count is None, f"第 {number} 格存着输出：运行 nbstripout {name_of(path)}"
+            assert not cell.outputs and cell.execution_count is None, (
+                f"第 {number} 格存着输出：运行 nbstripout {name_of(path)}"
+            )
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=name_of)
@@ -98,21 +107,27 @@ def test_functions_only_where_they_are_the_point(path):
         if cell.cell_type == "code" and "by-hand" not in tags(cell) and not is_exercise(cell):
             kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
             defined = [node.name for node in ast.walk(parsed(cell)) if isinstance(node, kinds)]
-            assert not defined, f"第 {number} 格定义了 {defined}：函数住在程序包里（练习标 exercise，手写的算法标 by-hand）"
+            assert not defined, (
+                f"第 {number} 格定义了 {defined}：函数住在程序包里（练习标 exercise，手写的算法标 by-hand）"
+            )
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
 def test_nothing_raises_at_the_top_level(path):
     for number, cell in enumerate(read(path).cells):
         if cell.cell_type == "code":
-            assert not any(isinstance(node, ast.Raise) for node in parsed(cell).body), f"第 {number} 格一运行就报错"
+            assert not any(isinstance(node, ast.Raise) for node in parsed(cell).body), (
+                f"第 {number} 格一运行就报错"
+            )
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=name_of)
 def test_setup_cell_is_the_same_everywhere(path):
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     url = config["repository"]["url"]
-    expected = f'import sys\n\nif "google.colab" in sys.modules:\n    %pip install -q "cnnlab @ git+{url}"'
+    expected = (
+        f'import sys\n\nif "google.colab" in sys.modules:\n    %pip install -q "cnnlab @ git+{url}"'
+    )
     first = cells(path, "code")[0]
     assert first.source == expected and "setup" in tags(first), "第一个代码格与别的章不同"
 
@@ -121,22 +136,34 @@ def test_setup_cell_is_the_same_everywhere(path):
 def test_no_raw_interact_and_no_star_import(path):
     for number, cell in enumerate(read(path).cells):
         if cell.cell_type == "code":
-            found = re.search(r"\binteract(ive|ive_output|_manual)?\s*\(|@interact\b|import \*", cell.source)
-            assert not found, f"第 {number} 格：滑块用 cnnlab.widgets.explore，名字逐个导入"
+            found = re.search(
+                r"\binteract(ive|ive_output|_manual)?\s*\(|@interact\b|import \*", cell.source
+            )
+            assert not found, f"第 {number} 格：滑块用 explore，名字逐个导入"
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=name_of)
 def test_every_code_cell_follows_a_sentence(path):
     listed = read(path).cells
     for number, cell in enumerate(listed):
-        if cell.cell_type != "code" or tags(cell) & {"setup", "check"} or "run_profile()" in cell.source:
+        if (
+            cell.cell_type != "code"
+            or tags(cell) & {"setup", "check"}
+            or "run_profile()" in cell.source
+        ):
             continue
-        assert number and listed[number - 1].cell_type == "markdown", f"第 {number} 格代码前面没有话"
+        assert number and listed[number - 1].cell_type == "markdown", (
+            f"第 {number} 格代码前面没有话"
+        )
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=name_of)
 def test_every_chapter_asserts(path):
-    asserted = sum(isinstance(node, ast.Assert) for cell in cells(path, "code") for node in ast.walk(parsed(cell)))
+    asserted = sum(
+        isinstance(node, ast.Assert)
+        for cell in cells(path, "code")
+        for node in ast.walk(parsed(cell))
+    )
     assert asserted >= 2, f"只有 {asserted} 个 assert：至少要有“手算与包一致”和一个局限"
 
 
@@ -151,7 +178,9 @@ def test_exercise_cells_are_followed_by_their_check(path):
             label = sorted(tag for tag in tags(cell) if tag.startswith("exercise-"))
             assert label, "练习格要有 exercise-<编号> 的标签"
             assert label[0].startswith(f"exercise-{path.stem}-"), f"{label[0]}：编号是 <章>-<序号>"
-            assert following is not None and "check" in tags(following), f"{label[0]} 后面不是检查格"
+            assert following is not None and "check" in tags(following), (
+                f"{label[0]} 后面不是检查格"
+            )
             assert "check." in following.source, f"{label[0]} 后面的格没有调用 check"
 
 
@@ -161,14 +190,18 @@ def test_exercise_cells_are_followed_by_their_check(path):
 @pytest.mark.parametrize("path", [*NOTEBOOKS, *PAGES], ids=name_of)
 def test_markdown_is_plain(path):
     for text in prose(path):
-        assert not re.search(r"```\s*\{", text), "用冒号围栏（:::{exercise}），不用反引号围栏的指令"
-        assert not re.search(r"\{[a-z][a-z:-]*\}`", text), "不用角色：数字由 assert 守着，论文用链接"
+        assert not re.search(r"(```|:::)\s*\{", text), "只用普通的 Markdown，不用指令"
+        assert not re.search(r"\{[a-z][a-z:-]*\}`", text), (
+            "不用角色：数字由 assert 守着，论文用链接"
+        )
         assert "{cite" not in text, "论文用链接指向参考文献页"
 
 
 @pytest.mark.parametrize("path", [*NOTEBOOKS, *PAGES], ids=name_of)
 def test_links_lead_somewhere(path):
-    keys = set(re.findall(r"(?m)^@\w+\{(\S+),$", (BOOK / "references.bib").read_text(encoding="utf-8")))
+    keys = set(
+        re.findall(r"(?m)^@\w+\{(\S+),$", (BOOK / "references.bib").read_text(encoding="utf-8"))
+    )
     for text in prose(path):
         for target in re.findall(r"\]\(([^)\s]+)\)", text):
             if re.match(r"[a-z]+:", target) or target.startswith("#"):
@@ -193,7 +226,9 @@ def test_images_have_alternative_text(path):
 def test_spacing_and_punctuation(path):
     autocorrect = pytest.importorskip("autocorrect_py")
     for text in prose(path):
-        faults = [f"  {line.old}\n→ {line.new}" for line in autocorrect.lint_for(text, "markdown").lines]
+        faults = [
+            f"  {line.old}\n→ {line.new}" for line in autocorrect.lint_for(text, "markdown").lines
+        ]
         assert not faults, "中西文之间的空格或标点：\n" + "\n".join(faults)
 
 
@@ -211,7 +246,9 @@ def sentences(path: Path) -> list[tuple[int, str]]:
     for text in map(without_code, prose(path)):
         for line in re.split(r"\n\s*\n|\n(?=\s*(?:[-*>|#]|\d+\.))", text):
             for sentence in re.split(r"[。！？；：|]", line):
-                found.append((len(re.findall(r"[\u4e00-\u9fff]", sentence)), " ".join(sentence.split())))
+                found.append(
+                    (len(re.findall(r"[\u4e00-\u9fff]", sentence)), " ".join(sentence.split()))
+                )
     return found
 
 
@@ -222,7 +259,9 @@ def test_sentence_length(path):
     over = sorted((pair for pair in counted if pair[0] > LONG_SENTENCE), reverse=True)
     if over:
         shown = "\n".join(f"  {count} 字：{sentence}" for count, sentence in over[:5])
-        warnings.warn(f"{name_of(path)} 有 {len(over)} 句超过 {LONG_SENTENCE} 个汉字：\n{shown}", stacklevel=1)
+        warnings.warn(
+            f"{name_of(path)} 有 {len(over)} 句超过 {LONG_SENTENCE} 个汉字：\n{shown}", stacklevel=1
+        )
     assert longest[0] <= TOO_LONG_SENTENCE, f"{longest[0]} 个汉字一句，拆开它：{longest[1]}"
 
 
@@ -243,7 +282,9 @@ def test_toc_lists_every_page_once():
     listed = toc_files()
     assert len(listed) == len(set(listed)), "_toc.yml 里有重复的页"
     for name in listed:
-        assert any((ROOT / f"{name}{suffix}").exists() for suffix in (".md", ".ipynb")), f"_toc.yml 里的 {name} 没有文件"
+        assert any((ROOT / f"{name}{suffix}").exists() for suffix in (".md", ".ipynb")), (
+            f"_toc.yml 里的 {name} 没有文件"
+        )
     there = {name_of(path).removesuffix(path.suffix) for path in [*NOTEBOOKS, *BOOK.glob("*.md")]}
     assert there <= set(listed), f"这些页没有列进 _toc.yml：{sorted(there - set(listed))}"
 
@@ -258,12 +299,20 @@ def load_tool(name: str):
 def test_one_slug_one_chapter_everywhere():
     """书里的每一章都有同名的模块、测试、检查、解答；章的模块也都有自己的一章。"""
     slugs = {path.stem for path in CHAPTERS}
-    listed = {name.removeprefix("book/") for name in toc_files() if (ROOT / f"{name}.ipynb").exists()}
+    listed = {
+        name.removeprefix("book/") for name in toc_files() if (ROOT / f"{name}.ipynb").exists()
+    }
     assert slugs == {name for name in listed if "/" not in name}
-    for folder, suffix in (("cnnlab", ".py"), ("cnnlab/check", ".py"), ("book/solutions", ".ipynb")):
+    for folder, suffix in (
+        ("cnnlab/chapters", ".py"),
+        ("cnnlab/check", ".py"),
+        ("book/solutions", ".ipynb"),
+    ):
         missing = {slug for slug in slugs if not (ROOT / folder / f"{slug}{suffix}").exists()}
         assert not missing, f"{folder}/ 里缺少 {sorted(missing)}"
-    missing = {slug for slug in slugs if not (ROOT / "tests" / f"test_{slug}.py").exists()}
+    missing = {
+        slug for slug in slugs if not (ROOT / "tests" / "chapters" / f"test_{slug}.py").exists()
+    }
     assert not missing, f"tests/ 里缺少 {sorted(missing)} 的测试"
     assert {path.stem for path in SOLUTIONS} == slugs, "解答笔记本与各章对不上"
 
@@ -272,7 +321,9 @@ def test_one_slug_one_chapter_everywhere():
 def test_generated_pages_are_current(tool, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "tools")
     module = load_tool(tool)
-    assert module.PAGE.read_text(encoding="utf-8") == module.page_text(), f"{module.PAGE.name} 旧了：运行 make pages"
+    assert module.PAGE.read_text(encoding="utf-8") == module.page_text(), (
+        f"{module.PAGE.name} 旧了：运行 make pages"
+    )
 
 
 def test_the_index_maps_every_chapter():

@@ -21,7 +21,9 @@ PIP_ONLY = {"zhplot", "opencv-python-headless"}
 
 def split_requirement(text: str) -> tuple[str, str]:
     """“名字>=版本”拆成两半。"""
-    name, bound = re.fullmatch(r"([A-Za-z0-9_.-]+?)((?:[<>=!~].*)?)", text.replace(" ", "")).groups()
+    name, bound = re.fullmatch(
+        r"([A-Za-z0-9_.-]+?)((?:[<>=!~].*)?)", text.replace(" ", "")
+    ).groups()
     return name, bound
 
 
@@ -35,7 +37,9 @@ def set_repository():
 
 def test_core_dependencies_have_lower_bounds_only():
     for requirement in PROJECT["dependencies"]:
-        assert re.fullmatch(r">=[0-9.]+", split_requirement(requirement)[1]), f"{requirement}：只写下界"
+        assert re.fullmatch(r">=[0-9.]+", split_requirement(requirement)[1]), (
+            f"{requirement}：只写下界"
+        )
 
 
 def test_environment_agrees_with_pyproject():
@@ -66,13 +70,19 @@ def test_repository_url_is_the_same_everywhere():
 
 def test_set_repository_changes_every_copy(tmp_path):
     tool = set_repository()
-    (tmp_path / "_config.yml").write_text("repository:\n  url: https://example.com/old/cnnlab\n  branch: main\n", encoding="utf-8")
-    (tmp_path / "chapter.ipynb").write_text('"git+https://example.com/old/cnnlab"', encoding="utf-8")
+    (tmp_path / "_config.yml").write_text(
+        "repository:\n  url: https://example.com/old/cnnlab\n  branch: main\n", encoding="utf-8"
+    )
+    (tmp_path / "chapter.ipynb").write_text(
+        '"git+https://example.com/old/cnnlab"', encoding="utf-8"
+    )
     (tmp_path / "other.md").write_text("别的话", encoding="utf-8")
     changed = tool.set_url("https://example.org/someone/cnnlab", tmp_path)
     assert sorted(path.name for path in changed) == ["_config.yml", "chapter.ipynb"]
     assert tool.current_url(tmp_path) == "https://example.org/someone/cnnlab"
-    assert "git+https://example.org/someone/cnnlab" in (tmp_path / "chapter.ipynb").read_text(encoding="utf-8")
+    assert "git+https://example.org/someone/cnnlab" in (tmp_path / "chapter.ipynb").read_text(
+        encoding="utf-8"
+    )
     with pytest.raises(ValueError, match="不像一个仓库地址"):
         tool.set_url("someone/cnnlab", tmp_path)
 
@@ -91,7 +101,11 @@ def test_readme_commands_exist():
 
 def test_every_make_target_has_a_line_of_help():
     run = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
-    phony = re.search(r"(?m)^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8")).group(1).split()
+    phony = (
+        re.search(r"(?m)^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(encoding="utf-8"))
+        .group(1)
+        .split()
+    )
     for target in phony:
         assert f"make {target} " in run.stdout, f"make help 没有列出 {target}"
 
@@ -120,14 +134,22 @@ def test_wheel_contains_the_data(tmp_path):
     """打成的 wheel 里有权重和照片，没有书、测试和工具。"""
     pytest.importorskip("hatchling")
     run = subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stderr
     import zipfile
 
     (wheel,) = tmp_path.glob("*.whl")
     packed = set(zipfile.ZipFile(wheel).namelist())
-    data = [path for path in (ROOT / "cnnlab" / "data").rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    data = [
+        path
+        for path in (ROOT / "cnnlab" / "data").rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    ]
     for path in data:
         assert path.relative_to(ROOT).as_posix() in packed, f"wheel 里没有 {path.name}"
     assert {name.split("/")[0] for name in packed if ".dist-info" not in name} == {"cnnlab"}

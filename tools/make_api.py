@@ -9,10 +9,17 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE, PAGE = ROOT / "cnnlab", ROOT / "book" / "api.md"
 # 不在 _exports 里、但读者会用到的模块：列出它们全部的公开名字
-WHOLE_MODULES = ("plotting", "widgets", "claims", "card", "doctor", "check/core")
+WHOLE_MODULES = (
+    "show.plotting",
+    "show.widgets",
+    "show.claims",
+    "show.card",
+    "show.doctor",
+    "check.core",
+)
 HEAD = """# 接口表
 
-每个名字都可以写成 `cnnlab.名字`；最后几个模块要从模块里取，例如 `from cnnlab.plotting import show_grid`。
+每个名字都可以写成 `cnnlab.名字`；最后几个模块要从模块里取，例如 `from cnnlab.show.plotting import show_grid`。
 这一页由 `make pages` 从源码写出；完整的说明在 JupyterLab 里用 `help(名字)` 看。
 """
 
@@ -28,7 +35,7 @@ def exports() -> dict[str, list[str]]:
 
 def module_tree(module: str) -> ast.Module | None:
     """一个模块的语法树；没有这个文件时是 None。"""
-    path = PACKAGE / f"{module}.py"
+    path = PACKAGE / f"{module.replace('.', '/')}.py"
     return ast.parse(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
@@ -74,7 +81,11 @@ def rows(module: str, names: list[str] | None) -> list[str]:
     found = definitions(tree)
     if names is None:
         kinds = ast.FunctionDef | ast.ClassDef
-        names = [name for name, node in found.items() if not name.startswith("_") and isinstance(node, kinds)]
+        names = [
+            name
+            for name, node in found.items()
+            if not name.startswith("_") and isinstance(node, kinds)
+        ]
     lines = []
     for name in names:
         node = found.get(name)
@@ -93,7 +104,7 @@ def page_text() -> str:
         lines = rows(module, names)
         if lines:
             about = (ast.get_docstring(module_tree(module)) or "").splitlines()
-            parts.append(f"## cnnlab.{module.replace('/', '.')}\n")
+            parts.append(f"## cnnlab.{module}\n")
             parts.append((about[0] if about else "") + "\n")
             parts.append("| 名字 | 得到什么 |\n| --- | --- |\n" + "\n".join(lines) + "\n")
     return "\n".join(parts)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from make_errata import chapters, markdown_of, title_of
 
-from cnnlab.claims import VERDICTS, claim_texts
+from cnnlab.show.claims import VERDICTS, claim_texts
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "claims.md"
@@ -24,9 +24,13 @@ TABLE = "| 编号 | 讲义说 | 判定 | 测得、对照与样本 |\n| --- | ---
 def row_text(row: dict[str, str]) -> str:
     """表的一行。"""
     names, keys = filter(None, row["source"].split("；")), row["papers"].split()
-    papers = "；".join(f"[{name}](references.md#{key})" for name, key in zip(names, keys, strict=True))
+    papers = "；".join(
+        f"[{name}](references.md#{key})" for name, key in zip(names, keys, strict=True)
+    )
     verdict = f"{row['verdict']} {VERDICTS[row['verdict']]}" + (f"（{papers}）" if papers else "")
-    measured = row["pending"] or f'<span class="cnnlab-measured" data-number="{row["number"]}"></span>'
+    measured = (
+        row["pending"] or f'<span class="cnnlab-measured" data-number="{row["number"]}"></span>'
+    )
     return f'| <span id="row-{row["number"]}">{row["number"]}</span> | {row["claim"]} | {verdict} | {measured} |'
 
 
@@ -37,7 +41,9 @@ def page_text() -> str:
     counts = "，".join(f"{sign} {name} {signs[sign]} 条" for sign, name in VERDICTS.items())
     order = {slug: place for place, slug in enumerate(chapters())}
     parts = [HEAD.format(total=len(found), counts=counts)]
-    for slug, group in groupby(sorted(found, key=lambda row: order[row["chapter"]]), key=lambda row: row["chapter"]):
+    for slug, group in groupby(
+        sorted(found, key=lambda row: order[row["chapter"]]), key=lambda row: row["chapter"]
+    ):
         title = title_of(markdown_of(ROOT / "book" / f"{slug}.ipynb"))
         lines = "\n".join(row_text(row) for row in group)
         parts.append(f"## {title}\n\n见[《{title}》]({slug}.ipynb)。\n\n{TABLE}\n{lines}\n")

@@ -11,9 +11,22 @@ import time
 import torch
 
 from cnnlab import class_image, load_model, to_pil
-from cnnlab.gradient_ascent import GALLERY_FOLDER, class_gallery, class_ranks, halve_and_restore
+from cnnlab.chapters.gradient_ascent import (
+    GALLERY_FOLDER,
+    class_gallery,
+    class_ranks,
+    halve_and_restore,
+)
 
-SETTINGS = {"size": 224, "steps": 144, "crop": 0.3, "views": 3, "natural": 10.0, "decay": 1.2, "seed": 2}
+SETTINGS = {
+    "size": 224,
+    "steps": 144,
+    "crop": 0.3,
+    "views": 3,
+    "natural": 10.0,
+    "decay": 1.2,
+    "seed": 2,
+}
 CLASSES = {
     "flamingo": {},
     "zebra": {},
@@ -37,7 +50,12 @@ def make(model, names: list[str]) -> None:
         began = time.process_time()
         result = class_image(model, name, **settings)
         to_pil(result.image).save(GALLERY_FOLDER / f"{name}.webp", quality=90, method=6)
-        recorded[name] = {**settings, "model": model.name, "weights": model.weights_hash(), "torch": torch.__version__}
+        recorded[name] = {
+            **settings,
+            "model": model.name,
+            "weights": model.weights_hash(),
+            "torch": torch.__version__,
+        }
         ordered = {key: recorded[key] for key in CLASSES if key in recorded}
         table.write_text(json.dumps(ordered, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
         print(f"{name}：{time.process_time() - began:.0f} 秒 CPU", flush=True)
@@ -50,7 +68,9 @@ def judge(model) -> None:
     other = class_ranks(load_model("efficientnet_lite0"), gallery.images, list(gallery.names))
     for name, first, second in zip(gallery.names, own.tolist(), other.tolist(), strict=True):
         print(f"{name}：SqueezeNet（缩小、移位之后）第 {first}，EfficientNet-Lite0 第 {second}")
-    print(f"第一名 {int((own == 1).sum())}/{len(own)}，另一个网络的前五名 {int((other <= 5).sum())}/{len(other)}")
+    print(
+        f"第一名 {int((own == 1).sum())}/{len(own)}，另一个网络的前五名 {int((other <= 5).sum())}/{len(other)}"
+    )
 
 
 if __name__ == "__main__":

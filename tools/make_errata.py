@@ -24,7 +24,9 @@ def chapters(root: Path = ROOT) -> list[str]:
     toc = yaml.safe_load((root / "_toc.yml").read_text(encoding="utf-8"))
     listed = [entry["file"] for part in toc.get("parts", []) for entry in part["chapters"]]
     names = [name.removeprefix("book/") for name in listed]
-    return [name for name in names if "/" not in name and (root / "book" / f"{name}.ipynb").exists()]
+    return [
+        name for name in names if "/" not in name and (root / "book" / f"{name}.ipynb").exists()
+    ]
 
 
 def markdown_of(path: Path) -> str:
@@ -51,7 +53,9 @@ def page_text() -> str:
     for slug in chapters():
         text = markdown_of(ROOT / "book" / f"{slug}.ipynb")
         if body := errata_of(text):
-            parts.append(f"## {title_of(text)}\n\n见[《{title_of(text)}》]({slug}.ipynb)。\n\n{body}\n")
+            parts.append(
+                f"## {title_of(text)}\n\n见[《{title_of(text)}》]({slug}.ipynb)。\n\n{body}\n"
+            )
     return "\n".join(parts)
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from cnnlab import dream, load_model, load_stylizer, photo, stylize
-from cnnlab.gradient_ascent import class_gallery
-from cnnlab.images import resize, to_pil
+from cnnlab.chapters.gradient_ascent import class_gallery
+from cnnlab.core.images import resize, to_pil
 
 TARGET = Path(__file__).parents[1] / "book" / "images" / "readme.webp"
 

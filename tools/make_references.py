@@ -24,7 +24,12 @@ def is_chinese(text: str) -> bool:
 
 def authors(entry: Entry) -> str:
     """作者名单；超过六位时只写前三位。"""
-    names = [" ".join([*person.first_names, *person.middle_names, *person.prelast_names, *person.last_names]) for person in entry.persons["author"]]
+    names = [
+        " ".join(
+            [*person.first_names, *person.middle_names, *person.prelast_names, *person.last_names]
+        )
+        for person in entry.persons["author"]
+    ]
     chinese = is_chinese(names[0])
     listed = names if len(names) <= 6 else names[:3]
     tail = "" if len(names) <= 6 else ("等" if chinese else " et al.")

@@ -23,13 +23,21 @@ def current_url(root: Path = ROOT) -> str:
 
 def text_files(root: Path = ROOT) -> list[Path]:
     """仓库里会出现地址的文本文件。"""
-    listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=root, capture_output=True, text=True, check=False)
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if listed.returncode == 0:
         paths = [root / line for line in listed.stdout.splitlines()]
     else:
         # 不是 git 仓库（例如从压缩包解开）
         skipped = {".venv", "_build", ".git"}
-        paths = [path for path in root.rglob("*") if not skipped & set(path.relative_to(root).parts)]
+        paths = [
+            path for path in root.rglob("*") if not skipped & set(path.relative_to(root).parts)
+        ]
     return sorted(path for path in paths if path.suffix in SUFFIXES and path.is_file())
 
 

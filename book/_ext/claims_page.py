@@ -22,7 +22,11 @@ def claims_in(text: str) -> list[dict[str, str]]:
 def collect(app, document):
     """每读完一页，记下它量出的数；重读时整页换掉。"""
     pages = app.env.__dict__.setdefault("cnnlab_claims", {})
-    pages[app.env.docname] = {card["number"]: card for node in document.findall(nodes.raw) for card in claims_in(node.astext())}
+    pages[app.env.docname] = {
+        card["number"]: card
+        for node in document.findall(nodes.raw)
+        for card in claims_in(node.astext())
+    }
 
 
 def forget(app, env, page):

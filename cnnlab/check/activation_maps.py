@@ -4,7 +4,7 @@ import torch
 
 from cnnlab.check.core import Exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
-from cnnlab.hooks import activations_of, record_activations
+from cnnlab.core.hooks import activations_of, record_activations
 
 # 1 取出一层的输出
 
@@ -38,7 +38,10 @@ layer_output = Exercise(
     title="取出一层的输出",
     level=1,
     stub="my_layer_output(image, layer, model)",
-    probes=(lambda: (uniform((2, 3, 8, 6), 1), "relu1", TinyNet()), lambda: (uniform((3, 3, 7, 9), 2), "relu2", TinyNet(seed=7))),
+    probes=(
+        lambda: (uniform((2, 3, 8, 6), 1), "relu1", TinyNet()),
+        lambda: (uniform((3, 3, 7, 9), 2), "relu2", TinyNet(seed=7)),
+    ),
     answer="这一层的输出 (N, C, h, w)，不带计算图",
     idea="钩子函数收到 (模块, 输入, 输出)；把输出存进外面的一个字典或列表，前向跑完再取出来。",
     where="看 torch.nn.Module.register_forward_hook 的文档：它返回一个把手，把手有 remove。",
@@ -47,11 +50,16 @@ layer_output = Exercise(
     mistakes={
         "left_on": (_leaves_hook, "钩子还挂着：用 try/finally 调 handle.remove()。"),
         "input": (
-            lambda x, layer, m: _by_hand(x, [layer.replace("relu", "conv")], m)[layer.replace("relu", "conv")],
+            lambda x, layer, m: _by_hand(x, [layer.replace("relu", "conv")], m)[
+                layer.replace("relu", "conv")
+            ],
             "这是那一层的输入，不是输出：钩子收到的三个实参里，最后一个才是输出。",
         ),
         "scores": (lambda x, layer, m: m(x).detach(), "这是整个网络的输出：要的是中间那一层的。"),
-        "first_only": (lambda x, layer, m: _by_hand(x[:1], [layer], m)[layer], "只留下了第一张图：一批有几张，就返回几张。"),
+        "first_only": (
+            lambda x, layer, m: _by_hand(x[:1], [layer], m)[layer],
+            "只留下了第一张图：一批有几张，就返回几张。",
+        ),
         "graph": (lambda x, layer, m: activations_of(m, x.clone().requires_grad_(), layer)[layer],),
     },
 )
@@ -101,9 +109,14 @@ activations = Exercise(
         "forgets_eval": (_forgets_eval,),
         "stays_in_eval": (_stays_in_eval,),
         "hooks_stay": (_hooks_stay,),
-        "last_only": (lambda x, layers, m: _by_hand(x, layers[-1:], m), "少了几层：每个名字都要有一项。"),
+        "last_only": (
+            lambda x, layers, m: _by_hand(x, layers[-1:], m),
+            "少了几层：每个名字都要有一项。",
+        ),
         "batch_mean": (
-            lambda x, layers, m: {name: one.mean(0, keepdim=True) for name, one in _by_hand(x, layers, m).items()},
+            lambda x, layers, m: {
+                name: one.mean(0, keepdim=True) for name, one in _by_hand(x, layers, m).items()
+            },
             "一批图被平均成了一张：激活保留批量维。",
         ),
     },
@@ -129,7 +142,11 @@ def _tiles(activation, *, flat=0.0, low=True, common="positive", silent="positiv
     for one in activation:
         start = one.min() if low else 0
         span = one.max() - start
-        each.append((one - start) / span if span > 0 and one.max() > one.min() else torch.full_like(one, flat))
+        each.append(
+            (one - start) / span
+            if span > 0 and one.max() > one.min()
+            else torch.full_like(one, flat)
+        )
         choices = {
             "positive": one.clamp(min=0) / top,
             "range": (one - bottom) / (top - bottom),
@@ -154,13 +171,34 @@ tiles = Exercise(
     question="哪一把尺会把不响的通道画成有发现的样子？",
     oracle=_tiles,
     mistakes={
-        "flat_nan": (lambda a: _tiles(a, flat=float("nan")), "处处相同的图除成了 NaN：最大值等于最小值，题目说画成 0。"),
-        "flat_bright": (lambda a: _tiles(a, flat=1.0), "没有起伏的图画成了白的：不响的通道被画成了有发现。"),
-        "only_divided": (lambda a: _tiles(a, low=False), "各用一把尺时只除了最大值：最小值也要拉到 0。"),
-        "common_is_each": (lambda a: _tiles(a, common="own"), "两把尺画出来一样：同一把尺要让全部通道除以同一个数。"),
-        "common_range": (lambda a: _tiles(a, common="range"), "同一把尺时最小值也拉了：0 不再是黑，通道之间的比例变了。"),
-        "absolute": (lambda a: _tiles(a, common="absolute"), "同一把尺时取了绝对值：负数应画成黑，不是亮。"),
-        "all_zero": (lambda a: _tiles(a, silent="zero"), "全是负数的通道漏掉了：没有一个正数，就是不响。"),
+        "flat_nan": (
+            lambda a: _tiles(a, flat=float("nan")),
+            "处处相同的图除成了 NaN：最大值等于最小值，题目说画成 0。",
+        ),
+        "flat_bright": (
+            lambda a: _tiles(a, flat=1.0),
+            "没有起伏的图画成了白的：不响的通道被画成了有发现。",
+        ),
+        "only_divided": (
+            lambda a: _tiles(a, low=False),
+            "各用一把尺时只除了最大值：最小值也要拉到 0。",
+        ),
+        "common_is_each": (
+            lambda a: _tiles(a, common="own"),
+            "两把尺画出来一样：同一把尺要让全部通道除以同一个数。",
+        ),
+        "common_range": (
+            lambda a: _tiles(a, common="range"),
+            "同一把尺时最小值也拉了：0 不再是黑，通道之间的比例变了。",
+        ),
+        "absolute": (
+            lambda a: _tiles(a, common="absolute"),
+            "同一把尺时取了绝对值：负数应画成黑，不是亮。",
+        ),
+        "all_zero": (
+            lambda a: _tiles(a, silent="zero"),
+            "全是负数的通道漏掉了：没有一个正数，就是不响。",
+        ),
     },
 )
 
@@ -210,17 +248,27 @@ channel_auc = Exercise(
     question="把全部激活取指数再算，AUC 为什么不变？准确率会变吗？",
     oracle=lambda a, labels: torch.stack(
         [
-            sum(torch.tensor(1.0 if y > n else 0.5 if y == n else 0.0, dtype=a.dtype) for y in one[labels] for n in one[~labels])
+            sum(
+                torch.tensor(1.0 if y > n else 0.5 if y == n else 0.0, dtype=a.dtype)
+                for y in one[labels]
+                for n in one[~labels]
+            )
             / (int(labels.sum()) * int((~labels).sum()))
             for one in a.flatten(2).amax(2).T
         ]
     ),
-    laws=((_flips, "有与没有对调，AUC 应当变成 1 减去原来的，你的不是。"), (_monotone, "AUC 只看谁大谁小：把激活取指数，次序不变，结果也该不变。")),
+    laws=(
+        (_flips, "有与没有对调，AUC 应当变成 1 减去原来的，你的不是。"),
+        (_monotone, "AUC 只看谁大谁小：把激活取指数，次序不变，结果也该不变。"),
+    ),
     mistakes={
         "accuracy": (_accuracy, "这是一个固定门槛下的准确率：门槛换了结论就换，所以用 AUC。"),
         "no_ties": (lambda a, t: _pairs(a, t, tie=0.0), "平手没有算：一样大的算半次。"),
         "ties_win": (lambda a, t: _pairs(a, t, tie=1.0), "平手算成了赢：一样大的只算半次。"),
-        "mean_map": (lambda a, t: _pairs(a, t, reduce=lambda b: b.mean((2, 3))), "分数取的是整张图的平均：一小块很亮的会被冲淡，题目要最大值。"),
+        "mean_map": (
+            lambda a, t: _pairs(a, t, reduce=lambda b: b.mean((2, 3))),
+            "分数取的是整张图的平均：一小块很亮的会被冲淡，题目要最大值。",
+        ),
         "reversed": (lambda a, t: 1 - _pairs(a, t), "正反对调了：有的比没有的大，才算赢。"),
     },
     tolerance=1e-5,

@@ -32,7 +32,9 @@ def _close(first: Tensor, second: Tensor, tolerance: float) -> Tensor:
     first, second = first.double(), second.double()
     finite = second[second.isfinite()].abs()
     scale = float(finite.max()) if finite.numel() else 0.0
-    return torch.isclose(first, second, rtol=tolerance, atol=tolerance * scale + 1e-12, equal_nan=True)
+    return torch.isclose(
+        first, second, rtol=tolerance, atol=tolerance * scale + 1e-12, equal_nan=True
+    )
 
 
 def _kind(tensor: Tensor) -> object:
@@ -46,7 +48,9 @@ def same(first, second, tolerance: float) -> bool:
         keys = list(first) == list(second)
         return keys and all(same(first[key], second[key], tolerance) for key in first)
     if isinstance(first, (tuple, list)) and isinstance(second, (tuple, list)):
-        return len(first) == len(second) and all(same(a, b, tolerance) for a, b in zip(first, second, strict=True))
+        return len(first) == len(second) and all(
+            same(a, b, tolerance) for a, b in zip(first, second, strict=True)
+        )
     a, b = as_tensor(first), as_tensor(second)
     if a is None or b is None:
         return type(first) is type(second) and bool(first == second)
@@ -88,7 +92,11 @@ def form_fault(output, expected, *, keeps_graph: bool, name: str = "返回值") 
         if isinstance(value, Tensor) and value.requires_grad and not keeps_graph:
             return f"{name}还挂在计算图上（requires_grad=True）：占着内存，也画不成图。"
         found, wanted = as_tensor(value), as_tensor(expected)
-        if found is not None and not found.isfinite().all() and (wanted is None or wanted.isfinite().all()):
+        if (
+            found is not None
+            and not found.isfinite().all()
+            and (wanted is None or wanted.isfinite().all())
+        ):
             return f"{name}里有 NaN 或无穷大。"
     return None
 
@@ -105,7 +113,10 @@ def _structure_fault(output, expected, keeps_graph: bool, name: str) -> str | No
     elif isinstance(expected, (tuple, list)):
         if not isinstance(output, (tuple, list)) or len(output) != len(expected):
             return f"{name}应当是一个元组或列表，个数见题目。"
-        pairs = [(a, b, f"第 {i + 1} 个值") for i, (a, b) in enumerate(zip(output, expected, strict=True))]
+        pairs = [
+            (a, b, f"第 {i + 1} 个值")
+            for i, (a, b) in enumerate(zip(output, expected, strict=True))
+        ]
     else:
         return _leaf_fault(output, expected, name)
     faults = (form_fault(a, b, keeps_graph=keeps_graph, name=label) for a, b, label in pairs)

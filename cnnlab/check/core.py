@@ -14,9 +14,12 @@ from cnnlab.check import session
 from cnnlab.check.compare import first_difference, form_fault, same
 from cnnlab.check.effects import EFFECTS, changed, isolated, leaves, snapshot
 from cnnlab.check.errors import is_unfinished, learner_frame, plain_message, translated
+from cnnlab.check.session import STATES
 
-STATES = {"todo": "⬜ 尚未完成", "error": "⚠️ 运行出错", "wrong": "❌ 还不对", "passed": "✅ 通过"}
-GENERIC = ("形式都对，值不对，也不像常见的错法。", "用 1×1 或 2×2 的小例子手算一遍，再与函数的结果逐个比较。")
+GENERIC = (
+    "形式都对，值不对，也不像常见的错法。",
+    "用 1×1 或 2×2 的小例子手算一遍，再与函数的结果逐个比较。",
+)
 
 
 @dataclass(frozen=True)
@@ -153,9 +156,13 @@ class Exercise:
                 return Verdict("todo", ("把 `raise NotImplementedError` 换成你的实现。",))
             if run.error or hints:
                 named = self._mistake_hints(run, probe)
-                state, lines = ("error", self._error_lines(run.error)) if run.error else ("wrong", ())
+                state, lines = (
+                    ("error", self._error_lines(run.error)) if run.error else ("wrong", ())
+                )
                 return Verdict(state, lines, named or hints or translated(run.error))
-        moved = {leaf.device.type for leaf in leaves(run.output) if isinstance(leaf, Tensor)} - {"cpu"}
+        moved = {leaf.device.type for leaf in leaves(run.output) if isinstance(leaf, Tensor)} - {
+            "cpu"
+        }
         note = tuple(f"返回值在 {device} 上，检查时搬回了 CPU。" for device in sorted(moved))
         return Verdict("passed", (*note, *self._passed_lines()))
 

@@ -31,7 +31,10 @@ dream_gradient = Exercise(
     title="把梯度设成激活",
     level=1,
     stub="my_dream_gradient(image, model)",
-    probes=(lambda: (uniform((2, 3, 6, 5), 1), TinyNet()), lambda: (uniform((1, 3, 5, 7), 2), TinyNet(seed=4))),
+    probes=(
+        lambda: (uniform((2, 3, 6, 5), 1), TinyNet()),
+        lambda: (uniform((1, 3, 5, 7), 2), TinyNet(seed=4)),
+    ),
     answer="与 image 同形状的梯度，不带计算图",
     idea="torch.autograd.grad 可以指定从输出传回来的梯度是什么；传激活自己，就是讲义的第二步。",
     where="看 torch.autograd.grad 的 grad_outputs 参数。",
@@ -39,10 +42,22 @@ dream_gradient = Exercise(
     oracle=_by_differences,
     tolerance=1e-5,
     mistakes={
-        "sum": (lambda x, m: _gradient(x, m, lambda a: a.sum()), "传回去的是全 1：那是激活之和的梯度，强的和弱的一视同仁。"),
-        "twice": (lambda x, m: _gradient(x, m, lambda a: (a * a).sum()), "差一个 2：传回去的激活要当常数，或者目标里少了二分之一。"),
-        "norm": (lambda x, m: _gradient(x, m, lambda a: a.norm()), "求导的是范数：方向对，大小被激活的范数除了一次。"),
-        "mean": (lambda x, m: _gradient(x, m, lambda a: a.square().mean() / 2), "取了平均：结果随激活的个数缩小，这里约定求和。"),
+        "sum": (
+            lambda x, m: _gradient(x, m, lambda a: a.sum()),
+            "传回去的是全 1：那是激活之和的梯度，强的和弱的一视同仁。",
+        ),
+        "twice": (
+            lambda x, m: _gradient(x, m, lambda a: (a * a).sum()),
+            "差一个 2：传回去的激活要当常数，或者目标里少了二分之一。",
+        ),
+        "norm": (
+            lambda x, m: _gradient(x, m, lambda a: a.norm()),
+            "求导的是范数：方向对，大小被激活的范数除了一次。",
+        ),
+        "mean": (
+            lambda x, m: _gradient(x, m, lambda a: a.square().mean() / 2),
+            "取了平均：结果随激活的个数缩小，这里约定求和。",
+        ),
         "left_grad": (lambda x, m: _leaves_grad(x, m),),
     },
 )
@@ -65,7 +80,9 @@ def _step_by_loop(image, gradient, size):
     result = []
     for picture, slope in zip(image, gradient, strict=True):
         moved = picture + size * slope * slope.numel() / slope.abs().sum()
-        result.append(moved.where(moved < 1, torch.ones_like(moved)).where(moved > 0, torch.zeros_like(moved)))
+        result.append(
+            moved.where(moved < 1, torch.ones_like(moved)).where(moved > 0, torch.zeros_like(moved))
+        )
     return torch.stack(result)
 
 
@@ -80,8 +97,16 @@ dream_step = Exercise(
     level=2,
     stub="my_dream_step(image, gradient, size)",
     probes=(
-        lambda: (uniform((2, 3, 5, 4), 3), noise((2, 3, 5, 4), 4) * torch.tensor([1.0, 30.0]).view(2, 1, 1, 1), 0.1),
-        lambda: (uniform((3, 3, 4, 6), 5), noise((3, 3, 4, 6), 6) * torch.tensor([5.0, 0.1, 1.0]).view(3, 1, 1, 1), 0.2),
+        lambda: (
+            uniform((2, 3, 5, 4), 3),
+            noise((2, 3, 5, 4), 4) * torch.tensor([1.0, 30.0]).view(2, 1, 1, 1),
+            0.1,
+        ),
+        lambda: (
+            uniform((3, 3, 4, 6), 5),
+            noise((3, 3, 4, 6), 6) * torch.tensor([5.0, 0.1, 1.0]).view(3, 1, 1, 1),
+            0.2,
+        ),
     ),
     answer="走了一步之后的图像，与 image 同形状，取值在 [0, 1]",
     idea="各层激活的大小相差成千上万倍，梯度也是。除以这张图梯度绝对值的平均，平均每个像素就恰好走 size。",
@@ -99,9 +124,18 @@ dream_step = Exercise(
             lambda x, g, s: _step(x, g, s, lambda g: g.abs().amax((1, 2, 3), keepdim=True)),
             "除的是最大值：一个离群的像素就能让整张图几乎不动。",
         ),
-        "batch": (lambda x, g, s: _step(x, g, s, lambda g: g.abs().mean()), "整批共用了一个平均：每张图各算各的，互不影响。"),
-        "descends": (lambda x, g, s: _step(x, g, s, sign=-1), "方向反了：要让激活变大，沿着梯度走。"),
-        "free": (lambda x, g, s: x + s * g / g.abs().mean((1, 2, 3), keepdim=True), "没有截断：像素跑出了 [0, 1]。"),
+        "batch": (
+            lambda x, g, s: _step(x, g, s, lambda g: g.abs().mean()),
+            "整批共用了一个平均：每张图各算各的，互不影响。",
+        ),
+        "descends": (
+            lambda x, g, s: _step(x, g, s, sign=-1),
+            "方向反了：要让激活变大，沿着梯度走。",
+        ),
+        "free": (
+            lambda x, g, s: x + s * g / g.abs().mean((1, 2, 3), keepdim=True),
+            "没有截断：像素跑出了 [0, 1]。",
+        ),
     },
 )
 
@@ -151,20 +185,42 @@ octave_dream = Exercise(
     level=3,
     stub="my_octave_dream(image, sizes, change)",
     probes=(
-        lambda: (uniform((1, 3, 12, 9), 7), [(6, 5), (9, 7), (12, 9)], lambda p: p + 0.2 * p * p.roll(1, 3)),
-        lambda: (uniform((2, 3, 10, 14), 8), [(5, 7), (10, 14)], lambda p: p + 0.1 * (p - p.mean((2, 3), keepdim=True)) ** 2),
+        lambda: (
+            uniform((1, 3, 12, 9), 7),
+            [(6, 5), (9, 7), (12, 9)],
+            lambda p: p + 0.2 * p * p.roll(1, 3),
+        ),
+        lambda: (
+            uniform((2, 3, 10, 14), 8),
+            [(5, 7), (10, 14)],
+            lambda p: p + 0.1 * (p - p.mean((2, 3), keepdim=True)) ** 2,
+        ),
     ),
     answer="与 image 同形状的图像：原图加上最后的增量",
     idea="每个尺度从原图的缩小版出发，只把“做梦添上的部分”放大带到下一个尺度；原图的细节每次都从原图重新取。",
     where="看本章“多尺度”一节的公式；缩放用 cnnlab 的 resize。",
     question="如果每个尺度都只带上一个尺度的图，放大三次之后原图还剩多少高频？",
     oracle=_octaves_by_recursion,
-    laws=((_keeps_the_photo, "什么也不添的时候，应当一个像素不差地得到原图，你的不是：原图的细节被重采样磨掉了。"),),
+    laws=(
+        (
+            _keeps_the_photo,
+            "什么也不添的时候，应当一个像素不差地得到原图，你的不是：原图的细节被重采样磨掉了。",
+        ),
+    ),
     mistakes={
         "picture": (_picture_carried, "你放大的是整张图：原图的细节被重采样磨掉了，只放大增量。"),
-        "last_only": (lambda x, s, c: _octaves(x, s, c, keep="step"), "增量只留了最后一个尺度的：前面各尺度添上的东西丢了。"),
-        "from_large": (lambda x, s, c: _octaves(x, s, c, order=-1), "次序反了：从最小的尺度开始，先有大轮廓，再添细节。"),
-        "no_carry": (lambda x, s, c: x + (c(_resize(x, s[-1])) - _resize(x, s[-1])), "各尺度之间没有接上：下一个尺度的起点要加上已有的增量。"),
+        "last_only": (
+            lambda x, s, c: _octaves(x, s, c, keep="step"),
+            "增量只留了最后一个尺度的：前面各尺度添上的东西丢了。",
+        ),
+        "from_large": (
+            lambda x, s, c: _octaves(x, s, c, order=-1),
+            "次序反了：从最小的尺度开始，先有大轮廓，再添细节。",
+        ),
+        "no_carry": (
+            lambda x, s, c: x + (c(_resize(x, s[-1])) - _resize(x, s[-1])),
+            "各尺度之间没有接上：下一个尺度的起点要加上已有的增量。",
+        ),
     },
 )
 
@@ -209,17 +265,25 @@ growth = Exercise(
             "算的是涨了多少：本来就大的自然涨得多，看倍数。",
         ),
         "pixelwise": (
-            lambda b, a: torch.where(_mean(b) > 0, (a.clamp(min=0) / b.clamp(min=0).clamp(min=1e-3)).mean((0, 2, 3)), torch.ones_like(_mean(b))),
+            lambda b, a: torch.where(
+                _mean(b) > 0,
+                (a.clamp(min=0) / b.clamp(min=0).clamp(min=1e-3)).mean((0, 2, 3)),
+                torch.ones_like(_mean(b)),
+            ),
             "逐像素求了比再平均：一个接近零的像素就能主宰结果，先平均再求比。",
         ),
         "signed": (
-            lambda b, a: torch.where(_mean(b) > 0, a.mean((0, 2, 3)) / b.mean((0, 2, 3)), torch.ones_like(_mean(b))),
+            lambda b, a: torch.where(
+                _mean(b) > 0, a.mean((0, 2, 3)) / b.mean((0, 2, 3)), torch.ones_like(_mean(b))
+            ),
             "负的激活也算了进去：ReLU 会把它们清零，先截到 0。",
         ),
         "infinite": (lambda b, a: _mean(a) / _mean(b), "原来不响应的通道除以了零：题目约定记 1。"),
         "maximum": (
             lambda b, a: torch.where(
-                _mean(b) > 0, a.clamp(min=0).amax((0, 2, 3)) / b.clamp(min=0).amax((0, 2, 3)).clamp(min=1e-9), torch.ones_like(_mean(b))
+                _mean(b) > 0,
+                a.clamp(min=0).amax((0, 2, 3)) / b.clamp(min=0).amax((0, 2, 3)).clamp(min=1e-9),
+                torch.ones_like(_mean(b)),
             ),
             "只看了最大的一处：题目要整张图的平均。",
         ),

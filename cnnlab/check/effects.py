@@ -23,7 +23,11 @@ EFFECTS = {
         "先 detach 再 clone，对这个副本求导，用 torch.autograd.grad。",
     ),
     # 先于参数、模式、钩子：模块换了，这几样都跟着变
-    "modules": ("网络里的模块被换掉了，没有换回来。", "之后每一次前向和反向走的都是改过的网络。", "先存下原来的模块，用 try/finally 放回去。"),
+    "modules": (
+        "网络里的模块被换掉了，没有换回来。",
+        "之后每一次前向和反向走的都是改过的网络。",
+        "先存下原来的模块，用 try/finally 放回去。",
+    ),
     "parameters": (
         "网络的参数或缓冲被改动了。",
         "解释网络的函数只读网络；改了权重，下一张图解释的就是另一个网络。",
@@ -39,7 +43,11 @@ EFFECTS = {
         "调用者若正在训练，被你留在评估模式的随机失活就不再起作用。",
         "先记下 model.training，用 try/finally 还原。",
     ),
-    "hooks": ("钩子还挂在网络上。", "每调用一次就多挂一个：越来越慢，还会改写下一次的结果。", "用 try/finally 调 handle.remove()，或者写成 with。"),
+    "hooks": (
+        "钩子还挂在网络上。",
+        "每调用一次就多挂一个：越来越慢，还会改写下一次的结果。",
+        "用 try/finally 调 handle.remove()，或者写成 with。",
+    ),
     "grad_mode": (
         "全局的求导开关或默认精度被改了，没有还原。",
         "别的代码会莫名其妙地没有梯度，或者换了精度。",
@@ -101,8 +109,14 @@ def snapshot(arguments: tuple) -> dict:
 
 def _equal(first, second) -> bool:
     if isinstance(first, Tensor) and isinstance(second, Tensor):
-        same_kind = first.shape == second.shape and first.dtype == second.dtype and first.device == second.device
-        return same_kind and bool(((first == second) | ((first != first) & (second != second))).all())
+        same_kind = (
+            first.shape == second.shape
+            and first.dtype == second.dtype
+            and first.device == second.device
+        )
+        return same_kind and bool(
+            ((first == second) | ((first != first) & (second != second))).all()
+        )
     if isinstance(first, (tuple, list)) and isinstance(second, (tuple, list)):
         return len(first) == len(second) and all(map(_equal, first, second))
     return type(first) is type(second) and first == second
@@ -116,7 +130,11 @@ def changed(before: dict, after: dict) -> tuple[str, ...]:
 @contextmanager
 def isolated(seed: int = 0):
     """在固定种子、单线程、可求导的环境里运行，结束后一切还原。"""
-    grad, dtype, threads = torch.is_grad_enabled(), torch.get_default_dtype(), torch.get_num_threads()
+    grad, dtype, threads = (
+        torch.is_grad_enabled(),
+        torch.get_default_dtype(),
+        torch.get_num_threads(),
+    )
     state = numpy.random.get_state()
     with torch.random.fork_rng(devices=[]):
         try:

@@ -53,10 +53,22 @@ principal = Exercise(
     run=_up_to_sign,
     tolerance=1e-6,
     mistakes={
-        "not_centred": (lambda x, n: _projected(x, n, centre=False), "没有减去均值：第一主成分会指向均值，而不是起伏最大的方向。"),
-        "whitened": (lambda x, n: _projected(x, n, whiten=True), "各方向的长度都变成一样了：左奇异向量还要乘奇异值。"),
-        "not_squared": (lambda x, n: _projected(x, n, power=1), "比例用了奇异值本身：方差与奇异值的平方成正比。"),
-        "kept_only": (lambda x, n: _projected(x, n, kept_only=True), "分母只加了留下的几个方向：要除以全部方差，否则看不出丢了多少。"),
+        "not_centred": (
+            lambda x, n: _projected(x, n, centre=False),
+            "没有减去均值：第一主成分会指向均值，而不是起伏最大的方向。",
+        ),
+        "whitened": (
+            lambda x, n: _projected(x, n, whiten=True),
+            "各方向的长度都变成一样了：左奇异向量还要乘奇异值。",
+        ),
+        "not_squared": (
+            lambda x, n: _projected(x, n, power=1),
+            "比例用了奇异值本身：方差与奇异值的平方成正比。",
+        ),
+        "kept_only": (
+            lambda x, n: _projected(x, n, kept_only=True),
+            "分母只加了留下的几个方向：要除以全部方差，否则看不出丢了多少。",
+        ),
     },
 )
 
@@ -75,16 +87,23 @@ def _spread_for(rows, target):
     low, high = 1e-2, 1e3
     for _ in range(70):
         middle = math.sqrt(low * high)
-        entropy = sum(-sum(p * math.log(p) for p in _row(*row, middle) if p > 0) for row in rows) / len(rows)
+        entropy = sum(
+            -sum(p * math.log(p) for p in _row(*row, middle) if p > 0) for row in rows
+        ) / len(rows)
         low, high = (middle, high) if entropy < target else (low, middle)
     return middle
 
 
-def _affinities(x, perplexity, *, squared=True, target=math.log, shared=False, self_too=False, joint=False):
+def _affinities(
+    x, perplexity, *, squared=True, target=math.log, shared=False, self_too=False, joint=False
+):
     distance = torch.cdist(x, x).pow(2 if squared else 1).tolist()
     rows = [(line, -1 if self_too else i) for i, line in enumerate(distance)]
     common = _spread_for(rows, target(perplexity)) if shared else None
-    p = torch.tensor([_row(*row, common or _spread_for([row], target(perplexity))) for row in rows], dtype=x.dtype)
+    p = torch.tensor(
+        [_row(*row, common or _spread_for([row], target(perplexity))) for row in rows],
+        dtype=x.dtype,
+    )
     return (p + p.T) / (2 * len(p)) if joint else p
 
 
@@ -109,19 +128,33 @@ neighbor_odds = Exercise(
     tolerance=1e-3,
     laws=(
         (
-            lambda call, x, perplexity: torch.allclose(call(5 * x, perplexity), call(x, perplexity), atol=1e-3),
+            lambda call, x, perplexity: torch.allclose(
+                call(5 * x, perplexity), call(x, perplexity), atol=1e-3
+            ),
             "把数据整体放大 5 倍，概率应当不变：二分法的起止范围要跟着数据的尺度走。",
         ),
     ),
     mistakes={
-        "one_sigma": (lambda x, p: _affinities(x, p, shared=True), "所有行用了同一个 σ：密处 σ 小，疏处 σ 大，逐行二分。"),
-        "itself": (lambda x, p: _affinities(x, p, self_too=True), "自己也算成了邻居：对角应当是 0，归一化之前就要去掉。"),
+        "one_sigma": (
+            lambda x, p: _affinities(x, p, shared=True),
+            "所有行用了同一个 σ：密处 σ 小，疏处 σ 大，逐行二分。",
+        ),
+        "itself": (
+            lambda x, p: _affinities(x, p, self_too=True),
+            "自己也算成了邻居：对角应当是 0，归一化之前就要去掉。",
+        ),
         "bits": (
             lambda x, p: _affinities(x, p, target=lambda v: math.log(v) / math.log(2)),
             "熵的单位混了：自然对数的熵要配 e 的幂，以 2 为底的熵才配 2 的幂。",
         ),
-        "joint": (lambda x, p: _affinities(x, p, joint=True), "你已经把它对称化了：这里要每行自己的条件概率，合计为 1。"),
-        "unsquared": (lambda x, p: _affinities(x, p, squared=False), "指数里用了距离本身：高斯里是距离的平方。"),
+        "joint": (
+            lambda x, p: _affinities(x, p, joint=True),
+            "你已经把它对称化了：这里要每行自己的条件概率，合计为 1。",
+        ),
+        "unsquared": (
+            lambda x, p: _affinities(x, p, squared=False),
+            "指数里用了距离本身：高斯里是距离的平方。",
+        ),
     },
 )
 
@@ -132,15 +165,28 @@ neighbor_odds = Exercise(
 def _purity(x, labels, k, *, own=False, farthest=False, per_class=False, first=False):
     scores = []
     for i in range(len(x)):
-        order = sorted((j for j in range(len(x)) if own or j != i), key=lambda j: float((x[i] - x[j]).norm()), reverse=farthest)
+        order = sorted(
+            (j for j in range(len(x)) if own or j != i),
+            key=lambda j: float((x[i] - x[j]).norm()),
+            reverse=farthest,
+        )
         near = order[: 1 if first else k]
         scores.append(sum(int(labels[j]) == int(labels[i]) for j in near) / len(near))
-    groups = [[s for s, c in zip(scores, labels.tolist(), strict=True) if c == name] for name in set(labels.tolist())]
-    return sum(sum(g) / len(g) for g in groups) / len(groups) if per_class else sum(scores) / len(scores)
+    groups = [
+        [s for s, c in zip(scores, labels.tolist(), strict=True) if c == name]
+        for name in set(labels.tolist())
+    ]
+    return (
+        sum(sum(g) / len(g) for g in groups) / len(groups)
+        if per_class
+        else sum(scores) / len(scores)
+    )
 
 
 def _labelled(count, seed):
-    labels = torch.tensor([0] * (count // 2) + [1] * (count // 3) + [2] * (count - count // 2 - count // 3))
+    labels = torch.tensor(
+        [0] * (count // 2) + [1] * (count // 3) + [2] * (count - count // 2 - count // 3)
+    )
     return noise((count, 4), seed) + 0.8 * labels[:, None], labels
 
 
@@ -157,10 +203,22 @@ purity = Exercise(
     question="三类各占一半、三分之一、六分之一时，随机标签的纯度大约是多少？",
     oracle=_purity,
     mistakes={
-        "itself": (lambda x, y, k: _purity(x, y, k, own=True), "把自己也算成了邻居：自己总与自己同类，纯度被抬高了。"),
-        "farthest": (lambda x, y, k: _purity(x, y, k, farthest=True), "取成了最远的 k 个：距离越小越近。"),
-        "per_class": (lambda x, y, k: _purity(x, y, k, per_class=True), "先按类取了平均：这里每个点的分量相同。"),
-        "first": (lambda x, y, k: _purity(x, y, k, first=True), "只看了最近的一个：题目要 k 个近邻里的比例。"),
+        "itself": (
+            lambda x, y, k: _purity(x, y, k, own=True),
+            "把自己也算成了邻居：自己总与自己同类，纯度被抬高了。",
+        ),
+        "farthest": (
+            lambda x, y, k: _purity(x, y, k, farthest=True),
+            "取成了最远的 k 个：距离越小越近。",
+        ),
+        "per_class": (
+            lambda x, y, k: _purity(x, y, k, per_class=True),
+            "先按类取了平均：这里每个点的分量相同。",
+        ),
+        "first": (
+            lambda x, y, k: _purity(x, y, k, first=True),
+            "只看了最近的一个：题目要 k 个近邻里的比例。",
+        ),
     },
 )
 
@@ -174,7 +232,10 @@ def _cells(columns, count):
 
 def _seats(points, rows, columns, power=2.0):
     places = _cells(columns, rows * columns)
-    best = min(permutations(range(rows * columns)), key=lambda p: float((points - places[list(p)]).norm(dim=1).pow(power).sum()))
+    best = min(
+        permutations(range(rows * columns)),
+        key=lambda p: float((points - places[list(p)]).norm(dim=1).pow(power).sum()),
+    )
     return torch.tensor(best)
 
 
@@ -194,7 +255,9 @@ def _sorted_rows(points, rows, columns):
 
 
 def _scattered(rows, columns, seed):
-    return uniform((rows * columns, 2), seed) * torch.tensor([rows - 1.0, columns - 1.0], dtype=torch.float64)
+    return uniform((rows * columns, 2), seed) * torch.tensor(
+        [rows - 1.0, columns - 1.0], dtype=torch.float64
+    )
 
 
 seating = Exercise(
@@ -210,13 +273,22 @@ seating = Exercise(
     question="格子比点多一倍时，图会更准还是更好看？",
     oracle=_seats,
     properties=(
-        (lambda seats, points, rows, columns: len(set(seats.tolist())) == len(points), "有两张照片坐进了同一格，或坐到了格子外面：要一格一张。"),
+        (
+            lambda seats, points, rows, columns: len(set(seats.tolist())) == len(points),
+            "有两张照片坐进了同一格，或坐到了格子外面：要一格一张。",
+        ),
     ),
     mistakes={
         "nearest": (lambda p, r, c: torch.cdist(p, _cells(c, r * c)).argmin(1),),
-        "greedy": (_greedy, "你让先来的先挑：贪心会把后来者赶得很远，这是指派问题，要全体一起最小。"),
+        "greedy": (
+            _greedy,
+            "你让先来的先挑：贪心会把后来者赶得很远，这是指派问题，要全体一起最小。",
+        ),
         "sorted": (_sorted_rows, "你先按行排序、再在行内按列排序：整齐，但移动的总和不是最小。"),
-        "unsquared": (lambda p, r, c: _seats(p, r, c, 1.0), "代价用了距离本身：题目要距离平方的总和最小，宁可大家都挪一点。"),
+        "unsquared": (
+            lambda p, r, c: _seats(p, r, c, 1.0),
+            "代价用了距离本身：题目要距离平方的总和最小，宁可大家都挪一点。",
+        ),
     },
 )
 
@@ -228,7 +300,7 @@ def _map_and_data(answer):
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
 
-    from cnnlab.embedding import tsne
+    from cnnlab.chapters.embedding import tsne
 
     x, perplexity = answer
     points = tsne(x, perplexity, steps=500).numpy()
@@ -238,15 +310,25 @@ def _map_and_data(answer):
 
 def _enough(answer, seed):
     x, perplexity = answer
-    return x.dim() == 2 and 100 <= len(x) <= 200 and x.shape[1] >= 2 and bool(torch.isfinite(x).all()) and 1 < perplexity < 100
+    return (
+        x.dim() == 2
+        and 100 <= len(x) <= 200
+        and x.shape[1] >= 2
+        and bool(torch.isfinite(x).all())
+        and 1 < perplexity < 100
+    )
 
 
 def _scattered_data(seed, count, width):
-    return torch.randn(count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return torch.randn(
+        count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
+    )
 
 
 def _blobs(seed):
-    return _scattered_data(seed, 150, 20) * 0.2 + 5 * _scattered_data(seed + 1, 15, 20).repeat(10, 1), 10.0
+    return _scattered_data(seed, 150, 20) * 0.2 + 5 * _scattered_data(seed + 1, 15, 20).repeat(
+        10, 1
+    ), 10.0
 
 
 false_clusters = Exercise(
@@ -262,8 +344,14 @@ false_clusters = Exercise(
     question="如果只给你这张图，不给数据，你怎样看穿它？",
     properties=(
         (_enough, "要 100 到 200 行、至少 2 列、全是有限的数，困惑度在 1 与 100 之间。"),
-        (lambda answer, seed: _map_and_data(answer)[1] < 0.05, "原空间里就有簇（或数据本身就近乎平面），不算骗：同一组标签在原空间的轮廓系数太高。"),
-        (lambda answer, seed: _map_and_data(answer)[0] > 0.45, "图上还不够像簇：一团没有结构的点，硬分成小组也有这么高的轮廓系数。"),
+        (
+            lambda answer, seed: _map_and_data(answer)[1] < 0.05,
+            "原空间里就有簇（或数据本身就近乎平面），不算骗：同一组标签在原空间的轮廓系数太高。",
+        ),
+        (
+            lambda answer, seed: _map_and_data(answer)[0] > 0.45,
+            "图上还不够像簇：一团没有结构的点，硬分成小组也有这么高的轮廓系数。",
+        ),
     ),
     mistakes={
         "few": (lambda seed: (_scattered_data(seed, 40, 20), 2.0),),

@@ -12,25 +12,42 @@ import torch
 
 # 依次尝试，第一个命中的说话
 TRANSLATIONS = (
-    (r"backward through the graph a second time", "同一张计算图反向传播了两次：第一次之后图就释放了，重新算一次得分再求导。"),
-    (r"inplace operation|in-place operation|modified inplace", "原地操作改写了求导还要用的值：换成不原地的写法，或者先 clone()。"),
+    (
+        r"backward through the graph a second time",
+        "同一张计算图反向传播了两次：第一次之后图就释放了，重新算一次得分再求导。",
+    ),
+    (
+        r"inplace operation|in-place operation|modified inplace",
+        "原地操作改写了求导还要用的值：换成不原地的写法，或者先 clone()。",
+    ),
     (
         r"does not require grad|have been used in the graph|require_grad",
         "求导的路断了：输入没有打开 requires_grad，或者中间被 detach()、no_grad、.item() 截断了。",
     ),
     (r"implicitly created only for scalar", "只能对一个标量求导：先把得分加成一个数。"),
     (r"same device|on cuda|cuda:\d", "张量不在同一个设备上：新建的张量要跟着输入的 device 走。"),
-    (r"scalar type|dtype|(?:weight|bias) type", "数据类型不一致：新建的张量要跟着输入的 dtype 走，检查用的是 float64。"),
+    (
+        r"scalar type|dtype|(?:weight|bias) type",
+        "数据类型不一致：新建的张量要跟着输入的 dtype 走，检查用的是 float64。",
+    ),
     (
         r"cannot be multiplied|must match|size mismatch|invalid for input of size|"
         r"to have \d+ channels|Expected \d+D|shape|dimension",
         "形状对不上：在这一行之前看一看每个张量的 .shape。",
     ),
-    (r"numpy\(\) on Tensor that requires grad", "还挂在计算图上的张量不能直接变成 NumPy 数组：先 detach()。"),
+    (
+        r"numpy\(\) on Tensor that requires grad",
+        "还挂在计算图上的张量不能直接变成 NumPy 数组：先 detach()。",
+    ),
     (r"NoneType", "有一个值是 None：是不是忘了 return，或者没有反向传播就读了 .grad？"),
 )
 
-_FOREIGN = (str(Path(__file__).parents[1]), str(Path(torch.__file__).parent), sysconfig.get_paths()["stdlib"], "site-packages")
+_FOREIGN = (
+    str(Path(__file__).parents[1]),
+    str(Path(torch.__file__).parent),
+    sysconfig.get_paths()["stdlib"],
+    "site-packages",
+)
 
 
 def translated(error: Exception) -> tuple[str, ...]:

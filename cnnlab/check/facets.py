@@ -32,7 +32,12 @@ def _far(images, features, labels, count):
     out = []
     for facet in range(int(labels.max()) + 1):
         members = (labels == facet).nonzero()[:, 0]
-        order = (features[members] - features[members].mean(0)).square().sum(1).argsort(descending=True)[:count]
+        order = (
+            (features[members] - features[members].mean(0))
+            .square()
+            .sum(1)
+            .argsort(descending=True)[:count]
+        )
         out.append(images[members[order]].mean(0))
     return torch.stack(out)
 
@@ -50,11 +55,23 @@ facet_start = Exercise(
     question="count 等于整簇的张数时，平均照片会变成什么样？",
     oracle=_starts,
     mistakes={
-        "global_center": (lambda *a: _starts(*a, center="all"), "用了全部照片的中心：每一簇有自己的中心。"),
-        "other_members": (lambda *a: _starts(*a, distance="all"), "挑进了别的簇的照片：先限定在这一簇里，再比距离。"),
-        "single": (lambda *a: _starts(*a, average=False), "只用了最近的一张：要几张平均，免得起点就是某张照片。"),
+        "global_center": (
+            lambda *a: _starts(*a, center="all"),
+            "用了全部照片的中心：每一簇有自己的中心。",
+        ),
+        "other_members": (
+            lambda *a: _starts(*a, distance="all"),
+            "挑进了别的簇的照片：先限定在这一簇里，再比距离。",
+        ),
+        "single": (
+            lambda *a: _starts(*a, average=False),
+            "只用了最近的一张：要几张平均，免得起点就是某张照片。",
+        ),
         "farthest": (_far, "挑的是离中心最远的：排序的方向反了。"),
-        "whole_cluster": (lambda x, f, labels, c: _starts(x, f, labels, len(x)), "整簇都平均了：离中心远的照片也混了进来。"),
+        "whole_cluster": (
+            lambda x, f, labels, c: _starts(x, f, labels, len(x)),
+            "整簇都平均了：离中心远的照片也混了进来。",
+        ),
     },
 )
 
@@ -70,13 +87,19 @@ def _mask(gradient, width, *, power=2.0, by="side", half=True, target=None):
             y = row / (height - 1) - 0.5 if by == "side" else row - (height - 1) / 2
             x = column / (across - 1) - 0.5 if by == "side" else column - (across - 1) / 2
             squared = (y * y + x * x) ** (power / 2)
-            weight = torch.exp(torch.tensor(-squared / ((2 if half else 1) * width**2), dtype=gradient.dtype))
-            out[..., row, column] = out[..., row, column] * (1 - weight if target == "edge" else weight)
+            weight = torch.exp(
+                torch.tensor(-squared / ((2 if half else 1) * width**2), dtype=gradient.dtype)
+            )
+            out[..., row, column] = out[..., row, column] * (
+                1 - weight if target == "edge" else weight
+            )
     return out
 
 
 def _corner(gradient, width):
-    rows, columns = (torch.linspace(0, 1, side, dtype=gradient.dtype) for side in gradient.shape[-2:])
+    rows, columns = (
+        torch.linspace(0, 1, side, dtype=gradient.dtype) for side in gradient.shape[-2:]
+    )
     return gradient * torch.exp(-(rows.square()[:, None] + columns.square()) / (2 * width**2))
 
 
@@ -94,11 +117,23 @@ center_mask = Exercise(
     oracle=_mask,
     tolerance=1e-6,
     mistakes={
-        "pixels": (lambda g, w: _mask(g, w, by="pixel"), "坐标用了像素：宽度是边长的倍数，换个尺寸也该一样宽。"),
-        "no_half": (lambda g, w: _mask(g, w, half=False), "指数里少了 2：标准差为 σ 的高斯，分母是 2σ²。"),
-        "edges": (lambda g, w: _mask(g, w, target="edge"), "留下的是边缘：中心应当是 1，越往外越小。"),
+        "pixels": (
+            lambda g, w: _mask(g, w, by="pixel"),
+            "坐标用了像素：宽度是边长的倍数，换个尺寸也该一样宽。",
+        ),
+        "no_half": (
+            lambda g, w: _mask(g, w, half=False),
+            "指数里少了 2：标准差为 σ 的高斯，分母是 2σ²。",
+        ),
+        "edges": (
+            lambda g, w: _mask(g, w, target="edge"),
+            "留下的是边缘：中心应当是 1，越往外越小。",
+        ),
         "corner": (_corner, "高斯的中心在左上角：坐标的零点要放在图像正中。"),
-        "not_squared": (lambda g, w: _mask(g, w, power=1.0), "距离没有平方：那是另一种衰减，中心会有个尖。"),
+        "not_squared": (
+            lambda g, w: _mask(g, w, power=1.0),
+            "距离没有平方：那是另一种衰减，中心会有个尖。",
+        ),
     },
 )
 
@@ -106,12 +141,28 @@ center_mask = Exercise(
 # 3 代码走一步
 
 
-def _code_step(code, gradient, mean, std, *, rate=0.1, decay=0.02, spread=3.0, sign=1.0, floor=True, cap=True, whiten=True, pull=1.0):
+def _code_step(
+    code,
+    gradient,
+    mean,
+    std,
+    *,
+    rate=0.1,
+    decay=0.02,
+    spread=3.0,
+    sign=1.0,
+    floor=True,
+    cap=True,
+    whiten=True,
+    pull=1.0,
+):
     out = code.clone()
     for n in range(code.shape[0]):
         for j in range(code.shape[1]):
             scale = float(std[j]) ** 2 if whiten else 1.0
-            value = code[n, j] + rate * (sign * gradient[n, j] - pull * 2 * decay * (code[n, j] - mean[j]) / scale)
+            value = code[n, j] + rate * (
+                sign * gradient[n, j] - pull * 2 * decay * (code[n, j] - mean[j]) / scale
+            )
             if cap:
                 value = min(value, mean[j] + spread * std[j])
             out[n, j] = max(value, torch.zeros((), dtype=code.dtype)) if floor else value
@@ -141,11 +192,23 @@ code_step = Exercise(
     oracle=_code_step,
     properties=((_in_bounds, "有的分量越界了：走完以后要截到 [0, 均值 + 3 个标准差]。"),),
     mistakes={
-        "no_floor": (lambda *a: _code_step(*a, floor=False), "代码出现了负数：它来自 ReLU，训练时从没有负的。"),
-        "no_cap": (lambda *a: _code_step(*a, cap=False), "有的分量太大了：上界是均值加 3 个标准差。"),
+        "no_floor": (
+            lambda *a: _code_step(*a, floor=False),
+            "代码出现了负数：它来自 ReLU，训练时从没有负的。",
+        ),
+        "no_cap": (
+            lambda *a: _code_step(*a, cap=False),
+            "有的分量太大了：上界是均值加 3 个标准差。",
+        ),
         "descends": (lambda *a: _code_step(*a, sign=-1.0), "得分在变小：沿着梯度走，不是逆着。"),
-        "no_pull": (lambda *a: _code_step(*a, pull=0.0), "没有先验的拉力：代码会跑到训练时没见过的地方。"),
-        "not_whitened": (lambda *a: _code_step(*a, whiten=False), "拉力没有除以方差：每一维要以自己的标准差为单位。"),
+        "no_pull": (
+            lambda *a: _code_step(*a, pull=0.0),
+            "没有先验的拉力：代码会跑到训练时没见过的地方。",
+        ),
+        "not_whitened": (
+            lambda *a: _code_step(*a, whiten=False),
+            "拉力没有除以方差：每一维要以自己的标准差为单位。",
+        ),
         "pushes": (lambda *a: _code_step(*a, pull=-1.0), "拉力的方向反了：它应当把代码拉回均值。"),
     },
 )
@@ -166,7 +229,9 @@ def _ratio(facets, seeds, *, squared=False, diagonal=False, flip=False, first=Fa
         return sum(values) / len(values)
 
     if across:
-        below = sum((a - b).square().sum().sqrt() for a in facets for b in seeds) / (len(facets) * len(seeds))
+        below = sum((a - b).square().sum().sqrt() for a in facets for b in seeds) / (
+            len(facets) * len(seeds)
+        )
         return spread(facets) / below
     between, control = spread(facets), spread(seeds)
     return control / between if flip else between / control
@@ -183,7 +248,10 @@ spread_ratio = Exercise(
     title="侧面之间，还是种子之间",
     level=3,
     stub="my_spread_ratio(facets, seeds)",
-    probes=(lambda: (noise((4, 6), 41) * 3, noise((5, 6), 42)), lambda: (noise((3, 4), 43), noise((4, 4), 44) * 2)),
+    probes=(
+        lambda: (noise((4, 6), 41) * 3, noise((5, 6), 42)),
+        lambda: (noise((3, 4), 43), noise((4, 4), 44) * 2),
+    ),
     answer="一个标量：侧面两两之间的平均距离，除以只换种子的图两两之间的平均距离",
     idea="没有对照的距离没有意义：同一个侧面换个种子也会不同。自己到自己的 0 不算。",
     where="看本章“侧面之间，种子之间”一节；两两距离用 torch.cdist。",
@@ -191,10 +259,19 @@ spread_ratio = Exercise(
     oracle=_ratio,
     laws=((_repeats, "把侧面换个次序，答案变了：每一对都要算，地位相同。"),),
     mistakes={
-        "with_diagonal": (lambda *a: _ratio(*a, diagonal=True), "把自己到自己的 0 也平均了进去：张数不同的两组会被压低得不一样。"),
+        "with_diagonal": (
+            lambda *a: _ratio(*a, diagonal=True),
+            "把自己到自己的 0 也平均了进去：张数不同的两组会被压低得不一样。",
+        ),
         "squared": (lambda *a: _ratio(*a, squared=True), "用了距离的平方：题目要的是距离的平均。"),
-        "flipped": (lambda *a: _ratio(*a, flip=True), "分子分母反了：大于 1 应当表示侧面之间差得更多。"),
+        "flipped": (
+            lambda *a: _ratio(*a, flip=True),
+            "分子分母反了：大于 1 应当表示侧面之间差得更多。",
+        ),
         "from_first": (lambda *a: _ratio(*a, first=True), "只算了到第一张的距离：每一对都要算。"),
-        "across": (lambda *a: _ratio(*a, across=True), "分母是侧面与种子之间的距离：对照是种子与种子之间。"),
+        "across": (
+            lambda *a: _ratio(*a, across=True),
+            "分母是侧面与种子之间的距离：对照是种子与种子之间。",
+        ),
     },
 )

@@ -32,11 +32,17 @@ def _generator(seed):
 
 
 def _others_same(new, model, layer, generator):
-    return all(torch.equal(new[key], old) for key, old in _parts(model).items() if not key.startswith(layer))
+    return all(
+        torch.equal(new[key], old)
+        for key, old in _parts(model).items()
+        if not key.startswith(layer)
+    )
 
 
 def _layer_changed(new, model, layer, generator):
-    return not any(torch.equal(new[key], old) for key, old in _parts(model).items() if key.startswith(layer))
+    return not any(
+        torch.equal(new[key], old) for key, old in _parts(model).items() if key.startswith(layer)
+    )
 
 
 def _same_scale(new, model, layer, generator):
@@ -50,7 +56,10 @@ redrawn_layer = Exercise(
     title="打乱一层，保住尺度",
     level=1,
     stub="my_redrawn_layer(model, layer, generator)",
-    probes=(lambda: (TinyNet(), "linear", _generator(1)), lambda: (TinyNet(seed=7), "conv2", _generator(2))),
+    probes=(
+        lambda: (TinyNet(), "linear", _generator(1)),
+        lambda: (TinyNet(seed=7), "conv2", _generator(2)),
+    ),
     answer="一个新的模型：layer 这一层的每组参数换成随机数，标准差与原来相等（5% 以内），其余不变",
     idea="要比的是“学到的权重”与“同样大小的随机权重”，所以尺度要保住，别的层一个数都不能动。",
     where="看 copy.deepcopy、nn.Module.get_submodule 和 Tensor.copy_；在 torch.no_grad() 里改参数。",
@@ -59,13 +68,22 @@ redrawn_layer = Exercise(
     properties=(
         (_layer_changed, "这一层有的参数还是原来的：权重和偏置都要换。"),
         (_others_same, "别的层也变了：这里只打乱指定的那一层。"),
-        (_same_scale, "尺度变了：随机数要乘上原来那组参数的标准差；数少的时候，先把抽到的数自己标准化。"),
+        (
+            _same_scale,
+            "尺度变了：随机数要乘上原来那组参数的标准差；数少的时候，先把抽到的数自己标准化。",
+        ),
     ),
     mistakes={
-        "shallow": (lambda m, layer, g: _redrawn(m, [layer], g, copied=False), "原网络也被改了：浅复制只抄了外壳，里面的层还是同一份，要深复制。"),
+        "shallow": (
+            lambda m, layer, g: _redrawn(m, [layer], g, copied=False),
+            "原网络也被改了：浅复制只抄了外壳，里面的层还是同一份，要深复制。",
+        ),
         "all_layers": (lambda m, layer, g: _redrawn(m, ["conv1", "conv2", "linear"], g),),
         "no_scale": (lambda m, layer, g: _redrawn(m, [layer], g, rescale=False),),
-        "zeros": (lambda m, layer, g: _redrawn(m, [layer], g, value=0.0), "你把这一层清零了：那是剪断，不是打乱；梯度会处处为 0。"),
+        "zeros": (
+            lambda m, layer, g: _redrawn(m, [layer], g, value=0.0),
+            "你把这一层清零了：那是剪断，不是打乱；梯度会处处为 0。",
+        ),
     },
 )
 
@@ -77,7 +95,9 @@ def _by_counting(a, b):
     """名次 = 比它小的个数 + 并列的另一些的一半。"""
     ranks = []
     for values in (a.flatten().tolist(), b.flatten().tolist()):
-        ranks.append([sum(w < v for w in values) + (sum(w == v for w in values) - 1) / 2 for v in values])
+        ranks.append(
+            [sum(w < v for w in values) + (sum(w == v for w in values) - 1) / 2 for v in values]
+        )
     return _pearson(*(torch.tensor(rank, dtype=torch.float64) for rank in ranks))
 
 
@@ -109,17 +129,31 @@ rank_agreement = Exercise(
     question="热力图常有大片的 0。并列处理错了，结论会往哪边偏？",
     oracle=_by_counting,
     laws=(
-        (lambda call, a, b: abs(float(call(a.exp(), b)) - float(call(a, b))) < 1e-6, "把一张图做单调的变换，名次不变，结果也应当不变。"),
-        (lambda call, a, b: float(call(torch.ones_like(a), b)) == 0, "一张处处相同的图没有名次可言，题目要求返回 0，不是 NaN。"),
+        (
+            lambda call, a, b: abs(float(call(a.exp(), b)) - float(call(a, b))) < 1e-6,
+            "把一张图做单调的变换，名次不变，结果也应当不变。",
+        ),
+        (
+            lambda call, a, b: float(call(torch.ones_like(a), b)) == 0,
+            "一张处处相同的图没有名次可言，题目要求返回 0，不是 NaN。",
+        ),
     ),
     mistakes={
         "pearson": (_pearson, "用了数值本身：几个亮点会左右结果，要先换成名次。"),
-        "ties": (lambda a, b: _pearson(_first_come(a), _first_come(b)), "并列的像素按先来后到排了名次：它们应当得平均名次。"),
+        "ties": (
+            lambda a, b: _pearson(_first_come(a), _first_come(b)),
+            "并列的像素按先来后到排了名次：它们应当得平均名次。",
+        ),
         "argsort_once": (
-            lambda a, b: _pearson(a.flatten().argsort(stable=True), b.flatten().argsort(stable=True)),
+            lambda a, b: _pearson(
+                a.flatten().argsort(stable=True), b.flatten().argsort(stable=True)
+            ),
             "排序一次得到的是“第几名是谁”，名次是“谁是第几名”。",
         ),
-        "absolute": (lambda a, b: abs(_by_counting(-a.abs(), b)), "取了绝对值：一张图高的地方另一张低，相关应当是负的。"),
+        "absolute": (
+            lambda a, b: abs(_by_counting(-a.abs(), b)),
+            "取了绝对值：一张图高的地方另一张低，相关应当是负的。",
+        ),
     },
 )
 
@@ -127,11 +161,19 @@ rank_agreement = Exercise(
 # 3 删除曲线
 
 
-def _deletion(image, target, model, heat, steps, *, weakest=False, apart=False, fill="own", probability=False):
+def _deletion(
+    image, target, model, heat, steps, *, weakest=False, apart=False, fill="own", probability=False
+):
     curves = []
     for one, label, map_ in zip(image, target.tolist(), heat, strict=True):
-        order = sorted(range(map_.numel()), key=lambda i: float(map_.flatten()[i]), reverse=not weakest)
-        colour = {"own": one.mean((1, 2)), "black": torch.zeros(3, dtype=one.dtype), "batch": image.mean((0, 2, 3))}[fill]
+        order = sorted(
+            range(map_.numel()), key=lambda i: float(map_.flatten()[i]), reverse=not weakest
+        )
+        colour = {
+            "own": one.mean((1, 2)),
+            "black": torch.zeros(3, dtype=one.dtype),
+            "batch": image.mean((0, 2, 3)),
+        }[fill]
         values = []
         for step in range(steps + 1):
             begin = round(len(order) * max(step - 1, 0) / steps) if apart else 0
@@ -146,7 +188,13 @@ def _deletion(image, target, model, heat, steps, *, weakest=False, apart=False, 
 
 
 def _deletion_probe(shape, targets, steps, seed):
-    return uniform(shape, seed), torch.tensor(targets), TinyNet(), noise((shape[0], *shape[2:]), seed + 1), steps
+    return (
+        uniform(shape, seed),
+        torch.tensor(targets),
+        TinyNet(),
+        noise((shape[0], *shape[2:]), seed + 1),
+        steps,
+    )
 
 
 deletion = Exercise(
@@ -155,7 +203,10 @@ deletion = Exercise(
     title="删除曲线",
     level=2,
     stub="my_deletion(image, target, model, heat, steps)",
-    probes=(lambda: _deletion_probe((2, 3, 6, 8), [1, 4], 4, 65), lambda: _deletion_probe((3, 3, 5, 6), [0, 2, 3], 5, 67)),
+    probes=(
+        lambda: _deletion_probe((2, 3, 6, 8), [1, 4], 4, 65),
+        lambda: _deletion_probe((3, 3, 5, 6), [0, 2, 3], 5, 67),
+    ),
     answer="(N, steps + 1)：第 k 列是把热力图最强的 k/steps 的像素换成这张图的平均色之后，目标类的得分",
     idea="先给像素排名次，第 k 步换掉名次在前的那些：一步比一步多，从不放回。",
     where="看本章“删掉它、放回它”一节；名次可以用两次 argsort 得到。",
@@ -164,10 +215,19 @@ deletion = Exercise(
     tolerance=1e-6,
     mistakes={
         "weakest": (lambda *a: _deletion(*a, weakest=True), "从最弱的像素删起了：要从最强的开始。"),
-        "apart": (lambda *a: _deletion(*a, apart=True), "每一步只删了自己那一份，前面删的又放回去了：要累积。"),
-        "black": (lambda *a: _deletion(*a, fill="black"), "删掉的像素填成了黑色：题目要这张图自己的平均色。"),
+        "apart": (
+            lambda *a: _deletion(*a, apart=True),
+            "每一步只删了自己那一份，前面删的又放回去了：要累积。",
+        ),
+        "black": (
+            lambda *a: _deletion(*a, fill="black"),
+            "删掉的像素填成了黑色：题目要这张图自己的平均色。",
+        ),
         "batch": (lambda *a: _deletion(*a, fill="batch"), "填的是整批图的平均色：每张图用自己的。"),
-        "probability": (lambda *a: _deletion(*a, probability=True), "返回了概率：题目要 softmax 之前的得分。"),
+        "probability": (
+            lambda *a: _deletion(*a, probability=True),
+            "返回了概率：题目要 softmax 之前的得分。",
+        ),
     },
 )
 
@@ -207,7 +267,9 @@ def _by_differences(image, target, model, layers, shuffle):
             step = torch.zeros_like(image).flatten()
             step[place] = 1e-6
             with torch.no_grad():
-                up, down = (current(image + sign * step.view_as(image))[0, target] for sign in (1, -1))
+                up, down = (
+                    current(image + sign * step.view_as(image))[0, target] for sign in (1, -1)
+                )
             gradient.view(-1)[place] = (up - down) / 2e-6
         maps.append(gradient.abs().amax(0))
     return torch.stack(maps)
@@ -230,10 +292,22 @@ cascade = Exercise(
     oracle=_by_differences,
     tolerance=1e-4,
     mistakes={
-        "alone": (lambda *a: _cascade(*a, alone=True), "每次都从原模型打乱一层：要逐层累积，在前一个模型上继续。"),
-        "no_original": (lambda *a: _cascade(*a, first=False), "少了第一张：原模型的图是比较的起点。"),
-        "upside_down": (lambda x, t, m, layers, s: _cascade(x, t, m, layers[::-1], s), "次序反了：layers 已经按从输出到输入排好，照着走。"),
-        "signed": (lambda *a: _cascade(*a, absolute=False), "没有取绝对值就取了最大：负的大梯度同样要紧。"),
+        "alone": (
+            lambda *a: _cascade(*a, alone=True),
+            "每次都从原模型打乱一层：要逐层累积，在前一个模型上继续。",
+        ),
+        "no_original": (
+            lambda *a: _cascade(*a, first=False),
+            "少了第一张：原模型的图是比较的起点。",
+        ),
+        "upside_down": (
+            lambda x, t, m, layers, s: _cascade(x, t, m, layers[::-1], s),
+            "次序反了：layers 已经按从输出到输入排好，照着走。",
+        ),
+        "signed": (
+            lambda *a: _cascade(*a, absolute=False),
+            "没有取绝对值就取了最大：负的大梯度同样要紧。",
+        ),
     },
 )
 
@@ -241,7 +315,9 @@ cascade = Exercise(
 # 5 捷径的证据
 
 
-def _evidence(image, mask, target, model, heat, *, density=True, clip=True, colour="rest", probability=False):
+def _evidence(
+    image, mask, target, model, heat, *, density=True, clip=True, colour="rest", probability=False
+):
     use, share = [], []
     for one, region, label, map_ in zip(image, mask, target.tolist(), heat, strict=True):
         inside, pixels = region.flatten(), one.flatten(1)
@@ -253,7 +329,9 @@ def _evidence(image, mask, target, model, heat, *, density=True, clip=True, colo
         before, after = (s.softmax(0) if probability else s for s in (before, after))
         use.append(float(before[label] - after[label]))
         values = [max(v, 0.0) if clip else abs(v) for v in map_.flatten().tolist()]
-        part = sum(v for v, here in zip(values, inside.tolist(), strict=True) if here) / math.fsum(values)
+        part = sum(v for v, here in zip(values, inside.tolist(), strict=True) if here) / math.fsum(
+            values
+        )
         share.append(part / float(inside.double().mean()) if density else part)
     return torch.tensor(use, dtype=image.dtype), torch.tensor(share, dtype=image.dtype)
 
@@ -262,7 +340,13 @@ def _planted(shape, targets, seed):
     mask = torch.zeros(shape[0], *shape[2:], dtype=torch.bool)
     mask[:, :2, -3:] = True
     mask[1] = mask[1].flip(0)
-    return uniform(shape, seed), mask, torch.tensor(targets), TinyNet(), noise((shape[0], *shape[2:]), seed + 1)
+    return (
+        uniform(shape, seed),
+        mask,
+        torch.tensor(targets),
+        TinyNet(),
+        noise((shape[0], *shape[2:]), seed + 1),
+    )
 
 
 shortcut_evidence = Exercise(
@@ -271,7 +355,10 @@ shortcut_evidence = Exercise(
     title="先证明网络用了它，再问图找到了没有",
     level=4,
     stub="my_evidence(image, mask, target, model, heat)",
-    probes=(lambda: _planted((2, 3, 6, 8), [1, 3], 75), lambda: _planted((3, 3, 5, 7), [0, 2, 4], 77)),
+    probes=(
+        lambda: _planted((2, 3, 6, 8), [1, 3], 75),
+        lambda: _planted((3, 3, 5, 7), [0, 2, 4], 77),
+    ),
     answer="(use, density) 两项，各 (N,)：盖住方块后得分掉了多少；热力图正的部分在方块里的份额除以方块的面积份额",
     idea="图没有指向方块，可能是图的错，也可能是网络根本没看方块。先用干预定真相，再评图。",
     where="看本章“埋一条捷径”一节；mask 是布尔张量，(N, H, W)。",
@@ -279,9 +366,21 @@ shortcut_evidence = Exercise(
     oracle=_evidence,
     tolerance=1e-6,
     mistakes={
-        "share_only": (lambda *a: _evidence(*a, density=False), "份额没有除以面积：大方块天然占得多，1 应当表示“和随便撒一样”。"),
-        "absolute": (lambda *a: _evidence(*a, clip=False), "把负的也算进去了：负的是反对的证据，这里只数正的部分。"),
-        "own_colour": (lambda *a: _evidence(*a, colour="all"), "填的颜色里混进了方块自己：用方块之外的平均色，才是真的拿走了它。"),
-        "probability": (lambda *a: _evidence(*a, probability=True), "用了概率的下降：饱和时概率几乎不动，要看得分。"),
+        "share_only": (
+            lambda *a: _evidence(*a, density=False),
+            "份额没有除以面积：大方块天然占得多，1 应当表示“和随便撒一样”。",
+        ),
+        "absolute": (
+            lambda *a: _evidence(*a, clip=False),
+            "把负的也算进去了：负的是反对的证据，这里只数正的部分。",
+        ),
+        "own_colour": (
+            lambda *a: _evidence(*a, colour="all"),
+            "填的颜色里混进了方块自己：用方块之外的平均色，才是真的拿走了它。",
+        ),
+        "probability": (
+            lambda *a: _evidence(*a, probability=True),
+            "用了概率的下降：饱和时概率几乎不动，要看得分。",
+        ),
     },
 )

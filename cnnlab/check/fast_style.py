@@ -13,7 +13,10 @@ from cnnlab.check.fixtures import noise, uniform
 
 
 def _skewed(count: int, seed: int):
-    activation = noise((count, 3, 5, 6), seed) * torch.tensor([1.0, 4.0, 0.2], dtype=torch.float64)[:, None, None]
+    activation = (
+        noise((count, 3, 5, 6), seed)
+        * torch.tensor([1.0, 4.0, 0.2], dtype=torch.float64)[:, None, None]
+    )
     activation = activation + torch.arange(count, dtype=torch.float64)[:, None, None, None] * 2
     activation[0, 1] = 3.0  # 一个常数通道
     return activation
@@ -26,7 +29,10 @@ def _normalized(activation, axes=(2, 3), inside=True, correction=0):
 
 
 def _by_planes(activation):
-    planes = [[(p - p.mean()) / ((p - p.mean()).square().mean() + 1e-5).sqrt() for p in image] for image in activation]
+    planes = [
+        [(p - p.mean()) / ((p - p.mean()).square().mean() + 1e-5).sqrt() for p in image]
+        for image in activation
+    ]
     return torch.stack([torch.stack(image) for image in planes])
 
 
@@ -43,10 +49,22 @@ instance_norm = Exercise(
     question="一张图整体变亮一倍，实例归一化之后还看得出来吗？",
     oracle=_by_planes,
     mistakes={
-        "batch": (lambda a: _normalized(a, (0, 2, 3)), "统计量跨了图：整批共用一个均值，那是批归一化。"),
-        "layer": (lambda a: _normalized(a, (1, 2, 3)), "统计量跨了通道：每个通道要有自己的均值和标准差。"),
-        "no_epsilon": (lambda a: _normalized(a, inside=False), "有个通道是常数，方差为 0，除出了 NaN：开方之前先加一个小量 1e-5。"),
-        "unbiased": (lambda a: _normalized(a, correction=1), "方差除的是个数减一：归一化里用个数本身（correction=0）。"),
+        "batch": (
+            lambda a: _normalized(a, (0, 2, 3)),
+            "统计量跨了图：整批共用一个均值，那是批归一化。",
+        ),
+        "layer": (
+            lambda a: _normalized(a, (1, 2, 3)),
+            "统计量跨了通道：每个通道要有自己的均值和标准差。",
+        ),
+        "no_epsilon": (
+            lambda a: _normalized(a, inside=False),
+            "有个通道是常数，方差为 0，除出了 NaN：开方之前先加一个小量 1e-5。",
+        ),
+        "unbiased": (
+            lambda a: _normalized(a, correction=1),
+            "方差除的是个数减一：归一化里用个数本身（correction=0）。",
+        ),
     },
 )
 
@@ -92,10 +110,22 @@ reflect_convolution = Exercise(
     question="在一张均匀的灰图上，三种填充各给出什么样的边？",
     oracle=_mirrored_loop,
     mistakes={
-        "zero": (lambda x, w, b: _padded(x, w, b, "constant"), "图外面填了 0，等于围了一圈黑框：边上会暗一圈。"),
-        "edge": (lambda x, w, b: _padded(x, w, b, "replicate"), "你重复了最边上的像素；镜像填充以它为轴翻折，它自己不重复。"),
-        "bare": (lambda x, w, b: functional.conv2d(x, w, b), "没有填充，输出比输入小了一圈；先在四周各补半个核宽。"),
-        "no_bias": (lambda x, w, b: _padded(x, w, None), "少了偏置：每个输出通道还要加上自己的那个数。"),
+        "zero": (
+            lambda x, w, b: _padded(x, w, b, "constant"),
+            "图外面填了 0，等于围了一圈黑框：边上会暗一圈。",
+        ),
+        "edge": (
+            lambda x, w, b: _padded(x, w, b, "replicate"),
+            "你重复了最边上的像素；镜像填充以它为轴翻折，它自己不重复。",
+        ),
+        "bare": (
+            lambda x, w, b: functional.conv2d(x, w, b),
+            "没有填充，输出比输入小了一圈；先在四周各补半个核宽。",
+        ),
+        "no_bias": (
+            lambda x, w, b: _padded(x, w, None),
+            "少了偏置：每个输出通道还要加上自己的那个数。",
+        ),
     },
 )
 
@@ -118,7 +148,9 @@ def _descended(network, image, target, model, rate, sign=-1, through=True):
     seen = model(made) if through else made
     loss = (seen - (target if through else image)).square().mean()
     gradients = torch.autograd.grad(loss, list(network.parameters()))
-    return [(p + sign * rate * g).detach() for p, g in zip(network.parameters(), gradients, strict=True)]
+    return [
+        (p + sign * rate * g).detach() for p, g in zip(network.parameters(), gradients, strict=True)
+    ]
 
 
 def _blocked(network, image, target, model, rate):
@@ -143,7 +175,9 @@ def _by_differences(network, image, target, model, rate, width=1e-5):
             bump = torch.zeros(value.numel(), dtype=value.dtype)
             bump[place] = width
             bump = bump.view_as(value)
-            slope = (loss({**state, name: value + bump}) - loss({**state, name: value - bump})) / (2 * width)
+            slope = (loss({**state, name: value + bump}) - loss({**state, name: value - bump})) / (
+                2 * width
+            )
             moved.view(-1)[place] -= rate * slope
         stepped.append(moved)
     return stepped
@@ -171,7 +205,10 @@ training_step = Exercise(
     mistakes={
         "no_grad": (_blocked, "model 被包在 no_grad 里，梯度断了：权重冻结，但梯度要穿过去。"),
         "ascent": (lambda *a: _descended(*a, sign=1), "损失变大了：要沿梯度的反方向走。"),
-        "pixels": (lambda *a: _descended(*a, through=False), "你比的是像素；损失在 model 的输出上量，与 target 比。"),
+        "pixels": (
+            lambda *a: _descended(*a, through=False),
+            "你比的是像素；损失在 model 的输出上量，与 target 比。",
+        ),
         "in_place": (_moved_in_place,),
     },
     tolerance=1e-6,
@@ -182,11 +219,16 @@ training_step = Exercise(
 
 
 def _statistics(activation, axes=(2, 3)):
-    return activation.mean(axes, keepdim=True), (activation.var(axes, correction=0, keepdim=True) + 1e-5).sqrt()
+    return activation.mean(axes, keepdim=True), (
+        activation.var(axes, correction=0, keepdim=True) + 1e-5
+    ).sqrt()
 
 
 def _adain(content, style, axes=(2, 3), scale=True):
-    (mean, deviation), (new_mean, new_deviation) = _statistics(content, axes), _statistics(style, axes)
+    (mean, deviation), (new_mean, new_deviation) = (
+        _statistics(content, axes),
+        _statistics(style, axes),
+    )
     return (content - mean) / deviation * (new_deviation if scale else 1) + new_mean
 
 
@@ -217,18 +259,34 @@ adain = Exercise(
     oracle=_adain_by_planes,
     properties=(
         (
-            lambda out, content, style: ((out - out.mean((2, 3), keepdim=True)) * (content - content.mean((2, 3), keepdim=True)) >= -1e-9).all(),
+            lambda out, content, style: (
+                (out - out.mean((2, 3), keepdim=True))
+                * (content - content.mean((2, 3), keepdim=True))
+                >= -1e-9
+            ).all(),
             "高低起伏应当还是 content 的：原来比均值高的地方，之后也比均值高。",
         ),
     ),
     mistakes={
         "swapped": (
-            lambda c, s: torch.ones_like(c) * _statistics(c)[0] + (c - _statistics(c)[0]) / _statistics(s)[1] * _statistics(c)[1],
+            lambda c, s: (
+                torch.ones_like(c) * _statistics(c)[0]
+                + (c - _statistics(c)[0]) / _statistics(s)[1] * _statistics(c)[1]
+            ),
             "用谁的均值去还原？还原用的统计量应当来自 style。",
         ),
-        "mean_only": (lambda c, s: _adain(c, s, scale=False), "只换了均值，标准差还是 1：再乘上 style 的标准差。"),
-        "batch": (lambda c, s: _adain(c, s, axes=(0, 2, 3)), "统计量跨了图：每张图换上的是它自己那张 style。"),
-        "unwashed": (lambda c, s: c * _statistics(s)[1] + _statistics(s)[0], "还没有减去 content 自己的均值、除以自己的标准差。"),
+        "mean_only": (
+            lambda c, s: _adain(c, s, scale=False),
+            "只换了均值，标准差还是 1：再乘上 style 的标准差。",
+        ),
+        "batch": (
+            lambda c, s: _adain(c, s, axes=(0, 2, 3)),
+            "统计量跨了图：每张图换上的是它自己那张 style。",
+        ),
+        "unwashed": (
+            lambda c, s: c * _statistics(s)[1] + _statistics(s)[0],
+            "还没有减去 content 自己的均值、除以自己的标准差。",
+        ),
     },
 )
 
@@ -240,7 +298,11 @@ class _World:
     """一只假钟：每件事走多少秒是定好的；第一次调用 fast 与 slow 另有准备时间。"""
 
     def __init__(self, train, load, fast, slow, warm):
-        self.now, self.costs, self.warm = 100.0, (train, load, fast, slow), (0.0, 0.0, warm, warm / 8)
+        self.now, self.costs, self.warm = (
+            100.0,
+            (train, load, fast, slow),
+            (0.0, 0.0, warm, warm / 8),
+        )
         self.called = [0, 0, 0, 0]
 
     def doing(self, which):
@@ -262,7 +324,9 @@ def _seconds(act, clock, warm_up):
     return clock() - started
 
 
-def _break_even(train, load, fast, slow, clock, *, loading=True, warm_up=True, rounding=math.ceil, saved=True):
+def _break_even(
+    train, load, fast, slow, clock, *, loading=True, warm_up=True, rounding=math.ceil, saved=True
+):
     fixed = _seconds(train, clock, False) + (_seconds(load, clock, False) if loading else 0)
     one, other = _seconds(fast, clock, warm_up), _seconds(slow, clock, warm_up)
     return rounding(fixed / ((other - one) if saved else other))
@@ -282,16 +346,31 @@ break_even = Exercise(
     title="画多少张才划算",
     level=4,
     stub="my_break_even(train, load, fast, slow, clock)",
-    probes=(lambda: _World(300.0, 40.0, 0.5, 2.75, 1.0).arguments(), lambda: _World(77.0, 9.0, 1.0, 5.0, 1.5).arguments()),
+    probes=(
+        lambda: _World(300.0, 40.0, 0.5, 2.75, 1.0).arguments(),
+        lambda: _World(77.0, 9.0, 1.0, 5.0, 1.5).arguments(),
+    ),
     answer="整数 n：前馈画 n 张（连训练与读入）不比逐图迭代慢的最小 n",
     idea="把两边的总时间都写成 n 的一次函数：一边有固定的开头，一边没有。",
     where="看本章“几张才划算”一节；clock() 返回现在的秒数，前后各读一次。",
     question="如果读入比训练还慢，还有什么办法省时间？",
     oracle=_counted,
     mistakes={
-        "ignored_loading": (lambda *a: _break_even(*a, loading=False), "读入网络也要时间，它只付一次，和训练加在一起。"),
-        "cold": (lambda *a: _break_even(*a, warm_up=False), "第一次调用含准备时间：fast 与 slow 先各空跑一次，再量一次。"),
-        "floor": (lambda *a: _break_even(*a, rounding=math.floor), "向下取整时还差一点才追平：要最小的、已经不慢的整数。"),
-        "gross": (lambda *a: _break_even(*a, saved=False), "每张省下的不是 slow 的全部：前馈的那一张也要花时间。"),
+        "ignored_loading": (
+            lambda *a: _break_even(*a, loading=False),
+            "读入网络也要时间，它只付一次，和训练加在一起。",
+        ),
+        "cold": (
+            lambda *a: _break_even(*a, warm_up=False),
+            "第一次调用含准备时间：fast 与 slow 先各空跑一次，再量一次。",
+        ),
+        "floor": (
+            lambda *a: _break_even(*a, rounding=math.floor),
+            "向下取整时还差一点才追平：要最小的、已经不慢的整数。",
+        ),
+        "gross": (
+            lambda *a: _break_even(*a, saved=False),
+            "每张省下的不是 slow 的全部：前馈的那一张也要花时间。",
+        ),
     },
 )

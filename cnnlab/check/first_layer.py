@@ -21,11 +21,17 @@ def _some_kernels(count: int, size: int, seed: int):
 def _sheet(weight, columns, *, scale="each", gap=1, flat=0.5, signed=False):
     count, _, size, _ = weight.shape
     rows = -(-count // columns)
-    sheet = torch.ones(3, rows * (size + gap) - gap, columns * (size + gap) - gap, dtype=weight.dtype)
+    sheet = torch.ones(
+        3, rows * (size + gap) - gap, columns * (size + gap) - gap, dtype=weight.dtype
+    )
     for index in range(count):
         source = weight if scale == "all" else weight[index]
         low, high = source.min(), source.max()
-        tile = (weight[index] - low) / (high - low) if high > low else torch.full_like(weight[index], flat)
+        tile = (
+            (weight[index] - low) / (high - low)
+            if high > low
+            else torch.full_like(weight[index], flat)
+        )
         if signed:
             tile = 0.5 + 0.5 * weight[index] / weight[index].abs().max()
         top, left = index // columns * (size + gap), index % columns * (size + gap)
@@ -46,11 +52,26 @@ kernel_sheet = Exercise(
     question="如果改成所有核共用一把尺，哪些核会变成一片灰？",
     oracle=_sheet,
     mistakes={
-        "one_scale": (lambda w, c: _sheet(w, c, scale="all"), "所有核用了同一个最小值和最大值：这里要每个核各自归一化。"),
-        "zero_division": (lambda w, c: _sheet(w, c, flat=float("nan")), "常数核的最大值等于最小值，除出了 NaN：这样的核画成中灰。"),
-        "flat_black": (lambda w, c: _sheet(w, c, flat=0.0), "常数核画成了黑色：没有起伏的核应当是中灰。"),
-        "signed": (lambda w, c: _sheet(w, c, signed=True), "你除的是最大绝对值，那是本章 kernel_tiles 的画法；这里要最小值为 0、最大值为 1。"),
-        "no_gap": (lambda w, c: _sheet(w, c, gap=0), "核与核贴在一起了：隔 1 个白色像素，边界才看得见。"),
+        "one_scale": (
+            lambda w, c: _sheet(w, c, scale="all"),
+            "所有核用了同一个最小值和最大值：这里要每个核各自归一化。",
+        ),
+        "zero_division": (
+            lambda w, c: _sheet(w, c, flat=float("nan")),
+            "常数核的最大值等于最小值，除出了 NaN：这样的核画成中灰。",
+        ),
+        "flat_black": (
+            lambda w, c: _sheet(w, c, flat=0.0),
+            "常数核画成了黑色：没有起伏的核应当是中灰。",
+        ),
+        "signed": (
+            lambda w, c: _sheet(w, c, signed=True),
+            "你除的是最大绝对值，那是本章 kernel_tiles 的画法；这里要最小值为 0、最大值为 1。",
+        ),
+        "no_gap": (
+            lambda w, c: _sheet(w, c, gap=0),
+            "核与核贴在一起了：隔 1 个白色像素，边界才看得见。",
+        ),
     },
 )
 
@@ -65,7 +86,9 @@ def _loop_convolution(image, weight, bias, stride, padding):
     output = torch.zeros(len(image), len(weight), height, width, dtype=image.dtype)
     for i in range(height):
         for j in range(width):
-            patch = padded[:, None, :, i * stride : i * stride + size, j * stride : j * stride + size]
+            patch = padded[
+                :, None, :, i * stride : i * stride + size, j * stride : j * stride + size
+            ]
             output[:, :, i, j] = (patch * weight).sum((2, 3, 4)) + bias
     return output
 
@@ -90,8 +113,14 @@ convolution = Exercise(
     question="把核左右上下都翻过来再算，得到的才是数学里的卷积。网络为什么不在乎这个差别？",
     oracle=_loop_convolution,
     mistakes={
-        "no_bias": (lambda x, w, b, s, p: functional.conv2d(x, w, None, s, p), "少了偏置：每个输出通道还要加一个常数。"),
-        "flipped": (lambda x, w, b, s, p: functional.conv2d(x, w.flip(2, 3), b, s, p), "你翻转了核：深度学习里的卷积是互相关，不翻转。"),
+        "no_bias": (
+            lambda x, w, b, s, p: functional.conv2d(x, w, None, s, p),
+            "少了偏置：每个输出通道还要加一个常数。",
+        ),
+        "flipped": (
+            lambda x, w, b, s, p: functional.conv2d(x, w.flip(2, 3), b, s, p),
+            "你翻转了核：深度学习里的卷积是互相关，不翻转。",
+        ),
         "transposed": (
             lambda x, w, b, s, p: functional.conv2d(x, w.transpose(2, 3), b, s, p),
             "核的行和列对调了：拉平核与拉平图像块要用同一个次序。",
@@ -143,15 +172,27 @@ best_patch = Exercise(
     where="看本章“响应大，是因为像吗”一节的公式。",
     question="第二块和第一块长得像吗？这对“把卷积核画成图就知道它在找什么”意味着什么？",
     properties=(
-        (_first_is_unit, "第一块的范数不是 1：题目固定了范数，否则把图像块放大一倍，内积也大一倍。"),
+        (
+            _first_is_unit,
+            "第一块的范数不是 1：题目固定了范数，否则把图像块放大一倍，内积也大一倍。",
+        ),
         (_first_is_best, "第一块还不是最好的：范数固定时，方向和谁一致内积最大？"),
         (_range_ok, "第二块的像素超出了 [0, 1]：像素不能为负，也不能比白更白。"),
         (_second_is_best, "第二块还不是最好的：每个像素只看自己那个权重的正负。"),
     ),
     mistakes={
-        "weight_twice": (lambda w: _pair(_unit(w), _unit(w)), "两块用了同一个答案：第二块的像素不能为负，每个像素只看权重的符号。"),
-        "clamped": (lambda w: _pair(_unit(w), _unit(w).clamp(0, 1)), "只把负的像素截成了 0：正权重的那些像素还可以再亮。"),
-        "bright": (lambda w: _pair(_unit(w), torch.ones_like(w)), "第二块是一块白：核的和接近 0 时，常数图的响应有多大？"),
+        "weight_twice": (
+            lambda w: _pair(_unit(w), _unit(w)),
+            "两块用了同一个答案：第二块的像素不能为负，每个像素只看权重的符号。",
+        ),
+        "clamped": (
+            lambda w: _pair(_unit(w), _unit(w).clamp(0, 1)),
+            "只把负的像素截成了 0：正权重的那些像素还可以再亮。",
+        ),
+        "bright": (
+            lambda w: _pair(_unit(w), torch.ones_like(w)),
+            "第二块是一块白：核的和接近 0 时，常数图的响应有多大？",
+        ),
         "stretched": (
             lambda w: _pair(_unit(w), (w - w.min()) / (w.max() - w.min())),
             "第二块是把核线性拉伸到 [0, 1]：那是画图的办法，不是内积最大的办法。",
@@ -166,7 +207,9 @@ best_patch = Exercise(
 
 def _gratings(size, angle, period):
     steps = torch.arange(size, dtype=torch.float64)
-    return 2 * math.pi * (steps[None, :] * math.cos(angle) + steps[:, None] * math.sin(angle)) / period
+    return (
+        2 * math.pi * (steps[None, :] * math.cos(angle) + steps[:, None] * math.sin(angle)) / period
+    )
 
 
 def _tuning(weight, angles, period, *, measure, turn=math.pi, swap=False):
@@ -194,7 +237,9 @@ def _amplitude(grey, phase):
 
 def _rotates(call, weight, angles, period):
     turned = call(weight.rot90(-1, (2, 3)), angles, period)
-    return torch.allclose(turned, call(weight, angles, period).roll(angles // 2, 1), rtol=1e-4, atol=1e-6)
+    return torch.allclose(
+        turned, call(weight, angles, period).roll(angles // 2, 1), rtol=1e-4, atol=1e-6
+    )
 
 
 tuning = Exercise(
@@ -210,7 +255,12 @@ tuning = Exercise(
     question="把核转 90°，曲线会怎样？用你的函数验证。",
     oracle=lambda w, a, p: _tuning(w, a, p, measure=_by_search),
     tolerance=1e-4,
-    laws=((_rotates, "把核转 90°，曲线应当正好平移一半，你的不是：检查方向的定义和 x、y 各是哪一维。"),),
+    laws=(
+        (
+            _rotates,
+            "把核转 90°，曲线应当正好平移一半，你的不是：检查方向的定义和 x、y 各是哪一维。",
+        ),
+    ),
     mistakes={
         "one_phase": (
             lambda w, a, p: _tuning(w, a, p, measure=lambda g, f: _inner(g, f.cos())),
@@ -220,11 +270,19 @@ tuning = Exercise(
             lambda w, a, p: _tuning(w, a, p, measure=lambda g, f: _inner(g, f.cos()).abs()),
             "一个相位取绝对值还是一个相位：隔四分之一个周期的那张光栅也要看。",
         ),
-        "full_turn": (lambda w, a, p: _tuning(w, a, p, measure=_amplitude, turn=2 * math.pi), "方向走了一整圈：光栅转 180° 还是它自己，走半圈就够。"),
+        "full_turn": (
+            lambda w, a, p: _tuning(w, a, p, measure=_amplitude, turn=2 * math.pi),
+            "方向走了一整圈：光栅转 180° 还是它自己，走半圈就够。",
+        ),
         "added": (
-            lambda w, a, p: _tuning(w, a, p, measure=lambda g, f: _inner(g, f.cos()).abs() + _inner(g, f.sin()).abs()),
+            lambda w, a, p: _tuning(
+                w, a, p, measure=lambda g, f: _inner(g, f.cos()).abs() + _inner(g, f.sin()).abs()
+            ),
             "两个相位的响应直接相加了：它们像直角三角形的两条边那样合成。",
         ),
-        "swapped": (lambda w, a, p: _tuning(w, a, p, measure=_amplitude, swap=True), "x 和 y 对调了：x 沿列的方向增大，y 沿行的方向增大。"),
+        "swapped": (
+            lambda w, a, p: _tuning(w, a, p, measure=_amplitude, swap=True),
+            "x 和 y 对调了：x 沿列的方向增大，y 沿行的方向增大。",
+        ),
     },
 )

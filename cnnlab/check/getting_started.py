@@ -38,12 +38,30 @@ to_image = Exercise(
     question="两张 8 位图直接相加，200 加 100 得多少？为什么运算之前先变成浮点？",
     oracle=_image_by_loop,
     mistakes={
-        "reshape": (lambda p: p.reshape(1, 3, *p.shape[:2]).float() / 255, "只改了形状，没有换维度的次序：同一张单色图里混进了三种颜色。"),
-        "no_scale": (lambda p: p.permute(2, 0, 1)[None].float(), "取值范围还是 0 到 255：本书的图像一律在 [0, 1]。"),
-        "divide_256": (lambda p: p.permute(2, 0, 1)[None].float() / 256, "最亮的像素没有到 1：8 位像素最大是几？"),
-        "swapped_colors": (lambda p: p.permute(2, 0, 1).flip(0)[None].float() / 255, "红和蓝对调了：本书的次序是 RGB。"),
-        "channels_last": (lambda p: p[None].float() / 255, "通道还在最后一维：网络要的是 N×C×H×W。"),
-        "no_batch": (lambda p: p.permute(2, 0, 1).float() / 255, "少了最前面的批量维：单张图也要写成 N=1。"),
+        "reshape": (
+            lambda p: p.reshape(1, 3, *p.shape[:2]).float() / 255,
+            "只改了形状，没有换维度的次序：同一张单色图里混进了三种颜色。",
+        ),
+        "no_scale": (
+            lambda p: p.permute(2, 0, 1)[None].float(),
+            "取值范围还是 0 到 255：本书的图像一律在 [0, 1]。",
+        ),
+        "divide_256": (
+            lambda p: p.permute(2, 0, 1)[None].float() / 256,
+            "最亮的像素没有到 1：8 位像素最大是几？",
+        ),
+        "swapped_colors": (
+            lambda p: p.permute(2, 0, 1).flip(0)[None].float() / 255,
+            "红和蓝对调了：本书的次序是 RGB。",
+        ),
+        "channels_last": (
+            lambda p: p[None].float() / 255,
+            "通道还在最后一维：网络要的是 N×C×H×W。",
+        ),
+        "no_batch": (
+            lambda p: p.permute(2, 0, 1).float() / 255,
+            "少了最前面的批量维：单张图也要写成 N=1。",
+        ),
     },
 )
 
@@ -63,10 +81,18 @@ square_gradient = Exercise(
     where="看 torch.autograd.grad 的文档：它返回一个元组，不碰 .grad。",
     question="如果要的是每张图自己的平方和的梯度，为什么把整批加起来再求导也对？",
     oracle=lambda image: image + image,
-    laws=((lambda call, image: torch.equal(call(image), call(image)), "同一张图调用两次，结果不同：有东西从上一次留了下来。"),),
+    laws=(
+        (
+            lambda call, image: torch.equal(call(image), call(image)),
+            "同一张图调用两次，结果不同：有东西从上一次留了下来。",
+        ),
+    ),
     mistakes={
         "twice": (lambda x: 4 * x, "梯度被累加了一倍：.grad 不会自己清零。"),
-        "mean": (lambda x: 2 * x / x.numel(), "求导的是平方的平均，不是平方和：结果随像素个数缩小。"),
+        "mean": (
+            lambda x: 2 * x / x.numel(),
+            "求导的是平方的平均，不是平方和：结果随像素个数缩小。",
+        ),
         "half": (lambda x: x.clone(), "差一个因子：这是平方和的一半的梯度。"),
         "norm": (lambda x: x / x.norm(), "求导的是范数：平方和外面多开了一次根号。"),
         "left_grad": (lambda x: _left_grad(x),),
@@ -121,7 +147,10 @@ finite_difference = Exercise(
     title="不求导的导数",
     level=2,
     stub="my_finite_difference(function, image, position, step)",
-    probes=(lambda: (_cubic, uniform((1, 3, 4, 4), 5), (0, 1, 2, 3), 0.05), lambda: (_score, uniform((1, 3, 6, 5), 6), (0, 2, 1, 4), 0.02)),
+    probes=(
+        lambda: (_cubic, uniform((1, 3, 4, 4), 5), (0, 1, 2, 3), 0.05),
+        lambda: (_score, uniform((1, 3, 6, 5), 6), (0, 2, 1, 4), 0.02),
+    ),
     answer="一个数：函数值沿这个像素的变化率",
     idea="往前走一步、往后走一步，两次的误差里最大的那一项恰好相消，剩下的随步长的平方缩小。",
     where="看本章“有限差分”一节的图：误差先随步长下降，再被舍入误差抬起来。",
@@ -130,10 +159,22 @@ finite_difference = Exercise(
     tolerance=1e-8,
     laws=((_error_ratio, "步长缩到十分之一，三次函数上的误差应当缩到约百分之一，你的不是。"),),
     mistakes={
-        "one_sided": (lambda f, x, p, s: _difference(f, x, p, s, low=0, width=1), "误差只按步长缩小：两边各走一步。"),
-        "backward_sided": (lambda f, x, p, s: _difference(f, x, p, s, high=0, width=1), "只往回走了一步：往前也走一步，误差小一个量级。"),
-        "one_width": (lambda f, x, p, s: _difference(f, x, p, s, width=1), "大了一倍：两个端点之间隔着几个步长？"),
-        "swapped": (lambda f, x, p, s: -_difference(f, x, p, s), "符号反了：用往前一步的值减往后一步的值。"),
+        "one_sided": (
+            lambda f, x, p, s: _difference(f, x, p, s, low=0, width=1),
+            "误差只按步长缩小：两边各走一步。",
+        ),
+        "backward_sided": (
+            lambda f, x, p, s: _difference(f, x, p, s, high=0, width=1),
+            "只往回走了一步：往前也走一步，误差小一个量级。",
+        ),
+        "one_width": (
+            lambda f, x, p, s: _difference(f, x, p, s, width=1),
+            "大了一倍：两个端点之间隔着几个步长？",
+        ),
+        "swapped": (
+            lambda f, x, p, s: -_difference(f, x, p, s),
+            "符号反了：用往前一步的值减往后一步的值。",
+        ),
         "low_precision": (
             lambda f, x, p, s: _difference(f, x, p, s, dtype=torch.float32),
             "精度不够：两个相近的数相减，有效数字所剩无几，换 float64。",
@@ -180,12 +221,29 @@ fitted_image = Exercise(
     where="打印优化器的 param_groups 里的张量，用 is 与循环里的变量比一比。",
     question="为什么把张量搬到另一个设备，也会犯同样的错？",
     oracle=_closed_form,
-    properties=((lambda out, image, target, *_: (out - target).norm() < (image - target).norm(), "走完之后离目标没有更近。"),),
+    properties=(
+        (
+            lambda out, image, target, *_: (out - target).norm() < (image - target).norm(),
+            "走完之后离目标没有更近。",
+        ),
+    ),
     mistakes={
-        "replaced_leaf": (lambda x, t, n, r: x.clone(), "图像一步没动：叶子张量被换掉了，优化器还拿着旧的那个。"),
-        "accumulated": (lambda x, t, n, r: _descend(x, t, n, r, momentum=1.0), "步子越迈越大：每一步之前要把旧的梯度清零。"),
+        "replaced_leaf": (
+            lambda x, t, n, r: x.clone(),
+            "图像一步没动：叶子张量被换掉了，优化器还拿着旧的那个。",
+        ),
+        "accumulated": (
+            lambda x, t, n, r: _descend(x, t, n, r, momentum=1.0),
+            "步子越迈越大：每一步之前要把旧的梯度清零。",
+        ),
         "ascends": (lambda x, t, n, r: _descend(x, t, n, -r), "离目标越来越远：方向反了。"),
-        "mean": (lambda x, t, n, r: _descend(x, t, n, r, factor=2 / x.numel()), "步子太小：损失约定为各像素之和，不取平均。"),
-        "one_step_short": (lambda x, t, n, r: _descend(x, t, n - 1, r), "少走了一步：数一数更新了几次。"),
+        "mean": (
+            lambda x, t, n, r: _descend(x, t, n, r, factor=2 / x.numel()),
+            "步子太小：损失约定为各像素之和，不取平均。",
+        ),
+        "one_step_short": (
+            lambda x, t, n, r: _descend(x, t, n - 1, r),
+            "少走了一步：数一数更新了几次。",
+        ),
     },
 )

@@ -22,11 +22,25 @@ def _numeric(image, target, model, width=1e-5):
         bump = bump.view_as(image)
         with torch.no_grad():
             difference = model(image + bump) - model(image - bump)
-        gradient.view(len(image), -1)[:, place] = difference.gather(1, target[:, None])[:, 0] / (2 * width)
+        gradient.view(len(image), -1)[:, place] = difference.gather(1, target[:, None])[:, 0] / (
+            2 * width
+        )
     return gradient
 
 
-def _step(image, target, model, rate, decay, *, gradient=_gradient, sign=1, pull=-1, scale="each", center=0.5):
+def _step(
+    image,
+    target,
+    model,
+    rate,
+    decay,
+    *,
+    gradient=_gradient,
+    sign=1,
+    pull=-1,
+    scale="each",
+    center=0.5,
+):
     direction = gradient(image, target, model) + pull * decay * (image - center)
     axes = (1, 2, 3) if scale == "each" else (0, 1, 2, 3)
     size = direction.square().sum(axes, keepdim=True).sqrt() if scale else 1.0
@@ -42,7 +56,11 @@ def _trains(image, target, model, rate, decay):
 
 
 def _length(out, image, target, model, rate, decay):
-    return torch.allclose((out - image).flatten(1).norm(dim=1), torch.full((len(image),), rate, dtype=image.dtype), rtol=1e-6)
+    return torch.allclose(
+        (out - image).flatten(1).norm(dim=1),
+        torch.full((len(image),), rate, dtype=image.dtype),
+        rtol=1e-6,
+    )
 
 
 ascent_step = Exercise(
@@ -64,11 +82,26 @@ ascent_step = Exercise(
     tolerance=1e-5,
     mistakes={
         "descends": (lambda *a: _step(*a, sign=-1), "得分在变小：符号反了，这里是上升。"),
-        "pushes": (lambda *a: _step(*a, pull=1), "正则项的方向反了：它应当把图像拉回灰色，而不是推开。"),
-        "no_pull": (lambda *a: _step(*a, pull=0), "方向里没有正则项：要上升的是两项之差，不只是得分。"),
-        "to_black": (lambda *a: _step(*a, center=0.0), "正则项把图像拉向了黑色：[0, 1] 的图像里中性的是灰。"),
-        "batch_length": (lambda *a: _step(*a, scale="batch"), "整批共用了一个长度：每张图各自除以自己的梯度长度。"),
-        "raw": (lambda *a: _step(*a, scale=None), "方向没有归一：各层、各类的梯度大小差得远，步长就没有意义了。"),
+        "pushes": (
+            lambda *a: _step(*a, pull=1),
+            "正则项的方向反了：它应当把图像拉回灰色，而不是推开。",
+        ),
+        "no_pull": (
+            lambda *a: _step(*a, pull=0),
+            "方向里没有正则项：要上升的是两项之差，不只是得分。",
+        ),
+        "to_black": (
+            lambda *a: _step(*a, center=0.0),
+            "正则项把图像拉向了黑色：[0, 1] 的图像里中性的是灰。",
+        ),
+        "batch_length": (
+            lambda *a: _step(*a, scale="batch"),
+            "整批共用了一个长度：每张图各自除以自己的梯度长度。",
+        ),
+        "raw": (
+            lambda *a: _step(*a, scale=None),
+            "方向没有归一：各层、各类的梯度大小差得远，步长就没有意义了。",
+        ),
         "trains": (_trains, "网络的权重变了：训练时改权重，合成图像时只改像素。"),
     },
 )
@@ -96,7 +129,9 @@ def _unroll(image, down, right):
 def _padded(image, down, right):
     moved = torch.zeros_like(image)
     height, width = image.shape[-2:]
-    source = image[..., max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)]
+    source = image[
+        ..., max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)
+    ]
     top, left = max(0, down), max(0, right)
     moved[..., top : top + source.shape[-2], left : left + source.shape[-1]] = source
     return moved
@@ -114,15 +149,29 @@ jitter_undo = Exercise(
     where="看 torch.roll 的文档，注意 dims 的次序。",
     question="optimize_image 里的抖动为什么不必移回来？",
     oracle=lambda *a: _both(*a, move=_roll, back=_unroll),
-    properties=((lambda out, image, down, right: torch.equal(out[1], image), "移回来以后和原图不一样：像素丢了，或方向没有反过来。"),),
+    properties=(
+        (
+            lambda out, image, down, right: torch.equal(out[1], image),
+            "移回来以后和原图不一样：像素丢了，或方向没有反过来。",
+        ),
+    ),
     mistakes={
         "zero_padding": (
             lambda *a: _both(*a, move=_padded, back=lambda x, d, r: _padded(x, -d, -r)),
             "移出去的像素丢了，空出来的地方补了零：要循环移动。",
         ),
-        "swapped": (lambda x, d, r: _both(x, r, d, move=_roll, back=_unroll), "行和列对调了：down 是行，right 是列。"),
-        "no_undo": (lambda *a: _both(*a, move=_roll, back=_roll), "还原时又朝同一个方向移了一次：两个方向都要取反。"),
-        "reversed": (lambda *a: _both(*a, move=_unroll, back=_roll), "移动的方向反了：正数是向下、向右。"),
+        "swapped": (
+            lambda x, d, r: _both(x, r, d, move=_roll, back=_unroll),
+            "行和列对调了：down 是行，right 是列。",
+        ),
+        "no_undo": (
+            lambda *a: _both(*a, move=_roll, back=_roll),
+            "还原时又朝同一个方向移了一次：两个方向都要取反。",
+        ),
+        "reversed": (
+            lambda *a: _both(*a, move=_unroll, back=_roll),
+            "移动的方向反了：正数是向下、向右。",
+        ),
     },
 )
 
@@ -150,21 +199,36 @@ keep_contribution = Exercise(
     title="只留贡献大的像素",
     level=2,
     stub="my_keep_contribution(image, gradient, share)",
-    probes=(lambda: (uniform((2, 3, 5, 6), 5), noise((2, 3, 5, 6), 6), 0.3), lambda: (uniform((3, 3, 4, 7), 7), noise((3, 3, 4, 7), 8), 0.5)),
+    probes=(
+        lambda: (uniform((2, 3, 5, 6), 5), noise((2, 3, 5, 6), 6), 0.3),
+        lambda: (uniform((3, 3, 4, 7), 7), noise((3, 3, 4, 7), 8), 0.5),
+    ),
     answer="(N, 3, H, W)：每张图留下贡献最大的 share 份像素，其余的三个通道都换成 0.5",
     idea="贡献是一阶近似：把这个像素换成灰，得分大约掉多少。三个通道先相加，再取绝对值。",
     where="看本章“正则项各自做了什么”一节；排序用 Tensor.argsort 或 Tensor.topk。",
     question="梯度很大、像素却正好是灰色的地方，贡献是多少？它会被留下吗？",
     oracle=lambda *a: _keep(*a, measure=_contribution),
     mistakes={
-        "gradient": (lambda *a: _keep(*a, measure=lambda x, g, c: g.sum(0).abs()), "只看了梯度：贡献是像素（离灰多远）乘梯度。"),
-        "pixel": (lambda *a: _keep(*a, measure=lambda x, g, c: (x - c).sum(0).abs()), "只看了像素的大小：离灰再远，梯度为零也没有贡献。"),
+        "gradient": (
+            lambda *a: _keep(*a, measure=lambda x, g, c: g.sum(0).abs()),
+            "只看了梯度：贡献是像素（离灰多远）乘梯度。",
+        ),
+        "pixel": (
+            lambda *a: _keep(*a, measure=lambda x, g, c: (x - c).sum(0).abs()),
+            "只看了像素的大小：离灰再远，梯度为零也没有贡献。",
+        ),
         "abs_first": (
             lambda *a: _keep(*a, measure=lambda x, g, c: ((x - c) * g).abs().sum(0)),
             "先取了绝对值再相加：一个像素的三个通道可以互相抵消。",
         ),
-        "from_zero": (lambda *a: _keep(*a, measure=lambda x, g, c: (x * g).sum(0).abs()), "像素没有减去灰：换成灰时，变化的是像素与灰之差。"),
-        "smallest": (lambda *a: _keep(*a, measure=_contribution, largest=False), "留反了：丢掉的应当是贡献小的。"),
+        "from_zero": (
+            lambda *a: _keep(*a, measure=lambda x, g, c: (x * g).sum(0).abs()),
+            "像素没有减去灰：换成灰时，变化的是像素与灰之差。",
+        ),
+        "smallest": (
+            lambda *a: _keep(*a, measure=_contribution, largest=False),
+            "留反了：丢掉的应当是贡献小的。",
+        ),
     },
 )
 
@@ -215,10 +279,19 @@ dead_start = Exercise(
     keeps_graph=True,
     laws=((_moves, "梯度还是恰好为零：这个目标里有一道关着的门。"),),
     mistakes={
-        "rectified": (lambda *a: _objective(*a, layer="relu"), "目标取自 ReLU 之后：门关着，梯度恰好为零。"),
+        "rectified": (
+            lambda *a: _objective(*a, layer="relu"),
+            "目标取自 ReLU 之后：门关着，梯度恰好为零。",
+        ),
         "negated": (lambda *a: -_objective(*a), "多了一个负号：题目要的是得分，负号留给优化循环。"),
-        "other_class": (lambda x, t, m: _objective(x, t, m, pick=(t + 1) % 4), "换成了另一个类：图像会动，但动向别的类。"),
-        "all_classes": (lambda x, t, m: m.conv(x).mean((2, 3)).sum(), "把所有类加在了一起：要的是目标那一类。"),
+        "other_class": (
+            lambda x, t, m: _objective(x, t, m, pick=(t + 1) % 4),
+            "换成了另一个类：图像会动，但动向别的类。",
+        ),
+        "all_classes": (
+            lambda x, t, m: m.conv(x).mean((2, 3)).sum(),
+            "把所有类加在了一起：要的是目标那一类。",
+        ),
         "scaled": (
             lambda x, t, m: m.conv(x).sum((2, 3))[torch.arange(len(x)), t].sum(),
             "各位置相加而没有取平均：目标的大小随图像尺寸变，就不是这个类的得分了。",
@@ -241,7 +314,10 @@ def _fourier(spectrum, width, *, scale=_scale, shift=0.5, part="real"):
     values = torch.view_as_complex(spectrum.contiguous()) * scale(height, width)
     if part == "irfft":
         return torch.fft.irfft2(values, s=(height, width), norm="ortho") + shift
-    return torch.fft.ifft2(functional.pad(values, (0, width - values.shape[-1])), norm="ortho").real + shift
+    return (
+        torch.fft.ifft2(functional.pad(values, (0, width - values.shape[-1])), norm="ortho").real
+        + shift
+    )
 
 
 def _by_waves(spectrum, width):
@@ -262,7 +338,9 @@ def _by_waves(spectrum, width):
 
 
 def _real_half(spectrum, width):
-    return _fourier(torch.stack([spectrum[..., 0], torch.zeros_like(spectrum[..., 0])], -1), width, part="irfft")
+    return _fourier(
+        torch.stack([spectrum[..., 0], torch.zeros_like(spectrum[..., 0])], -1), width, part="irfft"
+    )
 
 
 fourier = Exercise(
@@ -279,16 +357,24 @@ fourier = Exercise(
     oracle=_by_waves,
     tolerance=1e-6,
     mistakes={
-        "not_hermitian": (lambda *a: _fourier(*a), "没有用上共轭的另一半：直接逆变换再取实部，每个频率只剩一半。"),
+        "not_hermitian": (
+            lambda *a: _fourier(*a),
+            "没有用上共轭的另一半：直接逆变换再取实部，每个频率只剩一半。",
+        ),
         "no_decay": (
-            lambda *a: _fourier(*a, part="irfft", scale=lambda h, w: torch.ones(h, w // 2 + 1, dtype=torch.float64)),
+            lambda *a: _fourier(
+                *a, part="irfft", scale=lambda h, w: torch.ones(h, w // 2 + 1, dtype=torch.float64)
+            ),
             "没有除以频率：高频和低频一样大，就和优化像素没有区别了。",
         ),
         "twice": (
             lambda *a: _fourier(*a, part="irfft", scale=lambda h, w: _scale(h, w).square()),
             "除了两次频率：自然图像的幅度按频率的一次方下降。",
         ),
-        "black": (lambda *a: _fourier(*a, part="irfft", shift=0.0), "忘了加上灰：谱为零时应当是一张灰图。"),
+        "black": (
+            lambda *a: _fourier(*a, part="irfft", shift=0.0),
+            "忘了加上灰：谱为零时应当是一张灰图。",
+        ),
         "real_only": (_real_half, "虚部没有用上：没有相位，图像会变得中心对称。"),
     },
 )

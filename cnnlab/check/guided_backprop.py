@@ -20,7 +20,9 @@ def _rules(value, gradient, *, gate=lambda v: v > 0, guided=None, order=(0, 1, 2
 
 def _element_by_element(value, gradient):
     answer = torch.zeros(3, *value.shape, dtype=value.dtype)
-    for place, (v, g) in enumerate(zip(value.flatten().tolist(), gradient.flatten().tolist(), strict=True)):
+    for place, (v, g) in enumerate(
+        zip(value.flatten().tolist(), gradient.flatten().tolist(), strict=True)
+    ):
         for rule, passed in enumerate((v > 0, g > 0, v > 0 and g > 0)):
             answer[rule].view(-1)[place] = g if passed else 0.0
     return answer
@@ -47,11 +49,23 @@ relu_rules = Exercise(
     question="三条规则里，哪一条的结果与 value 完全无关？",
     oracle=_element_by_element,
     mistakes={
-        "guided_is_deconv": (lambda v, g: _rules(v, g, guided=lambda p, d: d), "你的引导式规则只看传回的梯度：那是反卷积网络，前向的门也要关。"),
-        "guided_is_plain": (lambda v, g: _rules(v, g, guided=lambda p, d: p), "你的引导式规则只有前向的门：那是普通反向传播，负的梯度也要拦下。"),
-        "zero_open": (lambda v, g: _rules(v, g, gate=lambda v: v >= 0), "value 恰好为 0 的地方，门是关着的：ReLU 只放行大于 0 的数。"),
+        "guided_is_deconv": (
+            lambda v, g: _rules(v, g, guided=lambda p, d: d),
+            "你的引导式规则只看传回的梯度：那是反卷积网络，前向的门也要关。",
+        ),
+        "guided_is_plain": (
+            lambda v, g: _rules(v, g, guided=lambda p, d: p),
+            "你的引导式规则只有前向的门：那是普通反向传播，负的梯度也要拦下。",
+        ),
+        "zero_open": (
+            lambda v, g: _rules(v, g, gate=lambda v: v >= 0),
+            "value 恰好为 0 的地方，门是关着的：ReLU 只放行大于 0 的数。",
+        ),
         "swapped": (lambda v, g: _rules(v, g, order=(1, 0, 2)), "普通与反卷积网络的次序对调了。"),
-        "absolute": (lambda v, g: _rules(v, g, guided=lambda p, d: p.abs()), "负的梯度被翻成了正的：要清零。"),
+        "absolute": (
+            lambda v, g: _rules(v, g, guided=lambda p, d: p.abs()),
+            "负的梯度被翻成了正的：要清零。",
+        ),
     },
 )
 
@@ -79,10 +93,22 @@ autograd_rule = Exercise(
     question="backward 里存前向的输入还是输出，哪一个更省内存？为什么两者都够用？",
     oracle=rule_function(lambda v: (v + v.abs()) / 2, lambda v, g: _element_by_element(v, g)[2]),
     mistakes={
-        "edited_forward": (rule_function(before=lambda v: v.abs()), "前向变了：引导式规则只改反向，前向还是 ReLU。"),
-        "plain": (rule_function(after=lambda v, g: g * (v > 0)), "反向只有前向的门：那是普通的 ReLU，负的梯度也要拦下。"),
-        "deconvnet": (rule_function(after=lambda v, g: g.clamp_min(0)), "反向没有看前向：那是反卷积网络，前向关着的地方也要拦下。"),
-        "flipped": (rule_function(after=lambda v, g: g.clamp_max(0) * (v > 0)), "留下的是负的梯度：符号弄反了。"),
+        "edited_forward": (
+            rule_function(before=lambda v: v.abs()),
+            "前向变了：引导式规则只改反向，前向还是 ReLU。",
+        ),
+        "plain": (
+            rule_function(after=lambda v, g: g * (v > 0)),
+            "反向只有前向的门：那是普通的 ReLU，负的梯度也要拦下。",
+        ),
+        "deconvnet": (
+            rule_function(after=lambda v, g: g.clamp_min(0)),
+            "反向没有看前向：那是反卷积网络，前向关着的地方也要拦下。",
+        ),
+        "flipped": (
+            rule_function(after=lambda v, g: g.clamp_max(0) * (v > 0)),
+            "留下的是负的梯度：符号弄反了。",
+        ),
     },
 )
 
@@ -105,8 +131,16 @@ guided_map = Exercise(
     level=2,
     stub="my_guided_map(image, target, model)",
     probes=(
-        lambda: (uniform((2, 3, 9, 7), 21), torch.tensor([3, 1]), TinyNet(seed=3).requires_grad_(False)),
-        lambda: (uniform((3, 3, 7, 9), 22), torch.tensor([0, 4, 2]), TinyNet(seed=9).requires_grad_(False)),
+        lambda: (
+            uniform((2, 3, 9, 7), 21),
+            torch.tensor([3, 1]),
+            TinyNet(seed=3).requires_grad_(False),
+        ),
+        lambda: (
+            uniform((3, 3, 7, 9), 22),
+            torch.tensor([0, 4, 2]),
+            TinyNet(seed=9).requires_grad_(False),
+        ),
     ),
     answer="(N, 3, H, W)，带符号：网络里每个 ReLU 都按引导式规则回传时，target 类得分对像素的梯度；网络用完恢复原样",
     idea="先记住原来的模块，换上自己的，算完再换回去；中途报错也要换回去。",
@@ -117,11 +151,19 @@ guided_map = Exercise(
     mistakes={
         "plain": (pixel_gradient, "这是普通的梯度：ReLU 没有换掉，负的梯度一路传了回来。"),
         "deconvnet": (
-            lambda x, t, m: swapping(x, t, m, function=rule_function(after=lambda v, g: g.clamp_min(0))),
+            lambda x, t, m: swapping(
+                x, t, m, function=rule_function(after=lambda v, g: g.clamp_min(0))
+            ),
             "前向关着的门你也放行了：那是反卷积网络。",
         ),
-        "first_only": (lambda x, t, m: swapping(x, t, m, names=("relu1",)), "只换了一个 ReLU：每一个都要换，漏一个图就混了。"),
-        "at_the_end": (lambda x, t, m: pixel_gradient(x, t, m).clamp_min(0), "只在最后把负的梯度清零：规则要在每个 ReLU 处执行，不是在像素处。"),
+        "first_only": (
+            lambda x, t, m: swapping(x, t, m, names=("relu1",)),
+            "只换了一个 ReLU：每一个都要换，漏一个图就混了。",
+        ),
+        "at_the_end": (
+            lambda x, t, m: pixel_gradient(x, t, m).clamp_min(0),
+            "只在最后把负的梯度清零：规则要在每个 ReLU 处执行，不是在像素处。",
+        ),
         "never_restored": (lambda x, t, m: swapping(x, t, m, restore=False),),
     },
 )
@@ -177,8 +219,14 @@ two_gates = Exercise(
         (_all_passing, "别的元素没有全部放行：题目要求它们在两条规则下都通过。"),
     ),
     mistakes={
-        "negative_gradient": (lambda size, index: _example(size, index, (1.0, -1.0)), "那里的梯度是负的：两条规则都会把它清零，换一处。"),
-        "both_open": (lambda size, index: _example(size, index, (2.0, 3.0)), "那里两道门都开着，两条规则都放行：要关上其中一道。"),
+        "negative_gradient": (
+            lambda size, index: _example(size, index, (1.0, -1.0)),
+            "那里的梯度是负的：两条规则都会把它清零，换一处。",
+        ),
+        "both_open": (
+            lambda size, index: _example(size, index, (2.0, 3.0)),
+            "那里两道门都开着，两条规则都放行：要关上其中一道。",
+        ),
         "everywhere": (lambda size, index: _example(size, index, (-1.0, 1.0), (-1.0, 1.0)),),
         "silent": (lambda size, index: _example(size, index, (-1.0, 1.0), (1.0, -1.0)),),
     },
@@ -236,8 +284,20 @@ class_swap = Exercise(
     level=4,
     stub="my_class_swap(image, model, first, second, gradient_of)",
     probes=(
-        lambda: (uniform((3, 3, 6, 5), 31), None, torch.tensor([0, 1, 2]), torch.tensor([3, 5, 4]), _wavy),
-        lambda: (uniform((2, 3, 5, 7), 32), None, torch.tensor([2, 6]), torch.tensor([5, 1]), _wavy),
+        lambda: (
+            uniform((3, 3, 6, 5), 31),
+            None,
+            torch.tensor([0, 1, 2]),
+            torch.tensor([3, 5, 4]),
+            _wavy,
+        ),
+        lambda: (
+            uniform((2, 3, 5, 7), 32),
+            None,
+            torch.tensor([2, 6]),
+            torch.tensor([5, 1]),
+            _wavy,
+        ),
     ),
     answer="(N,)：每张图换类别前后两张图（|梯度| 取通道最大）的秩相关",
     idea="先把每张图的像素按大小排名次，再对名次求相关系数；一张图一个数。",
@@ -245,10 +305,25 @@ class_swap = Exercise(
     question="在真的网络上，三条规则的次序是什么？边缘检测器在这个检验里得几分？",
     oracle=_counting_pairs,
     mistakes={
-        "pearson": (lambda *a: _swap(*a, ranks=lambda v: v), "直接对数值求了相关：几个亮点会左右它，用名次。"),
-        "signed": (lambda *a: _swap(*a, reduce=lambda g: g.amax(1)), "没有取绝对值：显著的像素正负都算。"),
-        "summed": (lambda *a: _swap(*a, reduce=lambda g: g.abs().sum(1)), "跨通道用了求和：这里取最大，与显著图一致。"),
-        "whole_batch": (lambda *a: _swap(*a, whole=True), "把整批图混在一起排了名次：一张图一个数。"),
-        "once": (lambda *a: _swap(*a, ranks=lambda v: v.argsort(1).double()), "只排了一次序，得到的是下标，不是名次：再排一次。"),
+        "pearson": (
+            lambda *a: _swap(*a, ranks=lambda v: v),
+            "直接对数值求了相关：几个亮点会左右它，用名次。",
+        ),
+        "signed": (
+            lambda *a: _swap(*a, reduce=lambda g: g.amax(1)),
+            "没有取绝对值：显著的像素正负都算。",
+        ),
+        "summed": (
+            lambda *a: _swap(*a, reduce=lambda g: g.abs().sum(1)),
+            "跨通道用了求和：这里取最大，与显著图一致。",
+        ),
+        "whole_batch": (
+            lambda *a: _swap(*a, whole=True),
+            "把整批图混在一起排了名次：一张图一个数。",
+        ),
+        "once": (
+            lambda *a: _swap(*a, ranks=lambda v: v.argsort(1).double()),
+            "只排了一次序，得到的是下标，不是名次：再排一次。",
+        ),
     },
 )

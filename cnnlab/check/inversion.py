@@ -12,7 +12,10 @@ from cnnlab.check.fixtures import noise, uniform
 def _error_by_loop(found, target):
     result = torch.zeros(len(found), dtype=found.dtype)
     for index, (guess, wanted) in enumerate(zip(found, target, strict=True)):
-        gap = sum((a - b) ** 2 for a, b in zip(guess.flatten().tolist(), wanted.flatten().tolist(), strict=True))
+        gap = sum(
+            (a - b) ** 2
+            for a, b in zip(guess.flatten().tolist(), wanted.flatten().tolist(), strict=True)
+        )
         result[index] = (gap / sum(b * b for b in wanted.flatten().tolist())) ** 0.5
     return result
 
@@ -32,7 +35,10 @@ relative_error = Exercise(
     level=1,
     stub="my_relative_error(found, target)",
     probes=(
-        lambda: (noise((2, 3, 4, 5), 1), noise((2, 3, 4, 5), 2) * torch.tensor([3.0, 0.5]).view(2, 1, 1, 1)),
+        lambda: (
+            noise((2, 3, 4, 5), 1),
+            noise((2, 3, 4, 5), 2) * torch.tensor([3.0, 0.5]).view(2, 1, 1, 1),
+        ),
         lambda: (noise((3, 4, 2, 3), 3), 3 * noise((3, 4, 2, 3), 4)),
     ),
     answer="(N,)，每张图一个不小于 0 的数",
@@ -43,9 +49,18 @@ relative_error = Exercise(
     laws=((_scale_free, "两边一起放大一百倍，相对误差应当不变，你的变了：各层不可比。"),),
     mistakes={
         "absolute": (lambda f, t: _norm(f - t), "没有分母：激活大的层误差自然大，各层不可比。"),
-        "squared": (lambda f, t: _norm(f - t).square() / _norm(t).square(), "没有开方：这是平方误差之比，题目要范数之比。"),
-        "by_found": (lambda f, t: _norm(f - t) / _norm(f), "除的是找到的激活：分母应当是目标，它不随优化变。"),
-        "batch": (lambda f, t: ((f - t).norm() / t.norm()).expand(len(f)).clone(), "整批算成了一个数：每张图各算各的。"),
+        "squared": (
+            lambda f, t: _norm(f - t).square() / _norm(t).square(),
+            "没有开方：这是平方误差之比，题目要范数之比。",
+        ),
+        "by_found": (
+            lambda f, t: _norm(f - t) / _norm(f),
+            "除的是找到的激活：分母应当是目标，它不随优化变。",
+        ),
+        "batch": (
+            lambda f, t: ((f - t).norm() / t.norm()).expand(len(f)).clone(),
+            "整批算成了一个数：每张图各算各的。",
+        ),
     },
 )
 
@@ -87,9 +102,18 @@ variation = Exercise(
     oracle=_variation_by_loop,
     mistakes={
         "one_direction": (lambda x: _squares(x.diff(dim=3)), "只算了一个方向：竖着的邻居也要比。"),
-        "wraps": (lambda x: _squares(x - x.roll(1, 2)) + _squares(x - x.roll(1, 3)), "首尾相接了：最后一列与第一列不是邻居。"),
-        "mean": (lambda x: _both(x, lambda d: d.square().mean((1, 2, 3))), "取了平均：题目约定求和。"),
-        "absolute": (lambda x: _both(x, lambda d: d.abs().sum((1, 2, 3))), "用的是绝对值：题目要差的平方。"),
+        "wraps": (
+            lambda x: _squares(x - x.roll(1, 2)) + _squares(x - x.roll(1, 3)),
+            "首尾相接了：最后一列与第一列不是邻居。",
+        ),
+        "mean": (
+            lambda x: _both(x, lambda d: d.square().mean((1, 2, 3))),
+            "取了平均：题目约定求和。",
+        ),
+        "absolute": (
+            lambda x: _both(x, lambda d: d.abs().sum((1, 2, 3))),
+            "用的是绝对值：题目要差的平方。",
+        ),
     },
 )
 
@@ -128,7 +152,9 @@ def _transposed(image, target, model, steps, size):
     result = image
     for _ in range(steps):
         gap = nn.functional.conv2d(result, model.weight, padding=1) - target
-        result = (result - 2 * size * nn.functional.conv_transpose2d(gap, model.weight, padding=1)).clamp(0, 1)
+        result = (
+            result - 2 * size * nn.functional.conv_transpose2d(gap, model.weight, padding=1)
+        ).clamp(0, 1)
     return result
 
 
@@ -152,9 +178,15 @@ inversion_loop = Exercise(
     oracle=_transposed,
     tolerance=1e-6,
     mistakes={
-        "ascends": (lambda *a: _descend(*a, sign=1), "距离在变大：讲义写的“梯度上升”用在这里方向就反了，要下降。"),
+        "ascends": (
+            lambda *a: _descend(*a, sign=1),
+            "距离在变大：讲义写的“梯度上升”用在这里方向就反了，要下降。",
+        ),
         "moving_target": (_moving_target, "目标也跟着动：它应当是原图的激活，整个循环里不变。"),
-        "norm": (lambda *a: _descend(*a, power=1), "距离没有平方：离得远时步子太小，离得近时停不下来。"),
+        "norm": (
+            lambda *a: _descend(*a, power=1),
+            "距离没有平方：离得远时步子太小，离得近时停不下来。",
+        ),
         "free": (lambda *a: _descend(*a, clamp=False), "没有截断：像素跑出了 [0, 1]。"),
         "one_step": (lambda i, t, m, n, s: _descend(i, t, m, 1, s), "只走了一步：要走 steps 步。"),
     },
@@ -183,7 +215,9 @@ def _errors_by_matrix(image, original):
         guess, truth = matrix @ picture.flatten(1), matrix @ wanted.flatten(1)
         gap = (guess - truth).square()
         center = (truth[0] - truth[0].mean()).square().sum()
-        columns.append(torch.stack([gap[0].sum() / center, gap[1:].sum() / truth[1:].square().sum()]).sqrt())
+        columns.append(
+            torch.stack([gap[0].sum() / center, gap[1:].sum() / truth[1:].square().sum()]).sqrt()
+        )
     return torch.stack(columns, 1)
 
 
@@ -200,19 +234,36 @@ color_error = Exercise(
     title="亮度误差与颜色误差",
     level=3,
     stub="my_errors(image, original)",
-    probes=(lambda: (uniform((2, 3, 4, 5), 9), uniform((2, 3, 4, 5), 10)), lambda: (uniform((3, 3, 3, 6), 11), uniform((3, 3, 3, 6), 12))),
+    probes=(
+        lambda: (uniform((2, 3, 4, 5), 9), uniform((2, 3, 4, 5), 10)),
+        lambda: (uniform((3, 3, 3, 6), 11), uniform((3, 3, 3, 6), 12)),
+    ),
     answer="(2, N)：第一行亮度误差，第二行颜色误差",
     idea="先把每张图分成两份：亮度 Y 和减去 Y 之后余下的颜色。两份各算误差，各除以“什么都不知道”的答案的误差。",
     where="看本章“两种误差”一节的公式。",
     question="把红绿通道对调，哪一个误差变得多？",
     oracle=_errors_by_matrix,
     mistakes={
-        "mean_of_channels": (lambda i, o: _errors(i, o, weights=(1 / 3, 1 / 3, 1 / 3)), "亮度用了三个通道的平均：题目约定 0.299、0.587、0.114。"),
-        "not_centered": (lambda i, o: _errors(i, o, center=False), "亮度的分母没有减去平均：猜一张均匀的灰，应当恰好得 1。"),
-        "whole_picture": (lambda i, o: _errors(i, o, remainder=False), "颜色里还混着亮度：先从每个通道减去 Y。"),
+        "mean_of_channels": (
+            lambda i, o: _errors(i, o, weights=(1 / 3, 1 / 3, 1 / 3)),
+            "亮度用了三个通道的平均：题目约定 0.299、0.587、0.114。",
+        ),
+        "not_centered": (
+            lambda i, o: _errors(i, o, center=False),
+            "亮度的分母没有减去平均：猜一张均匀的灰，应当恰好得 1。",
+        ),
+        "whole_picture": (
+            lambda i, o: _errors(i, o, remainder=False),
+            "颜色里还混着亮度：先从每个通道减去 Y。",
+        ),
         "squared": (lambda i, o: _errors(i, o, root=False), "没有开方：题目要均方根误差之比。"),
     },
-    laws=((_grey_has_the_right_brightness, "把原图变成黑白：亮度误差应为 0，颜色误差应恰好是 1，你的不是。"),),
+    laws=(
+        (
+            _grey_has_the_right_brightness,
+            "把原图变成黑白：亮度误差应为 0，颜色误差应恰好是 1，你的不是。",
+        ),
+    ),
 )
 
 # 5 网络看不见的改动
@@ -226,7 +277,9 @@ def _blind_change(image, size):
 
 
 def _pooled(image):
-    return nn.functional.avg_pool2d(nn.functional.conv2d(image, torch.full((1, 3, 1, 1), 1 / 3).to(image)), 2)
+    return nn.functional.avg_pool2d(
+        nn.functional.conv2d(image, torch.full((1, 3, 1, 1), 1 / 3).to(image)), 2
+    )
 
 
 invisible = Exercise(
@@ -235,7 +288,10 @@ invisible = Exercise(
     title="网络看不见的改动",
     level=4,
     stub="my_twin(image, model, size)",
-    probes=(lambda: (uniform((2, 3, 6, 8), 13) * 0.6 + 0.2, _pooled, 0.1), lambda: (uniform((1, 3, 4, 6), 14) * 0.6 + 0.2, _pooled, 0.15)),
+    probes=(
+        lambda: (uniform((2, 3, 6, 8), 13) * 0.6 + 0.2, _pooled, 0.1),
+        lambda: (uniform((1, 3, 4, 6), 14) * 0.6 + 0.2, _pooled, 0.15),
+    ),
     answer="与 image 同形状的另一张图，取值在 [0, 1]",
     idea="model 先把三个通道平均，再在每个 2×2 的格子里平均。改动只要在通道之间或格子之内互相抵消，它就看不见。",
     where="先对一个 2×2 的格子手算：哪四个数的和是零？",
@@ -243,10 +299,15 @@ invisible = Exercise(
     properties=(
         (lambda out, image, model, size: out.min() >= 0 and out.max() <= 1, "像素跑出了 [0, 1]。"),
         (
-            lambda out, image, model, size: ((out - image).square().mean((1, 2, 3)).sqrt() > 0.9 * size).all(),
+            lambda out, image, model, size: (
+                (out - image).square().mean((1, 2, 3)).sqrt() > 0.9 * size
+            ).all(),
             "像素几乎没动：每张图的均方根改动要达到 size。",
         ),
-        (lambda out, image, model, size: (model(out) - model(image)).abs().max() < 1e-9, "网络看见了：两张图的激活应当相同，只差舍入误差。"),
+        (
+            lambda out, image, model, size: (model(out) - model(image)).abs().max() < 1e-9,
+            "网络看见了：两张图的激活应当相同，只差舍入误差。",
+        ),
     ),
     mistakes={
         "same": (lambda i, m, s: i.clone(),),

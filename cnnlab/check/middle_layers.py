@@ -28,9 +28,18 @@ kernel_numbers = Exercise(
     question="图像从 224 像素换成 448 像素，这三个数里哪一个会变？",
     oracle=_counted,
     mistakes={
-        "no_bias": (lambda i, o, k, g: (o, i // g * k * k, o * (i // g) * k * k), "全层的参数还要算偏置：每个输出通道一个。"),
-        "no_depth": (lambda i, o, k, g: (o, k * k, o * k * k + o), "一个核不只一张小图：每个输入通道各有一张。"),
-        "swapped": (lambda i, o, k, g: (i, o // g * k * k, i * (o // g) * k * k + i), "输入与输出对调了：有几个输出通道，就有几个卷积核。"),
+        "no_bias": (
+            lambda i, o, k, g: (o, i // g * k * k, o * (i // g) * k * k),
+            "全层的参数还要算偏置：每个输出通道一个。",
+        ),
+        "no_depth": (
+            lambda i, o, k, g: (o, k * k, o * k * k + o),
+            "一个核不只一张小图：每个输入通道各有一张。",
+        ),
+        "swapped": (
+            lambda i, o, k, g: (i, o // g * k * k, i * (o // g) * k * k + i),
+            "输入与输出对调了：有几个输出通道，就有几个卷积核。",
+        ),
         "kernels_times_depth": (
             lambda i, o, k, g: (o * i // g, k * k, o * (i // g) * k * k + o),
             "这里一个核指一个输出通道的整组权重，不是其中的一张小图。",
@@ -46,7 +55,9 @@ def _plane_sheet(weight, *, transposed=False, scale="each", gap=1, edge=0):
     weight = weight.transpose(0, 1) if transposed else weight
     rows, columns, size, _ = weight.shape
     cell = size + gap
-    sheet = torch.ones(rows * cell - gap + 2 * edge, columns * cell - gap + 2 * edge, dtype=weight.dtype)
+    sheet = torch.ones(
+        rows * cell - gap + 2 * edge, columns * cell - gap + 2 * edge, dtype=weight.dtype
+    )
     for row in range(rows):
         for column in range(columns):
             among = {"each": weight[row], "all": weight, "plane": weight[row, column]}[scale]
@@ -74,9 +85,18 @@ kernel_sheet_of_planes = Exercise(
     question="如果每张小图各用一把尺，哪些通道会显得比实际重要？",
     oracle=_plane_sheet,
     mistakes={
-        "transposed": (lambda w: _plane_sheet(w, transposed=True), "行和列对调了：一行是一个输出核，一列是一个输入通道。"),
-        "plane_scale": (lambda w: _plane_sheet(w, scale="plane"), "每张小图各用了一把尺：同一个核的各张要除以同一个数。"),
-        "one_scale": (lambda w: _plane_sheet(w, scale="all"), "全层用了一把尺：每个核除以自己的最大绝对值。"),
+        "transposed": (
+            lambda w: _plane_sheet(w, transposed=True),
+            "行和列对调了：一行是一个输出核，一列是一个输入通道。",
+        ),
+        "plane_scale": (
+            lambda w: _plane_sheet(w, scale="plane"),
+            "每张小图各用了一把尺：同一个核的各张要除以同一个数。",
+        ),
+        "one_scale": (
+            lambda w: _plane_sheet(w, scale="all"),
+            "全层用了一把尺：每个核除以自己的最大绝对值。",
+        ),
         "no_gap": (lambda w: _plane_sheet(w, gap=0), "小块贴在一起了：隔 1 个白色像素才分得清。"),
         "framed": (lambda w: _plane_sheet(w, edge=1), "四周多了一圈白边：缝只在小块之间。"),
     },
@@ -98,10 +118,14 @@ def _summed(first, second, *, flip_first=False, flip_second=False, keep=None):
     first = first.flip(2, 3) if flip_first else first
     second = second.flip(2, 3) if flip_second else second
     size, other = first.shape[-1], second.shape[-1]
-    kernel = torch.zeros(len(second), first.shape[1], size + other - 1, size + other - 1, dtype=first.dtype)
+    kernel = torch.zeros(
+        len(second), first.shape[1], size + other - 1, size + other - 1, dtype=first.dtype
+    )
     for a in range(other):
         for b in range(other):
-            kernel[:, :, a : a + size, b : b + size] += torch.einsum("oc,cirs->oirs", second[:, :, a, b], first)
+            kernel[:, :, a : a + size, b : b + size] += torch.einsum(
+                "oc,cirs->oirs", second[:, :, a, b], first
+            )
     return kernel if keep is None else kernel[:, :, :keep, :keep]
 
 
@@ -118,18 +142,38 @@ composed_kernel = Exercise(
     title="两层卷积合成一个核",
     level=3,
     stub="my_composed_kernel(first, second)",
-    probes=(lambda: (noise((4, 3, 3, 3), 3), noise((2, 4, 3, 3), 4)), lambda: (noise((3, 2, 2, 2), 6), noise((4, 3, 4, 4), 7))),
+    probes=(
+        lambda: (noise((4, 3, 3, 3), 3), noise((2, 4, 3, 3), 4)),
+        lambda: (noise((3, 2, 2, 2), 6), noise((4, 3, 4, 4), 7)),
+    ),
     answer="(O, I, k+m-1, k+m-1)：用它卷一次，等于先 first 后 second 卷两次",
     idea="第二层的每个位置 (a, b) 看到第一层错开 a 行、b 列的一份核；把这些错开的副本按第二层的权重相加。",
     where="看本章“想法”一节手算的一行数，再写成二维；torch.einsum 可以一次加完中间的通道。",
     question="第一层步幅是 2 时，副本该错开几格？合成的核多大？",
     oracle=_by_pulse,
-    laws=((_same_as_running_both, "卷一次与先后卷两次结果不同：用一张小图自己比一比，差在大小、次序还是翻转？"),),
+    laws=(
+        (
+            _same_as_running_both,
+            "卷一次与先后卷两次结果不同：用一张小图自己比一比，差在大小、次序还是翻转？",
+        ),
+    ),
     mistakes={
-        "same_size": (lambda f, s: _summed(f, s, keep=f.shape[-1]), "大小没有长：两个窗口错开着叠起来，比任何一个都大。"),
-        "flipped": (lambda f, s: _summed(f, s, flip_second=True), "合成时翻转错了一层：两层都是互相关，合成的核是两个核的真卷积。"),
-        "flipped_first": (lambda f, s: _summed(f, s, flip_first=True), "第一层的核不该翻转：副本是原样错开的。"),
-        "one_channel": (lambda f, s: _summed(f[:1], s[:, :1]), "中间的通道只用了一个：要对全部中间通道相加。"),
+        "same_size": (
+            lambda f, s: _summed(f, s, keep=f.shape[-1]),
+            "大小没有长：两个窗口错开着叠起来，比任何一个都大。",
+        ),
+        "flipped": (
+            lambda f, s: _summed(f, s, flip_second=True),
+            "合成时翻转错了一层：两层都是互相关，合成的核是两个核的真卷积。",
+        ),
+        "flipped_first": (
+            lambda f, s: _summed(f, s, flip_first=True),
+            "第一层的核不该翻转：副本是原样错开的。",
+        ),
+        "one_channel": (
+            lambda f, s: _summed(f[:1], s[:, :1]),
+            "中间的通道只用了一个：要对全部中间通道相加。",
+        ),
         "channel_mean": (lambda f, s: _summed(f, s) / len(f), "中间的通道是相加，不是平均。"),
     },
 )
@@ -139,7 +183,12 @@ composed_kernel = Exercise(
 
 def _shuffle(weight, seed):
     generator = torch.Generator().manual_seed(seed)
-    return torch.stack([one.flatten()[torch.randperm(one.numel(), generator=generator)].view_as(one) for one in weight])
+    return torch.stack(
+        [
+            one.flatten()[torch.randperm(one.numel(), generator=generator)].view_as(one)
+            for one in weight
+        ]
+    )
 
 
 def _structured(count, depth, size, seed):
@@ -162,7 +211,12 @@ def _separates(call, weight):
 def _unchanged(change, tolerance=1e-5):
     def law(call, weight):
         before = call(weight)
-        return torch.allclose(call(change(weight)), before, rtol=tolerance, atol=tolerance * float(before.abs().max() + 1e-9))
+        return torch.allclose(
+            call(change(weight)),
+            before,
+            rtol=tolerance,
+            atol=tolerance * float(before.abs().max() + 1e-9),
+        )
 
     return law
 
@@ -196,9 +250,15 @@ structure_score = Exercise(
         (_separates, "真核与打乱的核还分不开：打乱只动位置，想一想什么会因位置而变。"),
     ),
     mistakes={
-        "spread": (lambda w: w.flatten(1).std(1) / w.flatten(1).abs().mean(1), "只看了数值的分布：打乱之后一个数也没少，分不出来。"),
+        "spread": (
+            lambda w: w.flatten(1).std(1) / w.flatten(1).abs().mean(1),
+            "只看了数值的分布：打乱之后一个数也没少，分不出来。",
+        ),
         "energy": (lambda w: w.flatten(1).square().sum(1),),
-        "mean_plane": (lambda w: w.mean(1).flatten(1).norm(dim=1) / w.flatten(1).norm(dim=1), "把各通道平均了：一正一负的同形小图会互相抵消。"),
+        "mean_plane": (
+            lambda w: w.mean(1).flatten(1).norm(dim=1) / w.flatten(1).norm(dim=1),
+            "把各通道平均了：一正一负的同形小图会互相抵消。",
+        ),
         "neighbours": (
             lambda w: (w[:, 1:] * w[:, :-1]).sum((1, 2, 3)) / w.square().sum((1, 2, 3)),
             "只比了编号相邻的通道：编号是任意的，要比就全比。",

@@ -33,7 +33,10 @@ pooled_features = Exercise(
     oracle=_mean_by_loop,
     mistakes={
         "flattened": (lambda a: a.flatten(1), "位置还在里面：东西一平移，向量就变了。"),
-        "sum": (lambda a: a.sum((2, 3)), "用了总和：图像大一倍，向量就大四倍，两张不同大小的图没法比。"),
+        "sum": (
+            lambda a: a.sum((2, 3)),
+            "用了总和：图像大一倍，向量就大四倍，两张不同大小的图没法比。",
+        ),
         "maximum": (lambda a: a.amax((2, 3)), "用了最大值：这里要的是平均。"),
         "batch_mean": (lambda a: a.mean((0, 2, 3)), "把一批图也平均掉了：每张图要有自己的一行。"),
         "channel_mean": (lambda a: a.mean(1).flatten(1), "平均错了维：留下的应当是通道。"),
@@ -45,11 +48,21 @@ pooled_features = Exercise(
 
 
 def _by_pairs(query, gallery):
-    return torch.tensor([[sum((a - b) ** 2 for a, b in zip(q, g, strict=True)) for g in gallery.tolist()] for q in query.tolist()], dtype=query.dtype)
+    return torch.tensor(
+        [
+            [sum((a - b) ** 2 for a, b in zip(q, g, strict=True)) for g in gallery.tolist()]
+            for q in query.tolist()
+        ],
+        dtype=query.dtype,
+    )
 
 
 def _expand(query, gallery, *, cross=-2.0, left=True, right=True, root=False):
-    squared = cross * query @ gallery.T + left * query.square().sum(1)[:, None] + right * gallery.square().sum(1)
+    squared = (
+        cross * query @ gallery.T
+        + left * query.square().sum(1)[:, None]
+        + right * gallery.square().sum(1)
+    )
     return squared.clamp_min(0).sqrt() if root else squared
 
 
@@ -59,23 +72,51 @@ squared_distances = Exercise(
     title="不用循环的距离",
     level=2,
     stub="my_squared_distances(query, gallery)",
-    probes=(lambda: (noise((5, 6), 3), noise((7, 6), 4)), lambda: (noise((4, 9), 5), noise((3, 9), 6))),
+    probes=(
+        lambda: (noise((5, 6), 3), noise((7, 6), 4)),
+        lambda: (noise((4, 9), 5), noise((3, 9), 6)),
+    ),
     answer="(Q, M) 的距离平方，不小于 0",
     idea="把平方展开成三项，最贵的一项是一次矩阵乘法；Q×M×D 的大张量不必出现。",
     where="看本章“想法”一节的展开式。",
     question="两个几乎相同的大向量相减，展开式会丢掉多少位有效数字？",
     oracle=_by_pairs,
-    properties=((lambda out, query, gallery: (out >= 0).all(), "有负数：浮点误差会让零变成很小的负数，开方就成了 NaN；先截到 0。"),),
+    properties=(
+        (
+            lambda out, query, gallery: (out >= 0).all(),
+            "有负数：浮点误差会让零变成很小的负数，开方就成了 NaN；先截到 0。",
+        ),
+    ),
     laws=(
-        (lambda call, query, gallery: (call(query, query).diagonal() >= 0).all(), "自己到自己的距离成了负数：浮点误差所致，先截到 0。"),
-        (lambda call, query, gallery: torch.allclose(call(query + 9, gallery + 9), call(query, gallery)), "两边一起平移，距离不该变。"),
+        (
+            lambda call, query, gallery: (call(query, query).diagonal() >= 0).all(),
+            "自己到自己的距离成了负数：浮点误差所致，先截到 0。",
+        ),
+        (
+            lambda call, query, gallery: torch.allclose(
+                call(query + 9, gallery + 9), call(query, gallery)
+            ),
+            "两边一起平移，距离不该变。",
+        ),
     ),
     mistakes={
-        "cross_sign": (lambda q, g: _expand(q, g, cross=2.0), "交叉项的符号反了：越像的两个向量，内积越大，距离应当越小。"),
-        "no_query_norm": (lambda q, g: _expand(q, g, left=False).clamp_min(0), "少了查询自己的平方和：名次不变，距离的值不对。"),
-        "no_gallery_norm": (lambda q, g: _expand(q, g, right=False).clamp_min(0), "少了库里向量的平方和：长的向量会占便宜。"),
+        "cross_sign": (
+            lambda q, g: _expand(q, g, cross=2.0),
+            "交叉项的符号反了：越像的两个向量，内积越大，距离应当越小。",
+        ),
+        "no_query_norm": (
+            lambda q, g: _expand(q, g, left=False).clamp_min(0),
+            "少了查询自己的平方和：名次不变，距离的值不对。",
+        ),
+        "no_gallery_norm": (
+            lambda q, g: _expand(q, g, right=False).clamp_min(0),
+            "少了库里向量的平方和：长的向量会占便宜。",
+        ),
         "root": (lambda q, g: _expand(q, g, root=True), "多开了一次根号：要的是距离的平方。"),
-        "single_cross": (lambda q, g: _expand(q, g, cross=-1.0).clamp_min(0), "交叉项少了一半：展开完全平方再数一遍。"),
+        "single_cross": (
+            lambda q, g: _expand(q, g, cross=-1.0).clamp_min(0),
+            "交叉项少了一半：展开完全平方再数一遍。",
+        ),
     },
 )
 
@@ -87,7 +128,11 @@ def _by_sorting(vectors, k):
     rows = vectors.tolist()
     found = []
     for i, one in enumerate(rows):
-        others = [(sum((a - b) ** 2 for a, b in zip(one, other, strict=True)), j) for j, other in enumerate(rows) if j != i]
+        others = [
+            (sum((a - b) ** 2 for a, b in zip(one, other, strict=True)), j)
+            for j, other in enumerate(rows)
+            if j != i
+        ]
         found.append([j for _, j in sorted(others)[:k]])
     return torch.tensor(found)
 
@@ -119,11 +164,17 @@ neighbors_without_self = Exercise(
     question="库里混进了查询的一份缩小版，检索得分会被抬高还是压低？",
     oracle=_by_sorting,
     properties=(
-        (lambda out, vectors, k: not (out == torch.arange(len(vectors))[:, None]).any(), "有的向量把自己当成了邻居：最近的永远是自己，要先排除。"),
+        (
+            lambda out, vectors, k: not (out == torch.arange(len(vectors))[:, None]).any(),
+            "有的向量把自己当成了邻居：最近的永远是自己，要先排除。",
+        ),
     ),
     mistakes={
         "itself": (lambda v, k: _ranked(v, k),),
-        "hides_twins": (lambda v, k: _ranked(v, k, hide=True), "一模一样的另一个也被去掉了：它是别人，应当留下。"),
+        "hides_twins": (
+            lambda v, k: _ranked(v, k, hide=True),
+            "一模一样的另一个也被去掉了：它是别人，应当留下。",
+        ),
         "farthest": (lambda v, k: _ranked(v, k, descending=True), "取的是最远的：方向反了。"),
     },
 )
@@ -133,11 +184,15 @@ neighbors_without_self = Exercise(
 
 
 def _cosines(query, first, second):
-    return [float(torch.nn.functional.cosine_similarity(query, each, dim=0)) for each in (first, second)]
+    return [
+        float(torch.nn.functional.cosine_similarity(query, each, dim=0)) for each in (first, second)
+    ]
 
 
 def _is_three(out, dimension):
-    return len(out) == 3 and all(isinstance(each, torch.Tensor) and each.shape == (dimension,) for each in out)
+    return len(out) == 3 and all(
+        isinstance(each, torch.Tensor) and each.shape == (dimension,) for each in out
+    )
 
 
 def _vectors(dimension, *values):
@@ -162,10 +217,22 @@ disagreement = Exercise(
     question="特征都除以各自的范数之后，还造得出这样的三个向量吗？",
     properties=(
         (_is_three, "要三个形状为 (dimension,) 的张量。"),
-        (lambda out, dimension: all(float(each.norm()) > 0 for each in out), "有一个是零向量：零向量没有方向，余弦无从谈起。"),
-        (lambda out, dimension: abs(float(out[1].norm() - out[2].norm())) > 1e-6, "甲和乙范数相同：那时两种距离给出同样的次序。"),
-        (lambda out, dimension: (out[0] - out[1]).norm() < (out[0] - out[2]).norm() - 1e-6, "按欧氏距离，甲应当比乙近。"),
-        (lambda out, dimension: _cosines(*out)[1] > _cosines(*out)[0] + 1e-6, "按余弦，乙应当比甲更像查询。"),
+        (
+            lambda out, dimension: all(float(each.norm()) > 0 for each in out),
+            "有一个是零向量：零向量没有方向，余弦无从谈起。",
+        ),
+        (
+            lambda out, dimension: abs(float(out[1].norm() - out[2].norm())) > 1e-6,
+            "甲和乙范数相同：那时两种距离给出同样的次序。",
+        ),
+        (
+            lambda out, dimension: (out[0] - out[1]).norm() < (out[0] - out[2]).norm() - 1e-6,
+            "按欧氏距离，甲应当比乙近。",
+        ),
+        (
+            lambda out, dimension: _cosines(*out)[1] > _cosines(*out)[0] + 1e-6,
+            "按余弦，乙应当比甲更像查询。",
+        ),
     ),
     mistakes={
         "same_norm": (lambda d: _vectors(d, (1, 0), (0.8, 0.6), (0.6, 0.8)),),
@@ -187,11 +254,18 @@ def _parameters(function, model, seed):
 
 
 def _same_numbers(out, model, seed):
-    return all(torch.equal(out[n].flatten().sort().values, p.detach().flatten().sort().values) for n, p in model.named_parameters())
+    return all(
+        torch.equal(out[n].flatten().sort().values, p.detach().flatten().sort().values)
+        for n, p in model.named_parameters()
+    )
 
 
 def _moved(out, model, seed):
-    return all((out[n] != p.detach()).float().mean() > 0.3 for n, p in model.named_parameters() if p.numel() > 20)
+    return all(
+        (out[n] != p.detach()).float().mean() > 0.3
+        for n, p in model.named_parameters()
+        if p.numel() > 20
+    )
 
 
 def _fresh(model, seed, how):
@@ -203,7 +277,9 @@ def _fresh(model, seed, how):
 
 
 def _permuted(parameter, generator):
-    return parameter.flatten()[torch.randperm(parameter.numel(), generator=generator)].view_as(parameter)
+    return parameter.flatten()[torch.randperm(parameter.numel(), generator=generator)].view_as(
+        parameter
+    )
 
 
 def _in_place(model, seed):
@@ -231,21 +307,34 @@ shuffled_copy = Exercise(
     where="看 copy.deepcopy、torch.randperm 的 generator 参数，还有 torch.no_grad。",
     question="只打乱每个卷积核内部，或只打乱卷积核之间的次序，各毁掉什么？",
     run=_parameters,
-    properties=((_same_numbers, "有的参数不再是原来的那些数：尺度或分布变了，对照就差了不止一样东西。"), (_moved, "参数几乎原封不动：没有打乱。")),
+    properties=(
+        (_same_numbers, "有的参数不再是原来的那些数：尺度或分布变了，对照就差了不止一样东西。"),
+        (_moved, "参数几乎原封不动：没有打乱。"),
+    ),
     laws=(
         (
-            lambda call, model, seed: all(torch.equal(a, b) for a, b in zip(call(model, seed).values(), call(model, seed).values(), strict=True)),
+            lambda call, model, seed: all(
+                torch.equal(a, b)
+                for a, b in zip(call(model, seed).values(), call(model, seed).values(), strict=True)
+            ),
             "同一个种子调用两次，结果应当一样。",
         ),
         (
             lambda call, model, seed: any(
-                not torch.equal(a, b) for a, b in zip(call(model, seed).values(), call(model, seed + 1).values(), strict=True)
+                not torch.equal(a, b)
+                for a, b in zip(
+                    call(model, seed).values(), call(model, seed + 1).values(), strict=True
+                )
             ),
             "换了种子，结果应当不同。",
         ),
     ),
     mistakes={
-        "unit_noise": (lambda m, s: _fresh(m, s, lambda p, g: torch.randn(p.shape, generator=g, dtype=p.dtype)),),
+        "unit_noise": (
+            lambda m, s: _fresh(
+                m, s, lambda p, g: torch.randn(p.shape, generator=g, dtype=p.dtype)
+            ),
+        ),
         "untouched": (lambda m, s: copy.deepcopy(m),),
         "in_place": (_in_place,),
         "global_seed": (_global_seed,),

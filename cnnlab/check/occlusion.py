@@ -9,7 +9,11 @@ from cnnlab.check.fixtures import TinyNet, WindowNet, noise, uniform
 
 
 def _starts_by_search(length, window, stride):
-    return [place for place in range(length) if place + window == length or (place % stride == 0 and place + window < length)]
+    return [
+        place
+        for place in range(length)
+        if place + window == length or (place % stride == 0 and place + window < length)
+    ]
 
 
 def _evenly_spread(length, window, stride):
@@ -130,7 +134,9 @@ def _average_by_pixels(drop, size, window, stride, combine=None):
 
 
 def _enlarged(drop, size, window, stride):
-    return torch.nn.functional.interpolate(drop[:, None], size, mode="bilinear", align_corners=False)[:, 0]
+    return torch.nn.functional.interpolate(
+        drop[:, None], size, mode="bilinear", align_corners=False
+    )[:, 0]
 
 
 average_per_pixel = Exercise(
@@ -239,14 +245,18 @@ rising_probability = Exercise(
 
 def _random_masks_by_pixel(image, target, model, masks):
     with torch.no_grad():
-        scores = torch.stack([model(image * mask).gather(1, target[:, None])[:, 0] for mask in masks], 1)
+        scores = torch.stack(
+            [model(image * mask).gather(1, target[:, None])[:, 0] for mask in masks], 1
+        )
     kept = scores[:, :, None, None] * masks
     return kept.sum(1) / masks.sum(0) - scores.mean(1)[:, None, None]
 
 
 def _mask_scores(image, target, model, masks):
     with torch.no_grad():
-        return torch.stack([model(image * mask)[torch.arange(len(image)), target] for mask in masks], 1)
+        return torch.stack(
+            [model(image * mask)[torch.arange(len(image)), target] for mask in masks], 1
+        )
 
 
 def _without(image, target, model, masks, how):

@@ -4,7 +4,7 @@ import torch
 
 from cnnlab.check.core import Exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
-from cnnlab.hooks import activations_of
+from cnnlab.core.hooks import activations_of
 
 # 1 感受野的大小、步幅、起点
 
@@ -37,17 +37,32 @@ receptive_size = Exercise(
     title="几层叠起来看多远",
     level=1,
     stub="my_receptive_size(layers)",
-    probes=(lambda: ([(3, 2, 1), (3, 2, 0), (3, 1, 1), (5, 2, 2)],), lambda: ([(7, 2, 3), (2, 2, 1), (3, 2, 1)],)),
+    probes=(
+        lambda: ([(3, 2, 1), (3, 2, 0), (3, 1, 1), (5, 2, 2)],),
+        lambda: ([(7, 2, 3), (2, 2, 1), (3, 2, 1)],),
+    ),
     answer="三个整数 (大小, 步幅, 起点)",
     idea="深一层的核移动一格，在图像上移动的是前面各层步幅之积那么多个像素。",
     where="看“想法”一节里三行递推式，注意它们更新的先后。",
     question="把步幅全改成 1，同样的层数看到的范围怎样增长？",
     oracle=_by_tracing,
     mistakes={
-        "no_product": (lambda x: _accumulate(x, product=False), "步幅没有累乘：前面每过一次步幅 2，后面的一格就值两格。"),
-        "late": (lambda x: _accumulate(x, late=True), "本层的步幅用早了：核内相邻两格的距离由前面各层决定。"),
-        "sign": (lambda x: _accumulate(x, sign=1), "起点的符号反了：填充让第一个窗口往图像外面移。"),
-        "whole_kernel": (lambda x: _accumulate(x, whole=1), "多加了：核长 k 的窗口，两端的格子之间只隔 k − 1 格。"),
+        "no_product": (
+            lambda x: _accumulate(x, product=False),
+            "步幅没有累乘：前面每过一次步幅 2，后面的一格就值两格。",
+        ),
+        "late": (
+            lambda x: _accumulate(x, late=True),
+            "本层的步幅用早了：核内相邻两格的距离由前面各层决定。",
+        ),
+        "sign": (
+            lambda x: _accumulate(x, sign=1),
+            "起点的符号反了：填充让第一个窗口往图像外面移。",
+        ),
+        "whole_kernel": (
+            lambda x: _accumulate(x, whole=1),
+            "多加了：核长 k 的窗口，两端的格子之间只隔 k − 1 格。",
+        ),
     },
 )
 
@@ -80,8 +95,13 @@ def _back(layers, length, *, clip="each", sign=-1, end=1):
     lengths, spans = _lengths(layers, length), []
     for position in range(lengths[-1]):
         first = last = position
-        for (kernel, stride, padding), limit in zip(reversed(layers), reversed(lengths[:-1]), strict=True):
-            first, last = first * stride + sign * padding, last * stride + sign * padding + kernel - 1
+        for (kernel, stride, padding), limit in zip(
+            reversed(layers), reversed(lengths[:-1]), strict=True
+        ):
+            first, last = (
+                first * stride + sign * padding,
+                last * stride + sign * padding + kernel - 1,
+            )
             if clip == "each":
                 first, last = max(first, 0), min(last, limit - 1)
         if clip == "last":
@@ -103,10 +123,19 @@ receptive_spans = Exercise(
     question="二维时，一个位置的框怎样由行和列的两段拼成？",
     oracle=_by_gradient,
     mistakes={
-        "clip_last": (lambda x, n: _back(x, n, clip="last"), "只在最后截断还不够：有的像素只通向中间层的填充，谁也看不到。"),
+        "clip_last": (
+            lambda x, n: _back(x, n, clip="last"),
+            "只在最后截断还不够：有的像素只通向中间层的填充，谁也看不到。",
+        ),
         "no_clip": (lambda x, n: _back(x, n, clip="none"), "有的段伸到了图像外面：没有截断。"),
-        "sign": (lambda x, n: _back(x, n, sign=1), "填充的符号反了：它让窗口的起点往外移，不是往里移。"),
-        "inclusive": (lambda x, n: _back(x, n, end=0), "差一：终点不含，最后一个看到的像素还要再加一。"),
+        "sign": (
+            lambda x, n: _back(x, n, sign=1),
+            "填充的符号反了：它让窗口的起点往外移，不是往里移。",
+        ),
+        "inclusive": (
+            lambda x, n: _back(x, n, end=0),
+            "差一：终点不含，最后一个看到的像素还要再加一。",
+        ),
     },
 )
 
@@ -127,7 +156,9 @@ def _sort_all(batches, k):
             for column in range(one.shape[1]):
                 cells.append((-float(one[row, column]), image, row, column))
     best = sorted(cells)[:k]
-    return torch.tensor([-cell[0] for cell in best], dtype=torch.float64), torch.tensor([cell[1:] for cell in best])
+    return torch.tensor([-cell[0] for cell in best], dtype=torch.float64), torch.tensor(
+        [cell[1:] for cell in best]
+    )
 
 
 def _running(batches, k, *, each=None, offset=True, newest=False, swap=False):
@@ -138,11 +169,15 @@ def _running(batches, k, *, each=None, offset=True, newest=False, swap=False):
             values, places = one.flatten().sort(descending=True, stable=True)
             for value, place in zip(values.tolist(), places.tolist(), strict=True):
                 row, column = divmod(place, one.shape[1])
-                cells.append((value, start * offset + image, *((column, row) if swap else (row, column))))
+                cells.append(
+                    (value, start * offset + image, *((column, row) if swap else (row, column)))
+                )
         cells = sorted(cells, key=lambda cell: -cell[0])[:each]
         best = sorted(cells + best if newest else best + cells, key=lambda cell: -cell[0])[:k]
         start += len(batch)
-    return torch.tensor([cell[0] for cell in best], dtype=torch.float64), torch.tensor([cell[1:] for cell in best])
+    return torch.tensor([cell[0] for cell in best], dtype=torch.float64), torch.tensor(
+        [cell[1:] for cell in best]
+    )
 
 
 running_top = Exercise(
@@ -158,9 +193,18 @@ running_top = Exercise(
     question="要是每张图只许出一处，这张榜要怎样改？",
     oracle=_sort_all,
     mistakes={
-        "one_each": (lambda b, k: _running(b * 30, k, each=1), "每批只留了一个：同一批里的第二名也可能比别批的第一名大。"),
-        "no_offset": (lambda b, k: _running(b, k, offset=False), "图像的编号不对：它是全部图像里的第几张，不是这一批里的第几张。"),
-        "newest_first": (lambda b, k: _running(b, k, newest=True), "同值时后来的挤掉了先来的：排序要稳定，先来的在前。"),
+        "one_each": (
+            lambda b, k: _running(b * 30, k, each=1),
+            "每批只留了一个：同一批里的第二名也可能比别批的第一名大。",
+        ),
+        "no_offset": (
+            lambda b, k: _running(b, k, offset=False),
+            "图像的编号不对：它是全部图像里的第几张，不是这一批里的第几张。",
+        ),
+        "newest_first": (
+            lambda b, k: _running(b, k, newest=True),
+            "同值时后来的挤掉了先来的：排序要稳定，先来的在前。",
+        ),
         "swapped": (lambda b, k: _running(b, k, swap=True), "行和列对调了：先是行，再是列。"),
     },
 )
@@ -210,15 +254,24 @@ one_per_image = Exercise(
     question="整段视频的相邻画面几乎相同，“每图一处”还够用吗？",
     oracle=_greedy,
     properties=(
-        (lambda out, values, image_index, k: len(out) == k, "个数不对：照片足够多，却没有凑满名额。先去重，再取前几名。"),
-        (lambda out, values, image_index, k: len(set(image_index[out].tolist())) == k, "有的照片出现了不止一次。"),
+        (
+            lambda out, values, image_index, k: len(out) == k,
+            "个数不对：照片足够多，却没有凑满名额。先去重，再取前几名。",
+        ),
+        (
+            lambda out, values, image_index, k: len(set(image_index[out].tolist())) == k,
+            "有的照片出现了不止一次。",
+        ),
     ),
     mistakes={
         "cut_first": (
             lambda v, i, k: _first_of_each(v.argsort(descending=True, stable=True)[:k], i),
             "次序反了：先截断再去重，名额被同一张照片占掉了。",
         ),
-        "duplicates": (lambda v, i, k: v.argsort(descending=True, stable=True)[:k], "同一张照片占了好几个名额：还没有去重。"),
+        "duplicates": (
+            lambda v, i, k: v.argsort(descending=True, stable=True)[:k],
+            "同一张照片占了好几个名额：还没有去重。",
+        ),
         "earliest": (_earliest, "每张照片留下的不是它最大的那一处：去重之前先排好序。"),
         "ascending": (lambda v, i, k: _greedy(v, i, k).flip(0), "次序反了：要从大到小。"),
     },
@@ -268,16 +321,31 @@ effective_area = Exercise(
     title="九成的影响在多少个像素里",
     level=4,
     stub="my_effective_area(image, layer, model)",
-    probes=(lambda: (uniform((1, 3, 13, 12), 31), "conv2", TinyNet(seed=5)), lambda: (uniform((1, 3, 11, 14), 33), "conv2", TinyNet(seed=8))),
+    probes=(
+        lambda: (uniform((1, 3, 13, 12), 31), "conv2", TinyNet(seed=5)),
+        lambda: (uniform((1, 3, 11, 14), 33), "conv2", TinyNet(seed=8)),
+    ),
     answer="一个整数：最少多少个像素合起来占总影响的九成",
     idea="理论感受野只说哪些像素有可能起作用；影响的大小要用梯度量，而且正负不该互相抵消。",
     where="中央是行数与列数各整除 2 的位置，各通道相加再求导；像素的影响是三种颜色梯度绝对值之和。",
     question="同样的问题换成最深的一层，九成的影响占理论感受野的比例会更大还是更小？",
     oracle=_by_nudging,
     mistakes={
-        "box": (lambda x, n, m: int((_gradient(x, n, m).abs().sum(0) > 0).sum()), "数的是整个感受野：那只是上界，影响集中在中间。"),
-        "signed": (lambda x, n, m: _pixels(_gradient(x, n, m).sum(0).clamp_min(0)), "正负梯度抵消了：影响看大小，不看方向。"),
-        "squared": (lambda x, n, m: _pixels(_gradient(x, n, m).square().sum(0)), "用了梯度的平方：大的更大，数出来的像素偏少。"),
-        "entries": (lambda x, n, m: _pixels(_gradient(x, n, m).abs()), "把一个像素的三种颜色当成了三个像素：先合起来再数。"),
+        "box": (
+            lambda x, n, m: int((_gradient(x, n, m).abs().sum(0) > 0).sum()),
+            "数的是整个感受野：那只是上界，影响集中在中间。",
+        ),
+        "signed": (
+            lambda x, n, m: _pixels(_gradient(x, n, m).sum(0).clamp_min(0)),
+            "正负梯度抵消了：影响看大小，不看方向。",
+        ),
+        "squared": (
+            lambda x, n, m: _pixels(_gradient(x, n, m).square().sum(0)),
+            "用了梯度的平方：大的更大，数出来的像素偏少。",
+        ),
+        "entries": (
+            lambda x, n, m: _pixels(_gradient(x, n, m).abs()),
+            "把一个像素的三种颜色当成了三个像素：先合起来再数。",
+        ),
     },
 )

@@ -33,7 +33,9 @@ class RuledReLU(nn.Module):
         return self.function.apply(value)
 
 
-def swapping(image, target, model, *, names=("relu1", "relu2"), function=None, restore=True, safely=True):
+def swapping(
+    image, target, model, *, names=("relu1", "relu2"), function=None, restore=True, safely=True
+):
     kept = {name: getattr(model, name) for name in names}
     for name in names:
         setattr(model, name, RuledReLU(function))

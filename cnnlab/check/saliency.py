@@ -43,28 +43,58 @@ saliency = Exercise(
     stub="my_saliency(image, target, model)",
     probes=(
         lambda: (noise((2, 3, 8, 7), 1), torch.tensor([3, 1]), TinyNet().requires_grad_(False)),
-        lambda: (noise((3, 3, 6, 5), 2), torch.tensor([0, 4, 2]), TinyNet(seed=9).requires_grad_(False)),
+        lambda: (
+            noise((3, 3, 6, 5), 2),
+            torch.tensor([0, 4, 2]),
+            TinyNet(seed=9).requires_grad_(False),
+        ),
     ),
     answer="(N, H, W)，非负，不带计算图：每张图自己那一类的得分对像素的梯度，取绝对值，再取通道里的最大",
     idea="每张图有自己的类别：先从得分表里各取一个数，再求和。和的梯度正好把各张图的梯度分开放好。",
     where="看 torch.Tensor.gather 与 torch.autograd.grad，以及本章“从零实现”一节。",
     question="把绝对值去掉会怎样？哪些像素变亮会让得分下降？",
     oracle=lambda image, target, model: _differences(image, target, model).abs().amax(1),
-    properties=((lambda out, *_: bool((out >= 0).all()), "显著图里有负数：问的是变化有多大，不管方向。"),),
+    properties=(
+        (lambda out, *_: bool((out >= 0).all()), "显著图里有负数：问的是变化有多大，不管方向。"),
+    ),
     tolerance=1e-5,
     mistakes={
         "sum": (lambda *a: _gradient(*a).abs().sum(1), "跨通道用了求和：这里问最敏感的那个通道。"),
         "mean": (lambda *a: _gradient(*a).abs().mean(1), "跨通道取了平均：三个通道里挑最大的。"),
-        "late_abs": (lambda *a: _gradient(*a).amax(1).abs(), "先取最大再取绝对值，漏掉了最负的通道。"),
-        "relu": (lambda *a: _gradient(*a).clamp_min(0).amax(1), "负的梯度被丢掉了：它们也是敏感的像素。"),
-        "all_classes": (lambda *a: _map(*a, lambda m, x, t: m(x)), "对全部类别的得分求了和：只取目标类。"),
-        "softmax": (lambda *a: _map(*a, _probabilities), "你求的是概率的梯度：要对 softmax 之前的得分求。"),
-        "cross_entropy": (lambda *a: _map(*a, _cross_entropies), "你求的是交叉熵的梯度：它混进了别的类别。"),
+        "late_abs": (
+            lambda *a: _gradient(*a).amax(1).abs(),
+            "先取最大再取绝对值，漏掉了最负的通道。",
+        ),
+        "relu": (
+            lambda *a: _gradient(*a).clamp_min(0).amax(1),
+            "负的梯度被丢掉了：它们也是敏感的像素。",
+        ),
+        "all_classes": (
+            lambda *a: _map(*a, lambda m, x, t: m(x)),
+            "对全部类别的得分求了和：只取目标类。",
+        ),
+        "softmax": (
+            lambda *a: _map(*a, _probabilities),
+            "你求的是概率的梯度：要对 softmax 之前的得分求。",
+        ),
+        "cross_entropy": (
+            lambda *a: _map(*a, _cross_entropies),
+            "你求的是交叉熵的梯度：它混进了别的类别。",
+        ),
         "batch_mean": (lambda *a: _map(*a) / len(a[0]), "对批量取了平均：批量越大，图就越淡。"),
-        "predicted": (lambda *a: _map(*a, lambda m, x, t: m(x).amax(1)), "用了网络自己预测的类别：题目给了 target。"),
+        "predicted": (
+            lambda *a: _map(*a, lambda m, x, t: m(x).amax(1)),
+            "用了网络自己预测的类别：题目给了 target。",
+        ),
         "first_target": (lambda x, t, m: _map(x, t[:1].expand_as(t), m), "都用了第一张图的类别。"),
-        "times_input": (lambda x, *a: (_gradient(x, *a) * x).abs().amax(1), "乘上了输入：那问的是贡献。"),
-        "normalized": (lambda *a: _unit_maximum(_map(*a)), "每张图除以了自己的最大值：归一化是画图时的事。"),
+        "times_input": (
+            lambda x, *a: (_gradient(x, *a) * x).abs().amax(1),
+            "乘上了输入：那问的是贡献。",
+        ),
+        "normalized": (
+            lambda *a: _unit_maximum(_map(*a)),
+            "每张图除以了自己的最大值：归一化是画图时的事。",
+        ),
         "left_grad": (
             _leaves_grad,
             "网络的参数上留下了梯度：算一张图不该改动网络。",
@@ -115,10 +145,22 @@ signed_saliency = Exercise(
     laws=((_odd, "把得分换成它的相反数，图应当正负对调，你的不是：符号在哪一步丢了？"),),
     tolerance=1e-5,
     mistakes={
-        "abs": (lambda x, t, m: _gradient(x, t, m).abs().sum(1), "符号就是这题要看的：别取绝对值。"),
-        "largest": (lambda *a: _largest(_gradient(*a)), "只留了最大的通道：三个一起变亮，三个都要算进来。"),
-        "mean": (lambda *a: _gradient(*a).mean(1), "取了平均，小了三倍：三个通道各动一步，是求和。"),
-        "darker": (lambda x, t, m: -_gradient(x, t, m).sum(1), "正负反了：变亮加分的像素应当是正的。"),
+        "abs": (
+            lambda x, t, m: _gradient(x, t, m).abs().sum(1),
+            "符号就是这题要看的：别取绝对值。",
+        ),
+        "largest": (
+            lambda *a: _largest(_gradient(*a)),
+            "只留了最大的通道：三个一起变亮，三个都要算进来。",
+        ),
+        "mean": (
+            lambda *a: _gradient(*a).mean(1),
+            "取了平均，小了三倍：三个通道各动一步，是求和。",
+        ),
+        "darker": (
+            lambda x, t, m: -_gradient(x, t, m).sum(1),
+            "正负反了：变亮加分的像素应当是正的。",
+        ),
     },
 )
 
@@ -126,7 +168,18 @@ signed_saliency = Exercise(
 # 3 积分梯度
 
 
-def _path(image, target, model, baseline, steps, *, at=0.5, displace=True, average=True, gradient=_gradient):
+def _path(
+    image,
+    target,
+    model,
+    baseline,
+    steps,
+    *,
+    at=0.5,
+    displace=True,
+    average=True,
+    gradient=_gradient,
+):
     total = torch.zeros_like(image)
     for k in range(steps):
         total += gradient(baseline + (k + at) / steps * (image - baseline), target, model)
@@ -137,7 +190,12 @@ def _path(image, target, model, baseline, steps, *, at=0.5, displace=True, avera
 def _complete(call, image, target, model, baseline, steps):
     with torch.no_grad():
         change = _scores(model, image, target) - _scores(model, baseline, target)
-    return bool(((call(image, target, model, baseline, 64).flatten(1).sum(1) - change).abs() < 0.02 * change.abs() + 0.02).all())
+    return bool(
+        (
+            (call(image, target, model, baseline, 64).flatten(1).sum(1) - change).abs()
+            < 0.02 * change.abs() + 0.02
+        ).all()
+    )
 
 
 integrated = Exercise(
@@ -147,23 +205,43 @@ integrated = Exercise(
     level=3,
     stub="my_integrated_gradients(image, target, model, baseline, steps)",
     probes=(
-        lambda: (uniform((2, 3, 6, 5), 5), torch.tensor([3, 1]), TinyNet(), uniform((2, 3, 6, 5), 6), 4),
-        lambda: (uniform((2, 3, 5, 7), 7), torch.tensor([0, 2]), TinyNet(seed=21), uniform((2, 3, 5, 7), 8) / 2, 7),
+        lambda: (
+            uniform((2, 3, 6, 5), 5),
+            torch.tensor([3, 1]),
+            TinyNet(),
+            uniform((2, 3, 6, 5), 6),
+            4,
+        ),
+        lambda: (
+            uniform((2, 3, 5, 7), 7),
+            torch.tensor([0, 2]),
+            TinyNet(seed=21),
+            uniform((2, 3, 5, 7), 8) / 2,
+            7,
+        ),
     ),
     answer="(N, 3, H, W)，带符号：从 baseline 到 image 的直线上取 steps 个小段，各段中点的梯度取平均，再乘位移",
     idea="把得分的总变化拆给各个像素：一段路上的变化约等于梯度乘位移，段段相加。",
     where="看本章“从一点到一条路”一节的公式，留意 k 从哪里数起。",
     question="基线换成白图，哪些像素从此恒为 0？这合理吗？",
-    oracle=lambda image, target, model, baseline, steps: _path(image, target, model, baseline, steps, gradient=_differences),
+    oracle=lambda image, target, model, baseline, steps: _path(
+        image, target, model, baseline, steps, gradient=_differences
+    ),
     laws=((_complete, "全部相加应当等于得分之差（步数大时误差很小），你的不是：检查平均和位移。"),),
     tolerance=1e-5,
     mistakes={
         "left": (lambda *a: _path(*a, at=0.0), "取了每段的左端：取中点，误差小一个量级。"),
         "right": (lambda *a: _path(*a, at=1.0), "取了每段的右端：取中点，误差小一个量级。"),
         "no_displacement": (lambda *a: _path(*a, displace=False), "少乘了位移：走了多远要乘上。"),
-        "times_image": (lambda x, t, m, b, s: x * _path(x, t, m, b, s, displace=False), "乘的是图像本身：路是从基线出发的，要乘图像与基线之差。"),
+        "times_image": (
+            lambda x, t, m, b, s: x * _path(x, t, m, b, s, displace=False),
+            "乘的是图像本身：路是从基线出发的，要乘图像与基线之差。",
+        ),
         "no_average": (lambda *a: _path(*a, average=False), "各点的梯度加起来之后没有除以点数。"),
-        "end_only": (lambda x, t, m, b, s: (x - b) * _gradient(x, t, m), "只用了终点的梯度：网络在路上会拐弯，要沿途多取几点。"),
+        "end_only": (
+            lambda x, t, m, b, s: (x - b) * _gradient(x, t, m),
+            "只用了终点的梯度：网络在路上会拐弯，要沿途多取几点。",
+        ),
     },
 )
 
@@ -196,12 +274,26 @@ class_map = Exercise(
     where="看本章“类激活图”一节；model.conv 与 model.relu 可以直接调用。",
     question="这张图平均之后是得分，能不能说每一处的值就是那里的贡献？感受野再大一些呢？",
     oracle=_cam,
-    properties=((_averages_to_the_score, "它的平均值应当恰好等于这一类的得分，你的不是：平均之前那一步是什么？"),),
+    properties=(
+        (
+            _averages_to_the_score,
+            "它的平均值应当恰好等于这一类的得分，你的不是：平均之前那一步是什么？",
+        ),
+    ),
     mistakes={
-        "before_relu": (lambda x, t, m: m.conv(x).detach()[range(len(x)), t], "取在 ReLU 之前了：这个头先 ReLU 再平均。"),
+        "before_relu": (
+            lambda x, t, m: m.conv(x).detach()[range(len(x)), t],
+            "取在 ReLU 之前了：这个头先 ReLU 再平均。",
+        ),
         "first_target": (lambda x, t, m: _cam(x, t[:1].expand_as(t), m), "都用了第一张图的类别。"),
-        "all_classes": (lambda x, t, m: m.relu(m.conv(x)).sum(1).detach(), "把全部类别加在了一起：只取目标类那一张。"),
-        "normalized": (lambda *a: _unit_maximum(_cam(*a)), "除以了最大值：平均值不再是得分，图与图也没法比。"),
+        "all_classes": (
+            lambda x, t, m: m.relu(m.conv(x)).sum(1).detach(),
+            "把全部类别加在了一起：只取目标类那一张。",
+        ),
+        "normalized": (
+            lambda *a: _unit_maximum(_cam(*a)),
+            "除以了最大值：平均值不再是得分，图与图也没法比。",
+        ),
     },
 )
 
@@ -247,7 +339,10 @@ attack = Exercise(
     oracle=_attack,
     properties=(
         (lambda out, *_: out.min() >= 0 and out.max() <= 1, "像素跑出了 [0, 1]：走完要截回来。"),
-        (lambda out, x, t, m, _: bool(m(out).argmax(1) != t), "预测还没有离开 target：方向对吗，步长够吗？"),
+        (
+            lambda out, x, t, m, _: bool(m(out).argmax(1) != t),
+            "预测还没有离开 target：方向对吗，步长够吗？",
+        ),
     ),
     mistakes={
         "raises": (lambda *a: _attack(*a, way=1), "方向反了：得分升高了，要往下降的方向走。"),

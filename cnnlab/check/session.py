@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+STATES = {"todo": "⬜ 尚未完成", "error": "⚠️ 运行出错", "wrong": "❌ 还不对", "passed": "✅ 通过"}
+
 _registry: dict = {}
 _states: dict[str, str] = {}
 
@@ -73,15 +75,16 @@ class Lines:
 
 def progress(slug: str | None = None) -> Lines:
     """列出练习的状态：指定的一章，或者这次会话里检查过的各章。"""
-    from cnnlab.check.core import STATES
-
     states = {**_saved(), **_states}
     slugs = {slug} if slug else {id.rsplit("-", 1)[0] for id in states}
     chosen = [item for name in sorted(slugs) for item in exercises(name)]
     if slug and not chosen:
         raise ValueError(f"没有叫 {slug!r} 的章；有练习的章：{_slugs()}")
     done = sum(states.get(item.id) == "passed" for item in chosen)
-    items = tuple(f"{STATES[states.get(item.id, 'todo')]}　{item.id} {item.title} {item.stars}" for item in chosen)
+    items = tuple(
+        f"{STATES[states.get(item.id, 'todo')]}　{item.id} {item.title} {item.stars}"
+        for item in chosen
+    )
     return Lines(f"练习进度：{done} / {len(chosen)}", items)
 
 

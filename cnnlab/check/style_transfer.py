@@ -31,8 +31,16 @@ content_loss = Exercise(
     level=1,
     stub="my_content_loss(features, target, weight)",
     probes=(
-        lambda: (noise((2, 3, 4, 5), 1), noise((2, 3, 4, 5), 2) * torch.tensor([1.0, 3.0]).view(2, 1, 1, 1), 0.7),
-        lambda: (noise((3, 2, 5, 3), 3), noise((3, 2, 5, 3), 4) * torch.tensor([2.0, 1.0, 0.5]).view(3, 1, 1, 1), 2.0),
+        lambda: (
+            noise((2, 3, 4, 5), 1),
+            noise((2, 3, 4, 5), 2) * torch.tensor([1.0, 3.0]).view(2, 1, 1, 1),
+            0.7,
+        ),
+        lambda: (
+            noise((3, 2, 5, 3), 3),
+            noise((3, 2, 5, 3), 4) * torch.tensor([2.0, 1.0, 0.5]).view(3, 1, 1, 1),
+            2.0,
+        ),
     ),
     answer="一个标量张量：各图的相对平方距离之和，乘 weight",
     idea="除以目标自己的平方和，距离才没有单位；换一层、换一张图，同一个权重的意思不变。",
@@ -40,11 +48,23 @@ content_loss = Exercise(
     question="features 全为 0 时，每张图贡献多少？这与层有关吗？",
     oracle=_content_by_loop,
     mistakes={
-        "absolute": (lambda f, t, w: _content(f, t, w, scale=lambda t: 1.0), "没有除以目标的平方和：换一层，权重的意思就变了。"),
-        "mean": (lambda f, t, w: w * (f - t).square().mean(), "取了平均：这里约定每张图除以目标的平方和，再相加。"),
-        "batch": (lambda f, t, w: _content(f, t, w, scale=lambda t: t.square().sum()), "整批共用了一个分母：每张图除以自己的目标。"),
+        "absolute": (
+            lambda f, t, w: _content(f, t, w, scale=lambda t: 1.0),
+            "没有除以目标的平方和：换一层，权重的意思就变了。",
+        ),
+        "mean": (
+            lambda f, t, w: w * (f - t).square().mean(),
+            "取了平均：这里约定每张图除以目标的平方和，再相加。",
+        ),
+        "batch": (
+            lambda f, t, w: _content(f, t, w, scale=lambda t: t.square().sum()),
+            "整批共用了一个分母：每张图除以自己的目标。",
+        ),
         "weight_squared": (lambda f, t, w: _content(f, t, w, power=2), "权重乘了两次。"),
-        "root": (lambda f, t, w: w * ((f - t).flatten(1).norm(dim=1) / t.flatten(1).norm(dim=1)).sum(), "开了根号：这里要平方距离。"),
+        "root": (
+            lambda f, t, w: w * ((f - t).flatten(1).norm(dim=1) / t.flatten(1).norm(dim=1)).sum(),
+            "开了根号：这里要平方距离。",
+        ),
     },
 )
 
@@ -79,10 +99,19 @@ mixed_gram = Exercise(
     question="协方差能不能也这样混合？差在哪一项？",
     oracle=_mix_by_loop,
     mistakes={
-        "raw": (lambda g, w: _mix(g, w, lambda w: w), "权重没有归一：和不为 1 时，目标的强弱也跟着变了。"),
+        "raw": (
+            lambda g, w: _mix(g, w, lambda w: w),
+            "权重没有归一：和不为 1 时，目标的强弱也跟着变了。",
+        ),
         "equal": (lambda g, w: g.mean(0), "权重没有用上：每种风格占了一样多。"),
-        "softmax": (lambda g, w: _mix(g, w, lambda w: w.softmax(0)), "用 softmax 归一：权重的比例变了，这里只除以它们的和。"),
-        "largest": (lambda g, w: _mix(g, w, lambda w: w / w.max()), "除的是最大的权重：和还不是 1。"),
+        "softmax": (
+            lambda g, w: _mix(g, w, lambda w: w.softmax(0)),
+            "用 softmax 归一：权重的比例变了，这里只除以它们的和。",
+        ),
+        "largest": (
+            lambda g, w: _mix(g, w, lambda w: w / w.max()),
+            "除的是最大的权重：和还不是 1。",
+        ),
     },
 )
 
@@ -135,10 +164,16 @@ features_before_relu = Exercise(
     mistakes={
         "aliased": (lambda x, f, s: _aliased(x, f, s),),
         "no_relu": (
-            lambda x, f, s: [functional.conv2d(x, f), functional.conv2d(functional.conv2d(x, f), s)],
+            lambda x, f, s: [
+                functional.conv2d(x, f),
+                functional.conv2d(functional.conv2d(x, f), s),
+            ],
             "第二层的输入没有经过 ReLU：改的是存法，不是网络。",
         ),
-        "rectified_second": (lambda x, f, s: [_features(x, f, s)[0], _features(x, f, s)[1].relu()], "第二层也要 ReLU 之前的输出。"),
+        "rectified_second": (
+            lambda x, f, s: [_features(x, f, s)[0], _features(x, f, s)[1].relu()],
+            "第二层也要 ReLU 之前的输出。",
+        ),
     },
 )
 
@@ -169,7 +204,10 @@ mixing_gap = Exercise(
     title="两种混法差多少",
     level=3,
     stub="my_mixing_gap(first, second, share)",
-    probes=(lambda: (noise((4, 4), 13), noise((4, 4), 14), 0.3), lambda: (noise((3, 3), 15), noise((3, 3), 16), 0.8)),
+    probes=(
+        lambda: (noise((4, 4), 13), noise((4, 4), 14), 0.3),
+        lambda: (noise((3, 3), 15), noise((3, 3), 16), 0.8),
+    ),
     answer="一个标量张量：混合损失减去混合 Gram 的损失，与图像的 Gram 无关",
     idea="把两个平方都展开，含有 G 的项恰好相消，剩下的只与两种风格有关；所以两种混法的梯度相同。",
     where="看本章“几种风格混在一起”一节；完全平方公式。",
@@ -177,9 +215,15 @@ mixing_gap = Exercise(
     oracle=_gap_by_probing,
     mistakes={
         "one_weight": (lambda a, b, w: _gap(a, b, w), "少了一个因子：两边的权重都要出现。"),
-        "no_weight": (lambda a, b, w: _gap(a, b, 1.0), "权重没有出现：share 是 0 或 1 时，差应当是 0。"),
+        "no_weight": (
+            lambda a, b, w: _gap(a, b, 1.0),
+            "权重没有出现：share 是 0 或 1 时，差应当是 0。",
+        ),
         "squared": (lambda a, b, w: _gap(a, b, w * w), "share 是 1 时差应当是 0，你的不是。"),
-        "negative": (lambda a, b, w: _gap(a, b, -w * (1 - w)), "符号反了：分开算损失的那一种总是更大。"),
+        "negative": (
+            lambda a, b, w: _gap(a, b, -w * (1 - w)),
+            "符号反了：分开算损失的那一种总是更大。",
+        ),
         "root": (lambda a, b, w: w * (1 - w) * (a - b).norm(), "两种风格的距离要平方。"),
     },
 )

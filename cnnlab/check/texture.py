@@ -14,7 +14,11 @@ def _gram_by_loop(features):
     for n in range(count):
         for i in range(channels):
             for j in range(channels):
-                result[n, i, j] = sum(features[n, i, p, q] * features[n, j, p, q] for p in range(height) for q in range(width))
+                result[n, i, j] = sum(
+                    features[n, i, p, q] * features[n, j, p, q]
+                    for p in range(height)
+                    for q in range(width)
+                )
     return result / (channels * height * width)
 
 
@@ -51,7 +55,10 @@ gram = Exercise(
     oracle=_gram_by_loop,
     mistakes={
         "unnormalised": (lambda f: _rows(f, 1), "没有除：图大一倍，矩阵就大几倍。"),
-        "positions": (lambda f: _rows(f, f.shape[2] * f.shape[3]), "只除了位置数：这里约定连通道数一起除。"),
+        "positions": (
+            lambda f: _rows(f, f.shape[2] * f.shape[3]),
+            "只除了位置数：这里约定连通道数一起除。",
+        ),
         "centred": (_centered, "先减了均值：那是协方差，Gram 矩阵不减。"),
         "batch": (_mixed_batch, "两张图被混在一起：批量的一维要单独留着。"),
         "reshape": (_wrong_reshape, "同一行里混进了不同通道：展平之前看看哪一维在最后。"),
@@ -66,13 +73,20 @@ gram = Exercise(
 
 
 def _distance(first, second, weights, scale=lambda target: 1.0):
-    return sum(w * (a - b).square().sum() * scale(b) for a, b, w in zip(first, second, weights, strict=True))
+    return sum(
+        w * (a - b).square().sum() * scale(b)
+        for a, b, w in zip(first, second, weights, strict=True)
+    )
 
 
 def _distance_by_loop(first, second, weights):
     total = torch.zeros((), dtype=torch.float64)
     for a, b, w in zip(first, second, weights, strict=True):
-        total += w * sum((float(x) - float(y)) ** 2 for x, y in zip(a.flatten(), b.flatten(), strict=True)) / sum(float(y) ** 2 for y in b.flatten())
+        total += (
+            w
+            * sum((float(x) - float(y)) ** 2 for x, y in zip(a.flatten(), b.flatten(), strict=True))
+            / sum(float(y) ** 2 for y in b.flatten())
+        )
     return total
 
 
@@ -87,8 +101,16 @@ gram_loss = Exercise(
     level=2,
     stub="my_gram_loss(grams, targets, weights)",
     probes=(
-        lambda: ([noise((3, 3), 1), noise((4, 4), 2)], [noise((3, 3), 3), noise((4, 4), 4)], [0.5, 2.0]),
-        lambda: ([noise((2, 2), 5), noise((5, 5), 6)], [noise((2, 2), 7), noise((5, 5), 8)], [3.0, 0.25]),
+        lambda: (
+            [noise((3, 3), 1), noise((4, 4), 2)],
+            [noise((3, 3), 3), noise((4, 4), 4)],
+            [0.5, 2.0],
+        ),
+        lambda: (
+            [noise((2, 2), 5), noise((5, 5), 6)],
+            [noise((2, 2), 7), noise((5, 5), 8)],
+            [3.0, 0.25],
+        ),
     ),
     answer="一个数：各层 ‖G − A‖²/‖A‖² 按 weights 加权的和",
     idea="每层除以目标自己的大小，各层的数才可比；再按权重加起来。",
@@ -98,14 +120,25 @@ gram_loss = Exercise(
     tolerance=1e-6,
     properties=((lambda out, grams, targets, weights: out >= 0, "损失不该是负数。"),),
     mistakes={
-        "absolute": (lambda g, a, w: _distance(g, a, w), "没有除以目标的大小：激活大的层会压过别的层。"),
-        "no_weights": (lambda g, a, w: _distance(g, a, [1.0] * len(w), _relative), "没有用上各层的权重。"),
+        "absolute": (
+            lambda g, a, w: _distance(g, a, w),
+            "没有除以目标的大小：激活大的层会压过别的层。",
+        ),
+        "no_weights": (
+            lambda g, a, w: _distance(g, a, [1.0] * len(w), _relative),
+            "没有用上各层的权重。",
+        ),
         "own_size": (
-            lambda g, a, w: sum(v * (x - y).square().sum() / x.square().sum() for x, y, v in zip(g, a, w, strict=True)),
+            lambda g, a, w: sum(
+                v * (x - y).square().sum() / x.square().sum()
+                for x, y, v in zip(g, a, w, strict=True)
+            ),
             "除的是正在变的那一个：分母应当是目标，它是不变的。",
         ),
         "not_squared": (
-            lambda g, a, w: sum(v * (x - y).norm() / y.norm() for x, y, v in zip(g, a, w, strict=True)),
+            lambda g, a, w: sum(
+                v * (x - y).norm() / y.norm() for x, y, v in zip(g, a, w, strict=True)
+            ),
             "少了平方：这里约定用距离的平方。",
         ),
     },
@@ -143,10 +176,22 @@ loud_channel = Exercise(
     where="想一想 Σ a·b = 点数 ×（均值之积 + 协方差）。",
     question="减去均值之后再算，它还排得上吗？那叫什么矩阵？",
     properties=(
-        (lambda out: out.dim() == 3 and len(out) >= 5 and min(out.shape[1:]) >= 8, "形状应是 (C, H, W)，至少 5 个通道，高宽至少 8。"),
-        (lambda out: out[:2].flatten(1).std(1).min() > 1e-6, "第 0 或第 1 个通道是常数：常数没有相关系数，让它有起伏。"),
-        (lambda out: _correlation(out) < 0.05, "第 0、1 两个通道相关了：让一个通道很响就够了，起伏不要相同。"),
-        (_largest_pair, "第 0、1 两个通道的那一格还不够大：应是最大的非对角元，并且是其余各对的两倍以上。"),
+        (
+            lambda out: out.dim() == 3 and len(out) >= 5 and min(out.shape[1:]) >= 8,
+            "形状应是 (C, H, W)，至少 5 个通道，高宽至少 8。",
+        ),
+        (
+            lambda out: out[:2].flatten(1).std(1).min() > 1e-6,
+            "第 0 或第 1 个通道是常数：常数没有相关系数，让它有起伏。",
+        ),
+        (
+            lambda out: _correlation(out) < 0.05,
+            "第 0、1 两个通道相关了：让一个通道很响就够了，起伏不要相同。",
+        ),
+        (
+            _largest_pair,
+            "第 0、1 两个通道的那一格还不够大：应是最大的非对角元，并且是其余各对的两倍以上。",
+        ),
     ),
     mistakes={
         "correlated": (lambda: _maps(lambda a, r: torch.cat([10 * a, 10 * a])),),
@@ -172,7 +217,11 @@ def _window_distance_by_loop(patch, filled, candidates):
 
 def _windows(seed, size, count):
     filled = (noise((size, size + 1), seed) > 0).double()
-    return noise((size, size + 1), seed + 1) * filled, filled, noise((count, size, size + 1), seed + 2)
+    return (
+        noise((size, size + 1), seed + 1) * filled,
+        filled,
+        noise((count, size, size + 1), seed + 2),
+    )
 
 
 window_distance = Exercise(
@@ -188,10 +237,22 @@ window_distance = Exercise(
     question="各候选都用同一个 filled，除不除以已填的个数会影响选谁吗？",
     oracle=_window_distance_by_loop,
     mistakes={
-        "unfilled": (lambda p, f, c: _window_distance(p, f, c, torch.ones_like), "还没生成的像素也参加了比较：它们的 0 不是颜色，是空着。"),
-        "inverted": (lambda p, f, c: _window_distance(p, f, c, lambda f: 1 - f), "比的恰好是空着的那些像素：遮罩反了。"),
-        "absolute": (lambda p, f, c: _window_distance(p, f, c, power=1), "用了绝对值：这里约定差的平方。"),
-        "rooted": (lambda p, f, c: _window_distance(p, f, c).sqrt(), "多开了一次方：这里约定平方和。"),
+        "unfilled": (
+            lambda p, f, c: _window_distance(p, f, c, torch.ones_like),
+            "还没生成的像素也参加了比较：它们的 0 不是颜色，是空着。",
+        ),
+        "inverted": (
+            lambda p, f, c: _window_distance(p, f, c, lambda f: 1 - f),
+            "比的恰好是空着的那些像素：遮罩反了。",
+        ),
+        "absolute": (
+            lambda p, f, c: _window_distance(p, f, c, power=1),
+            "用了绝对值：这里约定差的平方。",
+        ),
+        "rooted": (
+            lambda p, f, c: _window_distance(p, f, c).sqrt(),
+            "多开了一次方：这里约定平方和。",
+        ),
     },
 )
 
@@ -230,10 +291,22 @@ shifted = Exercise(
     question="一块棋盘，位移取几时它又变回最大？那就是周期。",
     oracle=_shifted_by_loop,
     mistakes={
-        "wrap": (lambda f, d, r: _pairs(f, f.roll((-d, -r), (1, 2))), "首尾相接了：右边的像素和左边的配成了对，图上没有这样的邻居。"),
-        "swapped": (lambda f, d, r: _pairs(*reversed(_cut(f, d, r))), "转置了：第 i 行应是没有移动的那一个通道。"),
-        "share": (lambda f, d, r: _pairs(*_cut(f, d, r), f[0].numel()), "除以了全部的点：成对的点没有那么多。"),
+        "wrap": (
+            lambda f, d, r: _pairs(f, f.roll((-d, -r), (1, 2))),
+            "首尾相接了：右边的像素和左边的配成了对，图上没有这样的邻居。",
+        ),
+        "swapped": (
+            lambda f, d, r: _pairs(*reversed(_cut(f, d, r))),
+            "转置了：第 i 行应是没有移动的那一个通道。",
+        ),
+        "share": (
+            lambda f, d, r: _pairs(*_cut(f, d, r), f[0].numel()),
+            "除以了全部的点：成对的点没有那么多。",
+        ),
         "unshifted": (lambda f, d, r: _pairs(f, f), "没有错开：这是普通的 Gram 矩阵。"),
-        "other_axis": (lambda f, d, r: _pairs(f[:, : f.shape[1] - d, r:], f[:, d:, : f.shape[2] - r]), "左右错反了：向右的位移，伙伴在右边。"),
+        "other_axis": (
+            lambda f, d, r: _pairs(f[:, : f.shape[1] - d, r:], f[:, d:, : f.shape[2] - r]),
+            "左右错反了：向右的位移，伙伴在右边。",
+        ),
     },
 )

@@ -39,7 +39,11 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session")
 def chromium():
     """一个无头的 Chromium，每次都是新的空配置。"""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if path is None:
         lacking("没有 Chromium。Debian、Ubuntu 上：apt-get install chromium fonts-noto-cjk")
     try:
@@ -84,7 +88,9 @@ class Visit:
     def open(self, path: Path, query: str = ""):
         """打开磁盘上的一页，等公式排完。"""
         self.page.goto(path.as_uri() + query, wait_until="load")
-        self.page.evaluate("window.MathJax && MathJax.startup ? MathJax.startup.promise.then(() => 0) : 0")
+        self.page.evaluate(
+            "window.MathJax && MathJax.startup ? MathJax.startup.promise.then(() => 0) : 0"
+        )
         return self.page
 
     def assert_clean(self):
@@ -95,6 +101,8 @@ class Visit:
 @pytest.fixture
 def visit(chromium):
     """一个断网的新页面。"""
-    context = chromium.new_context(viewport={"width": 1280, "height": 900}, offline=True, locale="zh-CN")
+    context = chromium.new_context(
+        viewport={"width": 1280, "height": 900}, offline=True, locale="zh-CN"
+    )
     yield Visit(context.new_page())
     context.close()

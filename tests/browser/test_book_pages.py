@@ -57,7 +57,9 @@ def drawable() -> frozenset[int]:
     """系统字体加起来画得出的字符。"""
     from fontTools.ttLib import TTCollection, TTFont
 
-    listed = subprocess.run(["fc-list", "--format=%{file}\n"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        ["fc-list", "--format=%{file}\n"], capture_output=True, text=True, check=True
+    ).stdout
     # 书自带的四个记号
     covered = set(TTFont(ROOT / "book" / "_static" / "marks.ttf").getBestCmap())
     for name in sorted(set(listed.split("\n"))):
@@ -86,14 +88,22 @@ def test_the_front_door_leads_to_the_book(chromium, html):
 def test_page_is_whole_without_a_network(visit, html, name):
     page = visit.open(html / f"{name}.html")
     # 让延迟加载的图也加载
-    page.evaluate("document.querySelectorAll('img[loading=lazy]').forEach(image => image.loading = 'eager')")
-    page.wait_for_function("() => [...document.images].every(image => image.complete)", timeout=30_000)
+    page.evaluate(
+        "document.querySelectorAll('img[loading=lazy]').forEach(image => image.loading = 'eager')"
+    )
+    page.wait_for_function(
+        "() => [...document.images].every(image => image.complete)", timeout=30_000
+    )
     visit.assert_clean()
     assert page.evaluate(BROKEN_IMAGES) == [], "有坏图"
     assert page.evaluate(RAW_TEX) == [], "有没排的公式"
     text = page.evaluate("document.body.innerText")
     assert "\ufffd" not in text, "有乱码"
-    boxes = {character for character in text if not character.isspace() and ord(character) not in drawable()}
+    boxes = {
+        character
+        for character in text
+        if not character.isspace() and ord(character) not in drawable()
+    }
     # 私有区的字符是主题的图标字体
     boxes = {character for character in boxes - INVISIBLE if not 0xE000 <= ord(character) <= 0xF8FF}
     assert not boxes, f"没有字体画得出：{sorted(boxes)}"
@@ -112,8 +122,13 @@ def test_search_finds_the_chapter(visit, html, query, slug):
     page = visit.open(html / "search.html", f"?q={query}")
     page.wait_for_selector("#search-results ul.search li a", timeout=20_000)
     # 结果一条条出现，等到收尾的那句话
-    page.wait_for_function("() => !document.querySelector('#search-progress')?.textContent.trim()", timeout=20_000)
-    found = page.eval_on_selector_all("#search-results ul.search li > a:first-child", "links => links.map(a => a.getAttribute('href'))")
+    page.wait_for_function(
+        "() => !document.querySelector('#search-progress')?.textContent.trim()", timeout=20_000
+    )
+    found = page.eval_on_selector_all(
+        "#search-results ul.search li > a:first-child",
+        "links => links.map(a => a.getAttribute('href'))",
+    )
     places = [place.split("#")[0].split("?")[0].removeprefix("./") for place in found]
     assert f"book/{slug}.html" in places[:5], f"搜“{query}”，前几条是 {places[:5]}"
     visit.assert_clean()
@@ -127,7 +142,12 @@ def test_search_finds_nothing_for_nonsense(visit, html):
 
 def pages_with_sliders() -> list[str]:
     """建好的页里有静态滑块的那些；没有建书时也留一条，好让它说明缺什么。"""
-    found = [name for name in toc() if (path := HTML / f"{name}.html").exists() and 'class="cnnlab-frames"' in path.read_text(encoding="utf-8")]
+    found = [
+        name
+        for name in toc()
+        if (path := HTML / f"{name}.html").exists()
+        and 'class="cnnlab-frames"' in path.read_text(encoding="utf-8")
+    ]
     return found or ["book/index"]
 
 
@@ -147,5 +167,7 @@ def test_static_slider_moved_by_keyboard_changes_its_picture(visit, html, name):
         after = picture.get_attribute("src"), picture.get_attribute("alt")
         assert before[0] != after[0], f"第 {number} 个滑块动了，图没有变"
         assert before[1] != after[1], f"第 {number} 个滑块的替代文字没有变"
-        page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=picture.element_handle())
+        page.wait_for_function(
+            "image => image.complete && image.naturalWidth > 0", arg=picture.element_handle()
+        )
     visit.assert_clean()

@@ -26,7 +26,9 @@ SETTINGS = {
 
 def chapter_with_slider() -> Path | None:
     """最短的一章里有滑块的那个笔记本。"""
-    candidates = [path for path in BOOK.glob("*.ipynb") if "explore(" in path.read_text(encoding="utf-8")]
+    candidates = [
+        path for path in BOOK.glob("*.ipynb") if "explore(" in path.read_text(encoding="utf-8")
+    ]
     preferred = [path for path in candidates if path.stem == "first_layer"]
     return (preferred or sorted(candidates, key=lambda path: path.stat().st_size) or [None])[0]
 
@@ -70,7 +72,9 @@ def server(tmp_path, chromium):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     port, token = free_port(), secrets.token_hex(16)
-    environment = dict(os.environ, JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "settings"), CNNLAB_PROFILE="quick")
+    environment = dict(
+        os.environ, JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "settings"), CNNLAB_PROFILE="quick"
+    )
     for kind in ("CONFIG", "DATA", "RUNTIME"):
         environment[f"JUPYTER_{kind}_DIR"] = str(tmp_path / kind.lower())
     environment["JUPYTERLAB_WORKSPACES_DIR"] = str(tmp_path / "workspaces")
@@ -88,10 +92,16 @@ def server(tmp_path, chromium):
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     log = (tmp_path / "server.log").open("w")
-    process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+    )
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: process.poll() is not None or ask(f"{url}/api/status", token), 90, "JupyterLab 起来")
+        wait_until(
+            lambda: process.poll() is not None or ask(f"{url}/api/status", token),
+            90,
+            "JupyterLab 起来",
+        )
         assert process.poll() is None, (tmp_path / "server.log").read_text()[-2000:]
         yield url, token, folder
     finally:
@@ -108,7 +118,9 @@ def run_everything(page, url: str, token: str):
 
     def idle():
         kernels = ask(f"{url}/api/kernels", token) or []
-        return any(kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels)
+        return any(
+            kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels
+        )
 
     wait_until(idle, 120, "内核空闲")
     page.evaluate(
@@ -143,7 +155,11 @@ def test_a_chapter_runs_and_its_slider_changes_the_picture(server, chromium):
     code = wait_until(lambda: executed_cells(copy), 60, "运行过的笔记本存了盘")
     errors = [output for cell in code for output in cell.outputs if output.output_type == "error"]
     assert not errors, "\n".join(f"{error.ename}: {error.evalue}" for error in errors)
-    unfinished = [cell.source.splitlines()[0] for cell in code if cell.source.strip() and not cell.execution_count]
+    unfinished = [
+        cell.source.splitlines()[0]
+        for cell in code
+        if cell.source.strip() and not cell.execution_count
+    ]
     assert not unfinished, f"这些格没有运行：{unfinished}"
 
     box = page.locator(".jp-OutputArea .widget-vbox:has(img)").first
@@ -158,5 +174,7 @@ def test_a_chapter_runs_and_its_slider_changes_the_picture(server, chromium):
     if picture.get_attribute("src") == before:
         # 滑块已在最右端
         page.keyboard.press("ArrowLeft")
-    page.wait_for_function("([image, old]) => image.src !== old", arg=[picture.element_handle(), before])
+    page.wait_for_function(
+        "([image, old]) => image.src !== old", arg=[picture.element_handle(), before]
+    )
     context.close()

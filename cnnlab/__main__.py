@@ -1,0 +1,20 @@
+"""命令行：python -m cnnlab mine 文件夹 …"""
+
+import sys
+
+from cnnlab.show import mine
+
+COMMANDS = {"mine": mine.main}
+
+
+def main(arguments: list[str]) -> None:
+    """第一个词是命令，其余交给它；没有这个命令时列出有的。"""
+    if not arguments or arguments[0] not in COMMANDS:
+        sys.exit(
+            f"用法：python -m cnnlab 命令 …；可用的命令：{'、'.join(COMMANDS)}（加 --help 看各自的参数）"
+        )
+    COMMANDS[arguments[0]](arguments[1:])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

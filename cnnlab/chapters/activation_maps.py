@@ -1,0 +1,143 @@
+"""激活图：把一层的输出一片片画出来，找出沉默的通道，检验“这个通道在找什么”。
+
+不画图；卷积核见 middle_layers，最大激活区块见 patches。
+"""
+
+import csv
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from cnnlab.core.paths import DATA
+
+FACES = DATA / "photo_faces.csv"
+VIEWS = ("frontal", "profile", "none", "doubtful")
+
+
+def activation_tiles(activation: Tensor, scale: str = "each") -> Tensor:
+    """把激活 (C, h, w) 或 (N, C, h, w) 变成能当灰度图画的数，形状不变，取值 [0, 1]。
+
+    scale="each"：每张激活图各自从最小到最大拉伸，看形状；处处相同的图画成 0。
+    scale="common"：同一张照片的全部通道除以同一个最大值（负的画成 0），通道之间强弱可比。
+    """
+    if activation.dim() not in (3, 4):
+        raise ValueError(
+            f"activation_tiles 要 (C, h, w) 或 (N, C, h, w)，得到 {tuple(activation.shape)}"
+        )
+    if scale not in ("each", "common"):
+        raise ValueError(
+            f'scale 只能是 "each"（各自一把尺）或 "common"（同一把尺），得到 {scale!r}'
+        )
+    activation = activation.detach()
+    tiny = torch.finfo(activation.dtype).tiny
+    if scale == "common":
+        positive = activation.clamp_min(0)
+        return positive / positive.amax((-3, -2, -1), keepdim=True).clamp_min(tiny)
+    low, high = activation.amin((-2, -1), keepdim=True), activation.amax((-2, -1), keepdim=True)
+    return (activation - low) / (high - low).clamp_min(tiny)
+
+
+def dead_channels(activation: Tensor) -> Tensor:
+    """哪些通道在哪张图上一声不响：布尔的 (N, C)，整张激活图没有一个正数为真。
+
+    某一列对所有图都为真，这个通道才算在这批图上“死了”。`activation` 是 (N, C, h, w) 或 (C, h, w)。
+    """
+    if activation.dim() not in (3, 4):
+        raise ValueError(
+            f"dead_channels 要 (N, C, h, w) 或 (C, h, w)，得到 {tuple(activation.shape)}"
+        )
+    return ~(activation.detach() > 0).flatten(-2).any(-1)
+
+
+def auc(positive: Tensor, negative: Tensor) -> Tensor:
+    """任取一正一负，正的分数更高的机会：(n, …) 与 (m, …) → (…)，0.5 为分不开，1 为全分开；平手算半次。
+
+    AUC = P(s⁺ > s⁻) + ½ P(s⁺ = s⁻)，不用选阈值。
+    """
+    if len(positive) == 0 or len(negative) == 0:
+        raise ValueError(f"auc 要两边都有样本，得到 {len(positive)} 个正、{len(negative)} 个负")
+    wins = sum((one > negative).sum(0) + 0.5 * (one == negative).sum(0) for one in positive)
+    return wins / (len(positive) * len(negative))
+
+
+def pick_and_test(positive: Tensor, negative: Tensor) -> tuple[float, float]:
+    """在一半样本上挑 AUC 最高的通道，在另一半上考它：(挑选时的 AUC, 考试的 AUC)，两半对调后取平均。
+
+    positive (n, C)，negative (m, C)：每个样本、每个通道的分数；按次序的奇偶分成两半，n、m 至少是 2。
+    """
+    if min(len(positive), len(negative)) < 2:
+        raise ValueError(
+            f"分成两半至少各要 2 个样本，得到 {len(positive)} 个正、{len(negative)} 个负"
+        )
+    halves = [auc(positive[first::2], negative[first::2]) for first in (0, 1)]
+    picked = [(chosen.max(), other[chosen.argmax()]) for chosen, other in (halves, halves[::-1])]
+    learnt, tested = torch.tensor(picked).mean(0).tolist()
+    return learnt, tested
+
+
+def mask_iou(activation: Tensor, mask: Tensor, share: float | None = None) -> Tensor:
+    """每个通道最亮的区域与掩码的交并比 (C,)。
+
+    activation (N, C, h, w)，mask (N, H, W) 布尔；激活图先双线性放大到掩码的大小。
+    每个通道一条门槛，使全部图上有 `share` 的位置超过它；不给就取掩码占的份额，这样完全对上时交并比为 1。
+    IoU = |A ∩ M| / |A ∪ M|，各图合起来算。来源：Bau 等（2017）。
+    """
+    if mask.dim() != 3 or len(mask) != len(activation):
+        raise ValueError(
+            f"mask 要 (N, H, W)，一张激活配一张；得到 {tuple(mask.shape)} 与 {tuple(activation.shape)}"
+        )
+    wanted = mask.flatten().float()
+    count = max(1, round((float(wanted.mean()) if share is None else share) * len(wanted)))
+    found = []
+    for channel in activation.detach().transpose(0, 1):
+        large = functional.interpolate(
+            channel[:, None], mask.shape[1:], mode="bilinear", align_corners=False
+        ).flatten()
+        threshold = large.kthvalue(len(large) - count + 1).values
+        bright = ((large >= threshold) & (large > large.min())).float()
+        shared = bright @ wanted
+        found.append(shared / (bright.sum() + wanted.sum() - shared).clamp_min(1))
+    return torch.stack(found)
+
+
+@dataclass(frozen=True)
+class FaceLabels:
+    """内置照片的手工标注，次序同 `photos()`：views 是每张的一种说法，boxes 是 {照片名: 脸的方框}。
+
+    frontal：有朝向镜头的脸；profile：只有侧面的头（鱼都在内）；none：没有；doubtful：说不准。
+    方框 (top, left, bottom, right) 按 photos(size=224) 的像素，末端不含。
+    """
+
+    names: tuple[str, ...]
+    views: tuple[str, ...]
+    boxes: dict[str, list[tuple[int, int, int, int]]]
+
+    def where(self, view: str) -> Tensor:
+        """属于这种说法的照片：布尔的 (N,)。"""
+        if view not in VIEWS:
+            raise ValueError(f"没有 {view!r} 这种说法：可用 {'、'.join(VIEWS)}")
+        return torch.tensor([one == view for one in self.views])
+
+    def masks(self, size: int = 224) -> Tensor:
+        """有脸的照片（次序同 `where("frontal")`）的脸的掩码：布尔的 (n, size, size)。"""
+        masks = torch.zeros(len(self.boxes), size, size, dtype=torch.bool)
+        for mask, boxes in zip(masks, self.boxes.values(), strict=True):
+            for box in boxes:
+                top, left, bottom, right = (round(edge * size / 224) for edge in box)
+                mask[top:bottom, left:right] = True
+        return masks
+
+
+@lru_cache(maxsize=1)
+def face_labels() -> FaceLabels:
+    """215 张内置照片里哪些有朝向镜头的脸：为本书看着照片手工标的，表在 data/photo_faces.csv。"""
+    lines = FACES.read_text(encoding="utf-8").splitlines()
+    rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
+    split = {row["name"]: row["face_boxes"].split(";") for row in rows if row["face_boxes"]}
+    boxes = {
+        name: [tuple(map(int, box.split())) for box in listed] for name, listed in split.items()
+    }
+    return FaceLabels(tuple(row["name"] for row in rows), tuple(row["view"] for row in rows), boxes)

@@ -1,0 +1,205 @@
+"""降维：把每张图的几百个数压成平面上的一个点，再把照片摆进格子；也量一量这样的图可信几分。
+
+不画图；高维空间里的最近邻见 neighbors。
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from cnnlab.chapters.neighbors import nearest_neighbors, retrieval_score
+from cnnlab.core.images import check_images, resize
+
+
+def pca(x: Tensor, n: int = 2) -> Tensor:
+    """主成分分析：投影到方差最大的 n 个方向上，(N, D) → (N, n)。
+
+    X − x̄ = U S Vᵀ，Y = U_n S_n = (X − x̄) V_n；每个方向的正负取绝对值最大的那个坐标为正。
+    n 不在 1 到 min(N, D) 之间：ValueError。（Pearson，1901；Hotelling，1933）
+    """
+    centred = _centred(x)
+    if not 1 <= n <= min(x.shape):
+        raise ValueError(
+            f"n 是 {n}，{tuple(x.shape)} 的数据至多有 {min(x.shape)} 个主成分；n 应在 1 到它之间"
+        )
+    left, singular, _ = torch.linalg.svd(centred, full_matrices=False)
+    points = left[:, :n] * singular[:n]
+    sign = points.gather(0, points.abs().argmax(0, keepdim=True)).sign()
+    return points * torch.where(sign == 0, torch.ones_like(sign), sign)
+
+
+def explained_variance(x: Tensor) -> Tensor:
+    """各主成分占总方差的比例，从大到小，(min(N, D),)，合计为 1；把它画出来就是碎石图。
+
+    r_k = s_k² / Σ s²；处处相同的数据没有方差，全为 0。
+    """
+    variance = torch.linalg.svdvals(_centred(x)).square()
+    return variance / variance.sum().clamp_min(torch.finfo(variance.dtype).tiny)
+
+
+def conditional_affinities(x: Tensor, perplexity: float = 30) -> Tensor:
+    """t-SNE 的条件概率 (N, N)：第 i 行是 i 挑各个 j 作邻居的概率，合计为 1，对角为 0。
+
+    p_{j|i} ∝ exp(−‖x_i − x_j‖² / 2σ_i²)；每行的 σ_i 用二分法定，使困惑度 exp(H_i) 恰为 `perplexity`。
+    困惑度应大于 1、小于 N − 1，否则 ValueError。（van der Maaten 与 Hinton，2008）
+    """
+    _check_perplexity(x, perplexity)
+    squared = torch.cdist(x.double(), x.double()).square()
+    squared = squared / squared.mean()  # 换个单位，σ 就落在固定的范围里
+    squared.fill_diagonal_(torch.inf)
+    low, high = squared.new_full((len(x), 1), -60.0), squared.new_full((len(x), 1), 60.0)
+    nearest = squared.amin(1, keepdim=True)  # 减去最近的，免得整行下溢成 0
+    for _ in range(64):
+        precision = (low + high) / 2  # 1/2σ² 的对数
+        p = torch.softmax(-(squared - nearest) * precision.exp(), 1)
+        entropy = torch.special.entr(p).sum(1, keepdim=True)
+        too_flat = entropy > math.log(perplexity)
+        low, high = torch.where(too_flat, precision, low), torch.where(too_flat, high, precision)
+    return p.to(x.dtype)
+
+
+def joint_affinities(conditional: Tensor) -> Tensor:
+    """对称的邻居概率 (N, N)，总和为 1：P = (p_{j|i} + p_{i|j}) / 2N，t-SNE 要在平面上重现的就是它。"""
+    return (conditional + conditional.T) / (2 * len(conditional))
+
+
+def map_affinities(points: Tensor) -> Tensor:
+    """平面上的邻居概率 (N, N)，总和为 1：q_ij ∝ 1 / (1 + ‖y_i − y_j‖²)，尾巴比高斯长。"""
+    weight = 1 / (1 + torch.cdist(points, points).square())
+    weight = weight - torch.diag_embed(weight.diagonal())
+    return weight / weight.sum()
+
+
+def map_divergence(affinities: Tensor, points: Tensor) -> Tensor:
+    """t-SNE 要最小化的数：KL(P‖Q) = Σ p_ij log(p_ij / q_ij)，Q 由平面上的点 (N, 2) 来；标量，可求导。"""
+    inside = affinities > 0
+    p, q = affinities[inside], map_affinities(points)[inside]
+    return (p * (p / q.clamp_min(torch.finfo(q.dtype).tiny)).log()).sum()
+
+
+def tsne(
+    x: Tensor, perplexity: float = 30, seed: int = 0, *, steps: int = 750, start: str = "pca"
+) -> Tensor:
+    """t-分布随机邻域嵌入：(N, D) → (N, 2)，平面上的邻居尽量就是高维的邻居。
+
+    min KL(P‖Q)。高于 50 维的先做 PCA 降到 50 维；优化由 scikit-learn 的 Barnes–Hut 近似完成。
+    `start` 是 "pca"（起点由数据定）或 "random"（由 seed 定）。困惑度不合：ValueError。（van der Maaten 与 Hinton，2008）
+    """
+    _check_perplexity(x, perplexity)
+    if start not in ("pca", "random"):
+        raise ValueError(f'start 是 {start!r}；可用 "pca"、"random"')
+    from sklearn.manifold import TSNE
+
+    small = pca(x, 50) if min(x.shape) > 50 else _centred(x)
+    settings = {"perplexity": perplexity, "init": start, "random_state": seed, "max_iter": steps}
+    points = TSNE(2, learning_rate="auto", **settings).fit_transform(
+        small.detach().cpu().float().numpy()
+    )
+    return torch.from_numpy(points).to(x)
+
+
+def trustworthiness(x: Tensor, points: Tensor, k: int = 12) -> float:
+    """可信度，0 到 1：平面上的 k 个近邻，在原空间里也算近吗。
+
+    T = 1 − 2 / (N k (2N − 3k − 1)) · Σ_i Σ_{j ∈ 平面近邻} max(0, r(i, j) − k)，r 是 j 在原空间里的名次。
+    k 应小于 N/2。（Venna 与 Kaski，2001）
+    """
+    count = len(x)
+    if len(points) != count or not 1 <= k < count / 2:
+        raise ValueError(
+            f"x 有 {count} 行、points 有 {len(points)} 行、k 是 {k}；行数要相同，k 在 1 到 N/2 之间"
+        )
+    rank = torch.empty(count, count, dtype=torch.long)
+    distance = torch.cdist(x.double(), x.double()).cpu().fill_diagonal_(-1)
+    rank.scatter_(1, distance.argsort(dim=1, stable=True), torch.arange(count).expand(count, count))
+    near = (
+        torch.cdist(points.double(), points.double())
+        .cpu()
+        .fill_diagonal_(torch.inf)
+        .topk(k, 1, largest=False)
+        .indices
+    )
+    excess = (rank.gather(1, near) - k).clamp_min(0).sum().item()
+    return 1 - 2 * excess / (count * k * (2 * count - 3 * k - 1))
+
+
+def neighbor_purity(x: Tensor, labels: Sequence | Tensor, k: int = 10) -> float:
+    """近邻纯度，0 到 1：每个点的 k 个近邻（不算自己）里同类的比例，对所有点取平均；`x` 是原空间或平面的 (N, D)。"""
+    return retrieval_score(
+        x, labels.tolist() if isinstance(labels, Tensor) else list(labels), k
+    ).score
+
+
+def vote_accuracy(x: Tensor, labels: Tensor, k: int = 10) -> float:
+    """留一法 k 近邻的准确率：每个点由它的 k 个近邻投票，猜中自己类别的比例。"""
+    index = nearest_neighbors(x, x, k, exclude_self=True).index
+    votes = torch.nn.functional.one_hot(labels[index]).sum(1)
+    return (votes.argmax(1) == labels).float().mean().item()
+
+
+def grid_cells(points: Tensor, shape: tuple[int, int]) -> Tensor:
+    """把平面上的 N 个点分到 (行数, 列数) 的格子里，一格至多一个，移动距离的平方和最小；得 (N, 2) 的行、列。
+
+    min Σ_i ‖y_i − g_π(i)‖²，π 一对一：线性指派问题。点先按各轴的范围铺满格子；y 轴朝上，行号朝下。
+    格子不够 N 个：ValueError。（Jonker 与 Volgenant，1987）
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    rows, columns = shape
+    if points.dim() != 2 or points.shape[1] != 2 or len(points) > rows * columns:
+        raise ValueError(
+            f"points 应为 (N, 2) 且 N 不超过 {rows}×{columns}={rows * columns}，得到 {tuple(points.shape)}"
+        )
+    places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
+    cost = torch.cdist(grid_positions(points, shape), places.double()).square()
+    chosen = linear_sum_assignment(cost.numpy())[1]
+    return places[torch.from_numpy(chosen)]
+
+
+def grid_positions(points: Tensor, shape: tuple[int, int]) -> Tensor:
+    """点在格子坐标里的位置 (N, 2)：（行, 列），可以不是整数；最左的点在第 0 列，最上的点在第 0 行。"""
+    points = points.detach().cpu().double()
+    low, high = points.aminmax(dim=0)
+    unit = (points - low) / (high - low).clamp_min(1e-12)
+    return torch.stack([(1 - unit[:, 1]) * (shape[0] - 1), unit[:, 0] * (shape[1] - 1)], 1)
+
+
+def image_grid(
+    points: Tensor, images: Tensor, *, shape=None, cell: int | None = None, gap: int = 2
+) -> Tensor:
+    """照片地图 (1, 3, H, W)：每张照片摆进离它的点最近的格子，一格一张，空格和缝为白色。
+
+    `points` (N, 2)，`images` (N, 3, h, w)；`shape` 是 (行数, 列数)，不给时取最接近 2:3 的、刚放得下的一种；
+    `cell` 是每格的像素数，不给时不缩放。摆法见 grid_cells：总移动最小，但位置不再精确。
+    """
+    if len(points) != len(check_images(images)):
+        raise ValueError(f"有 {len(points)} 个点，却有 {len(images)} 张图；要一一对应")
+    rows = max(1, round(math.sqrt(len(images) * 2 / 3)))
+    shape = shape or (rows, math.ceil(len(images) / rows))
+    tiles = images if cell is None else resize(images, (cell, cell))
+    height, width = (size + gap for size in tiles.shape[-2:])
+    poster = tiles.new_ones(1, 3, shape[0] * height + gap, shape[1] * width + gap)
+    for tile, (row, column) in zip(tiles, grid_cells(points, shape).tolist(), strict=True):
+        top, left = row * height + gap, column * width + gap
+        poster[0, :, top : top + height - gap, left : left + width - gap] = tile
+    return poster
+
+
+def _centred(x: Tensor) -> Tensor:
+    if x.dim() != 2 or len(x) < 2:
+        raise ValueError(
+            f"数据应为 (N, D)，至少两行，得到 {tuple(x.shape)}；图像先用 pixel_vectors 或 extract_features 变成向量"
+        )
+    if not torch.isfinite(x).all():
+        raise ValueError("数据里有 NaN 或无穷大；查一查特征是怎么算出来的")
+    return x - x.mean(0)
+
+
+def _check_perplexity(x: Tensor, perplexity: float) -> None:
+    _centred(x)
+    if not 1 < perplexity < len(x) - 1:
+        raise ValueError(
+            f"困惑度是 {perplexity}，{len(x)} 个点时应大于 1、小于 {len(x) - 1}；它约等于每个点有几个近邻"
+        )

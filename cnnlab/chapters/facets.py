@@ -1,0 +1,276 @@
+"""多侧面与自然先验：一个类有几副面孔；优化代码而不是像素，图像由生成网络给出。
+
+不画图；像素上的梯度上升见 gradient_ascent。
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cnnlab.chapters.gradient_ascent import natural_statistics
+from cnnlab.core.hooks import activations_of
+from cnnlab.engine.objectives import objective
+from cnnlab.engine.optimize import adam, optimize_image
+from cnnlab.engine.parameterizations import CodeImage, FourierImage
+from cnnlab.engine.priors import center_bias, compose, jitter, random_rotate
+from cnnlab.engine.results import reproducible
+from cnnlab.engine.terms import Term, class_score
+from cnnlab.engine.training import Training, cosine, fit, shuffled_batches
+
+# 偏向中心的三个阶段：(占总步数的份额, 窗口占画布的比例, 窗口中心的散布)
+CENTER_PHASES = ((0.4, 0.7, 0.2), (0.35, 0.85, 0.2), (0.25, 1.0, 0.0))
+
+
+def photo_features(model: nn.Module, images: Tensor, *, batch_size: int = 32) -> Tensor:
+    """每张照片的特征 (N, D)：倒数第二层在各位置上的平均，长度归一。"""
+    features = torch.cat([model.features(chunk) for chunk in images.split(batch_size)])
+    return functional.normalize(features.detach(), dim=1)
+
+
+def cluster_photos(
+    features: Tensor, facets: int, *, reduce: str | None = "pca", seed: int = 0
+) -> Tensor:
+    """把照片的特征 (N, D) 分成 `facets` 簇，得到标签 (N,)；簇按大小排，0 最大。
+
+    `reduce` 先降维再做 k 均值："pca"（至多 10 维）、"tsne"（2 维）或 None。出处：Nguyen 等，2016。
+    """
+    from sklearn.cluster import KMeans
+
+    if not 1 <= facets <= len(features):
+        raise ValueError(f"facets 是 {facets}，应在 1 与照片张数 {len(features)} 之间")
+    points = _reduced(features, reduce, seed)
+    labels = torch.from_numpy(
+        KMeans(facets, n_init=10, random_state=seed).fit(points).labels_
+    ).long()
+    order = labels.bincount(minlength=facets).argsort(descending=True, stable=True)
+    return order.argsort()[labels]
+
+
+def _reduced(features: Tensor, reduce: str | None, seed: int):
+    points = features.detach().cpu().double().numpy()
+    if reduce is None:
+        return points
+    if reduce == "pca":
+        from sklearn.decomposition import PCA
+
+        return PCA(min(10, *points.shape), random_state=seed).fit_transform(points)
+    if reduce == "tsne":
+        from sklearn.manifold import TSNE
+
+        perplexity = min(30, (len(points) - 1) / 3)
+        return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
+    raise ValueError(f'reduce 是 {reduce!r}；可用 "pca"、"tsne" 或 None')
+
+
+def facet_starts(images: Tensor, features: Tensor, labels: Tensor, *, nearest: int = 8) -> Tensor:
+    """每一簇的起点 (K, 3, H, W)：离簇中心最近的 `nearest` 张照片的平均。"""
+    starts = []
+    for facet in range(int(labels.max()) + 1):
+        members = (labels == facet).nonzero()[:, 0]
+        center = features[members].mean(0)
+        order = (features[members] - center).norm(dim=1).argsort()
+        starts.append(images[members[order[:nearest]]].mean(0))
+    return torch.stack(starts)
+
+
+@reproducible
+def class_facets(
+    model,
+    target,
+    images,
+    *,
+    facets=4,
+    nearest=8,
+    reduce="pca",
+    labels=None,
+    steps=160,
+    learning_rate=0.05,
+    natural=10.0,
+    phases=CENTER_PHASES,
+    seed=0,
+    on_step=None,
+):
+    """一个类的几个侧面，每簇照片一张图：Result，image 为 (K, 3, H, W)。
+
+    照片的特征聚成 `facets` 簇，从每簇平均照片出发梯度上升；随机窗口先只看画布中部，再逐阶段放宽。
+    `labels` 给定时不再聚类。history["labels"] 是每张照片的簇。出处：Nguyen、Yosinski、Clune，2016。
+    """
+    features = photo_features(model, images)
+    if labels is None:
+        labels = cluster_photos(features, facets, reduce=reduce, seed=seed)
+    labels = torch.as_tensor(labels)
+    starts = facet_starts(images, features, labels, nearest=nearest)
+    result, losses = ascend_from(
+        model,
+        target,
+        starts,
+        steps=steps,
+        learning_rate=learning_rate,
+        natural=natural,
+        phases=phases,
+        seed=seed,
+        on_step=on_step,
+    )
+    return result, {"loss": losses, "labels": labels.tolist()}
+
+
+def ascend_from(
+    model,
+    target,
+    starts: Tensor,
+    *,
+    steps=160,
+    learning_rate=0.05,
+    natural=10.0,
+    phases=CENTER_PHASES,
+    seed=0,
+    on_step=None,
+) -> tuple[Tensor, list[float]]:
+    """从给定的起点 (K, 3, H, W) 分阶段梯度上升：图像 (K, 3, H, W) 与每步的损失。
+
+    每一阶段的窗口放大到画布的尺寸再送进网络；`natural` 是照片统计量先验的权重。
+    """
+    generator = torch.Generator().manual_seed(seed)
+    picture, losses, (height, width) = FourierImage(image=starts), [], starts.shape[-2:]
+    priors = (
+        [natural * term for term in natural_statistics(model, size=min(height, width))]
+        if natural
+        else []
+    )
+    for share, window, spread in phases:
+        crop = center_bias(round(min(height, width) * window), spread=spread, generator=generator)
+        moves = compose(
+            jitter(8, generator=generator),
+            random_rotate(5, generator=generator),
+            crop,
+            _enlarge(height, width),
+        )
+        loss = objective(model, [-class_score(target), *priors], transform=moves)
+        optimize_image(
+            picture,
+            loss,
+            steps=round(steps * share),
+            optimizer=adam(learning_rate),
+            on_step=on_step,
+        )
+        losses += loss.losses
+    with torch.no_grad():
+        return picture().detach().contiguous(), losses
+
+
+def _enlarge(height: int, width: int) -> Callable[[Tensor], Tensor]:
+    return lambda image: functional.interpolate(
+        image, (height, width), mode="bilinear", align_corners=False
+    )
+
+
+@reproducible
+def code_image(
+    model,
+    target,
+    generator,
+    *,
+    start=None,
+    code_l2=0.02,
+    spread=3.0,
+    radius=0.9,
+    steps=100,
+    learning_rate=0.1,
+    seed=0,
+    on_step=None,
+):
+    """优化代码而不是像素，图像 = generator(code)：Result，image 为 (N, C, H, W)，history["code"] 是代码。
+
+    最小化 −得分 + code_l2 · ‖z‖²，z = (code − 均值) / 标准差；每步之后把代码截到 [0, 均值 + spread 个标准差]，
+    再把 ‖z‖ 截到训练时中位数的 `radius` 倍。三个统计量取自 `generator.code_mean`、`code_std`、`code_radius`；`target` 是一个目标，或每张图一个的列表。
+    出处：Nguyen 等，2016（DGN-AM）。
+    """
+    mean, std = generator.code_mean, generator.code_std
+    count = 1 if isinstance(target, int | str) else len(target)
+    noise = torch.randn(count, len(mean), generator=torch.Generator().manual_seed(seed)).to(mean)
+    code = (mean + 0.001 * std * noise).clamp_min(0) if start is None else start
+    module = CodeImage(generator, code)
+    prior = Term("code_l2", ("image",), lambda values: ((module.code - mean) / std).square().sum())
+    loss = objective(model, [-class_score(target), code_l2 * prior])
+
+    def bounded(code, gradient, index):
+        z = (torch.minimum(code.clamp_min(0), mean + spread * std) - mean) / std
+        return mean + std * z * (
+            radius * generator.code_radius / z.norm(dim=1, keepdim=True).clamp_min(1e-6)
+        ).clamp_max(1)
+
+    image = optimize_image(
+        module,
+        loss,
+        steps=steps,
+        optimizer=adam(learning_rate),
+        after_step=bounded,
+        on_step=on_step,
+    )
+    return image, {"code": module.code.detach().clone(), **loss.ledger}
+
+
+def fit_generator(
+    generator: nn.Module,
+    model: nn.Module,
+    images: Tensor,
+    layer: str,
+    *,
+    steps: int | None = None,
+    seconds: float | None = None,
+    batch_size: int = 64,
+    learning_rate: float = 2e-3,
+    feature_weight: float = 0.3,
+    code_noise: float = 0.0,
+    seed: int = 0,
+    on_step: Callable | None = None,
+) -> Training:
+    """教 `generator` 把 `model` 在 `layer` 上的代码变回图像（就地训练），得到训练的记录。
+
+    损失 = 像素的交叉熵 + feature_weight × 代码的相对误差；代码的统计量写进 generator。
+    `code_noise` 给输入的代码加噪声（最大的标准差，以代码的标准差计）：没见过的代码也被画成见过的样子。
+    出处：Dosovitskiy 与 Brox，2016（这里没有对抗损失）。
+    """
+    codes = torch.cat([_code(model, chunk, layer) for chunk in images.split(256)]).detach()
+    generator.code_mean.copy_(codes.mean(0))
+    generator.code_std.copy_(codes.std(0).clamp_min(0.1 * codes.std()))
+    generator.code_radius.copy_(
+        ((codes - generator.code_mean) / generator.code_std).norm(dim=1).median()
+    )
+
+    def loss(network, batch):
+        image, code = batch
+        made = network(_noisy(code, code_noise * codes.std()) if code_noise else code)
+        likeness = functional.binary_cross_entropy(made, image)
+        distance = (_code(model, made, layer) - code).square().mean() / codes.square().mean()
+        return likeness + feature_weight * distance
+
+    options = {
+        "steps": steps,
+        "seconds": seconds,
+        "learning_rate": learning_rate,
+        "schedule": cosine,
+        "seed": seed,
+    }
+    batches = shuffled_batches(images, codes, batch_size=min(batch_size, len(images)), seed=seed)
+    training = fit(generator, loss, batches, on_step=on_step, **options)
+    generator.eval().requires_grad_(False)
+    return training
+
+
+def _noisy(code: Tensor, largest: Tensor) -> Tensor:
+    """每个代码加噪声，噪声的标准差在 0 与 `largest` 之间均匀抽。"""
+    amount = largest * torch.rand(len(code), 1, device=code.device)
+    return (code + amount * torch.randn_like(code)).clamp_min(0)
+
+
+def _code(model: nn.Module, image: Tensor, layer: str) -> Tensor:
+    return activations_of(model, image, layer)[layer].flatten(1)
+
+
+def nearest_distance(images: Tensor, gallery: Tensor) -> tuple[Tensor, Tensor]:
+    """每张图到最近的真图的欧氏距离 (N,)，与那张真图的序号 (N,)。"""
+    distance, index = torch.cdist(images.flatten(1), gallery.flatten(1)).min(1)
+    return distance, index

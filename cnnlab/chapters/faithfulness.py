@@ -1,0 +1,238 @@
+"""这些图可信吗：把权重打乱、换一个类别、删去或放回像素、埋一条捷径，看解释的图变不变。
+
+不发明新的解释方法，也不画图；捷径网络的训练与权重见 shortcut。
+"""
+
+import copy
+import difflib
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cnnlab.chapters.guided_backprop import deconvnet_gradient, guided_gradient
+from cnnlab.chapters.occlusion import average_per_pixel, fill_image, occlusion_map
+from cnnlab.chapters.saliency import (
+    class_activation_map,
+    grad_cam,
+    gradient_times_input,
+    integrated_gradients,
+    reduce_channels,
+    saliency_map,
+    smooth_grad,
+)
+from cnnlab.core.hooks import evaluating, find_layer, named_layers
+from cnnlab.core.images import check_images
+from cnnlab.engine.gradients import asked_outputs
+from cnnlab.networks.models import resolve_target
+
+
+def cascade_layers(model: nn.Module) -> list[str]:
+    """有权重的层，从输出往输入数：SqueezeNet 是 conv10、fire9 …… fire2、conv1；其余网络是各个带参数的模块。"""
+    owners = [
+        name for name, module in named_layers(model).items() if [*module.parameters(recurse=False)]
+    ]
+    return [*dict.fromkeys(name.split("/")[0] for name in owners)][::-1]
+
+
+def randomize_layers(
+    model: nn.Module, layers: str | Sequence[str] | None = None, *, seed: int = 0
+) -> nn.Module:
+    """一份副本，其中 `layers` 各层的每组参数换成高斯随机数，均值、标准差与原来相同；原模型不动。
+
+    None 是全部的层。归一化层的统计量不动。没有这一层：ValueError。（Adebayo 等，2018）
+    """
+    names = [None] if layers is None else [layers] if isinstance(layers, str) else list(layers)
+    shuffled = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name in names:
+            for parameter in (
+                shuffled if name is None else find_layer(shuffled, name)
+            ).parameters():
+                noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+                spread = parameter.double().std(unbiased=False).cpu()
+                noise = (noise - noise.mean()) / noise.std(unbiased=False).clamp_min(1e-12) * spread
+                parameter.copy_(noise + parameter.double().mean().cpu())
+    return shuffled
+
+
+def average_ranks(values: Tensor) -> Tensor:
+    """每一行的名次 (N, M)，从 0 起；并列的取平均名次。"""
+    ordered, order = values.sort(dim=1)
+    count = values.shape[1]
+    place = torch.arange(count, device=values.device).expand(values.shape)
+    opens = torch.ones_like(ordered, dtype=torch.bool)  # 一组并列的值从哪里开始
+    opens[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    first = torch.where(opens, place, 0).cummax(1).values
+    last = torch.where(opens.roll(-1, 1), place, count - 1).flip(1).cummin(1).values.flip(1)
+    return torch.zeros(values.shape, dtype=torch.float64, device=values.device).scatter(
+        1, order, (first + last).double() / 2
+    )
+
+
+def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
+    """两组图逐张的秩相关 (N,)，−1 到 1：只比哪里强哪里弱，不比数值。
+
+    ρ = 名次的皮尔逊相关，并列取平均名次。a、b 同形状 (N, …)；有一张处处相同，那一张是 NaN。（Spearman，1904）
+    """
+    if a.shape != b.shape or a.dim() < 2:
+        raise ValueError(f"两组图应同形状 (N, …)，得到 {tuple(a.shape)} 和 {tuple(b.shape)}")
+    ranks = [average_ranks(each.detach().flatten(1)) for each in (a, b)]
+    first, second = (each - each.mean(1, keepdim=True) for each in ranks)
+    return (first * second).sum(1) / (first.norm(dim=1) * second.norm(dim=1))
+
+
+def edge_map(image: Tensor) -> Tensor:
+    """边缘图 (N, H, W)：灰度图的 Sobel 梯度大小。它不看网络，是一切解释图的对照。"""
+    grey = functional.pad(check_images(image).mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
+    smooth, difference = torch.tensor([1.0, 2, 1]).to(grey), torch.tensor([-1.0, 0, 1]).to(grey)
+    kernels = torch.stack([smooth.outer(difference), difference.outer(smooth)])[:, None]
+    return functional.conv2d(grey, kernels).norm(dim=1)
+
+
+def mass_inside(heat: Tensor, mask: Tensor) -> Tensor:
+    """图上正的部分有多少落在区域里 (N,)，0 到 1。`heat` (N, H, W)，`mask` 是同形状的布尔；没有正的部分是 NaN。"""
+    if heat.shape != mask.shape:
+        raise ValueError(f"热力图 {tuple(heat.shape)} 与区域 {tuple(mask.shape)} 应同形状")
+    positive = heat.clamp_min(0)
+    return (positive * mask).sum((1, 2)) / positive.sum((1, 2))
+
+
+def deletion_curve(
+    model: nn.Module,
+    image: Tensor,
+    target,
+    heat: Tensor,
+    *,
+    steps: int = 10,
+    fill="mean",
+    output: str = "probability",
+) -> Tensor:
+    """删除曲线 (N, steps + 1)：从热力图最强处起，逐步把像素换成 `fill`，目标类的概率怎样降；降得快才好。
+
+    第 k 个数是换掉 k/steps 的像素之后；`heat` (N, H, W) 从大到小，`fill` 见 occlusion.fill_image。
+    output="score" 看得分。换过的图已不像照片，曲线也受它影响。（Petsiuk 等，2018；Hooker 等，2019）
+    """
+    image = check_images(image).detach()
+    return _replacing(model, image, fill_image(image, fill), target, heat, steps, output)
+
+
+def insertion_curve(
+    model: nn.Module,
+    image: Tensor,
+    target,
+    heat: Tensor,
+    *,
+    steps: int = 10,
+    fill="mean",
+    output: str = "probability",
+) -> Tensor:
+    """插入曲线 (N, steps + 1)：从 `fill` 起，按热力图由强到弱把像素放回去，目标类的概率怎样升；升得快才好。
+
+    参数同 deletion_curve；两条曲线的端点相同，次序相反。（Petsiuk 等，2018）
+    """
+    image = check_images(image).detach()
+    return _replacing(model, fill_image(image, fill), image, target, heat, steps, output)
+
+
+def curve_area(curve: Tensor) -> Tensor:
+    """曲线下的面积 (N,)：横轴从 0 到 1，梯形法。"""
+    return (curve[:, 1:] + curve[:, :-1]).mean(1) / 2
+
+
+def explain(
+    model: nn.Module,
+    image: Tensor,
+    target,
+    method: str,
+    *,
+    layer: str | None = None,
+    rounds: int = 8,
+) -> Tensor:
+    """用 `method` 解释目标类，统一成一张热力图 (N, H, W)，越大越要紧。
+
+    梯度一类取绝对值、跨通道取最大；类激活图、遮挡图保留正负。方法名见 METHODS，"edges" 是不看网络的对照。
+    `layer` 只有 "grad_cam" 用；`rounds` 是平滑梯度的次数、积分梯度的步数；遮挡的窗是边长的三分之一，步幅是窗的一半。
+    """
+    if method not in METHODS:
+        near = difflib.get_close_matches(str(method), METHODS, cutoff=0.4)
+        raise ValueError(
+            f"没有名为 {method!r} 的方法；可用 {'、'.join(dict.fromkeys([*near, *METHODS]))}"
+        )
+    return METHODS[method](model, image, target, layer, rounds)
+
+
+def _replacing(
+    model, start: Tensor, end: Tensor, target, heat: Tensor, steps: int, output: str
+) -> Tensor:
+    """从 `start` 到 `end`，按热力图由强到弱换像素，每一步目标类的得分或概率。"""
+    if output not in ("score", "probability") or steps < 1:
+        raise ValueError(
+            f'output 是 {output!r}、steps 是 {steps}；output 可用 "score"、"probability"，steps 至少 1'
+        )
+    if heat.shape != (len(start), *start.shape[-2:]) or not torch.isfinite(heat).all():
+        raise ValueError(
+            f"热力图应是有限的 {(len(start), *start.shape[-2:])}，得到 {tuple(heat.shape)}"
+        )
+    index = resolve_target(model, target, len(start)).to(start.device)
+    pixels = heat[0].numel()
+    rank = (
+        heat.detach()
+        .flatten(1)
+        .argsort(dim=1, descending=True, stable=True)
+        .argsort(dim=1)
+        .view(heat.shape)
+    )
+    values = []
+    with torch.no_grad(), evaluating(model):
+        for step in range(steps + 1):
+            changed = (rank < round(pixels * step / steps))[:, None]
+            values.append(asked_outputs(model, torch.where(changed, end, start), index, output))
+    return torch.stack(values, 1)
+
+
+def _occlusion(model, image, target, layer, rounds) -> Tensor:
+    window = max(1, min(image.shape[-2:]) // 3)
+    places = {"window": window, "stride": max(1, window // 2)}
+    return average_per_pixel(
+        occlusion_map(model, image, target, **places), image.shape[-2:], **places
+    )
+
+
+def _grad_cam(model, image, target, layer, rounds) -> Tensor:
+    if layer is None:
+        raise ValueError('方法 "grad_cam" 要用 layer 指明哪一层，例如 SqueezeNet 的 "fire9"')
+    return grad_cam(model, image, target, layer)
+
+
+def _largest(attribution: Callable, **fixed) -> Callable:
+    """把带符号的 (N, 3, H, W) 归因变成 METHODS 里的一项：取绝对值，跨通道取最大。"""
+    return lambda model, image, target, layer, rounds: reduce_channels(
+        attribution(model, image, target, **fixed), "max"
+    )
+
+
+def _ruled(attribution: Callable) -> Callable:
+    return _largest(lambda model, image, target: attribution(model, image, target=target))
+
+
+METHODS: dict[str, Callable] = {
+    "gradient": lambda model, image, target, layer, rounds: saliency_map(model, image, target),
+    "gradient_times_input": _largest(gradient_times_input),
+    "smooth_grad": lambda model, image, target, layer, rounds: smooth_grad(
+        model, image, target, samples=rounds
+    ),
+    "integrated_gradients": lambda model, image, target, layer, rounds: reduce_channels(
+        integrated_gradients(model, image, target, steps=rounds), "max"
+    ),
+    "guided": _ruled(guided_gradient),
+    "deconvnet": _ruled(deconvnet_gradient),
+    "class_activation_map": lambda model, image, target, layer, rounds: class_activation_map(
+        model, image, target
+    ),
+    "grad_cam": _grad_cam,
+    "occlusion": _occlusion,
+    "edges": lambda model, image, target, layer, rounds: edge_map(image),
+}

@@ -1,0 +1,227 @@
+"""快速风格迁移：训练一个前馈网络，让它一次前向就给出迭代要几十上百步才得到的图。
+
+不管训练循环本身（见 training）；损失的各项与图像神经风格迁移相同（见 terms）。
+"""
+
+import math
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.chapters.style_transfer import check_weights
+from cnnlab.core.hooks import activations_of, evaluating
+from cnnlab.core.images import check_images, load_image, resize
+from cnnlab.engine.objectives import Objective, objective
+from cnnlab.engine.priors import total_variation
+from cnnlab.engine.terms import feature_distance, gram_distance, gram_matrix, image_prior
+from cnnlab.engine.training import Training, cosine, fit
+from cnnlab.networks.stylizers import StylizationNetwork
+
+STYLE_LAYERS = ("relu1", "fire2", "fire3", "fire4", "fire5")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+MINIMUM = 32
+# 训练随包的网络时没有用的照片：只用来看、来量
+STYLIZER_HELD_OUT = (
+    "panda",
+    "taj_mahal",
+    "fish12",
+    "windmill3",
+    "red_panda",
+    "scarlet_macaw",
+    "dog",
+    "horse",
+    "koala",
+    "crab",
+    "owl",
+    "neuschwanstein_castle",
+    "eiffel_tower",
+    "eiffel_tower_2",
+    "great_wall",
+    "opera_house",
+    "fish5",
+    "dam2",
+    "cup",
+    "volleyball",
+    "scissors2",
+    "orchestra",
+)
+
+
+def style_grams(model: nn.Module, styles, layers=STYLE_LAYERS) -> dict[str, Tensor]:
+    """每种风格在各层的 Gram 矩阵：{层名: (S, C, C)}。`styles` 是 (S, 3, H, W) 或尺寸可以不同的一列图。"""
+    pictures = [
+        check_images(each if each.dim() == 4 else each[None], minimum=MINIMUM) for each in styles
+    ]
+    if not pictures:
+        raise ValueError("一张风格图也没有：styles 里至少要有一张")
+    found = [activations_of(model, picture, list(layers)) for picture in pictures]
+    return {layer: torch.cat([gram_matrix(each[layer]) for each in found]) for layer in layers}
+
+
+def stylization_loss(
+    model: nn.Module,
+    content: Tensor,
+    grams: dict[str, Tensor],
+    *,
+    content_layer: str = "fire4",
+    content_weight: float = 1.0,
+    style_weight: float = 20.0,
+    tv_weight: float = 0.1,
+) -> Objective:
+    """内容 + 风格 + 全变差，对一批里的各图求和：训练前馈网络与逐图迭代最小化的是同一个损失。
+
+    `grams` 是 {层名: (1 或 N, C, C)}；风格项对各层取平均。权重为负，或内容与风格的权重都是 0：ValueError。
+    """
+    check_weights(content_weight, style_weight, tv_weight)
+    target = activations_of(model, content, content_layer)[content_layer]
+    terms = [content_weight * feature_distance(target, content_layer)]
+    terms += [
+        style_weight / len(grams) * gram_distance(gram, layer) for layer, gram in grams.items()
+    ]
+    return objective(model, [*terms, tv_weight * image_prior(total_variation)])
+
+
+def content_reader(contents) -> tuple[int, Callable[[int], Tensor]]:
+    """照片的张数，与读第几张的函数 → (1, 3, H, W)。`contents` 是张量、`ImageSet`，或放照片的文件夹。
+
+    文件夹里的照片用到才读，多大的文件夹都行；打不开的跳过，警告里报出个数与名字，由下一张顶替。
+    """
+    if isinstance(contents, (str, Path)):
+        return _folder_reader(Path(contents))
+    images = check_images(getattr(contents, "images", contents), minimum=MINIMUM)
+    return len(images), lambda index: images[index : index + 1]
+
+
+def _folder_reader(root: Path) -> tuple[int, Callable[[int], Tensor]]:
+    from PIL import Image
+
+    if not root.is_dir():
+        raise ValueError(
+            f"没有文件夹 {root}；contents 要一个放照片的文件夹，或一批照片 (N, 3, H, W)"
+        )
+    found = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)
+    broken, files = [], []
+    for file in found:
+        try:
+            with Image.open(file) as picture:
+                picture.verify()  # 只看文件头，几万张也只要几十秒
+            files.append(file)
+        except (OSError, ValueError, SyntaxError):
+            broken.append(file)
+    _warn_of_broken(broken, root)
+    if not files:
+        raise ValueError(
+            f"{root} 里没有能读的照片（试了 {len(found)} 个文件，后缀限 {'、'.join(SUFFIXES)}）"
+        )
+    unreadable = set()
+
+    def read(index: int) -> Tensor:
+        for file in files[index:] + files[:index]:
+            try:
+                return load_image(file)
+            except (OSError, ValueError):
+                if file not in unreadable:
+                    _warn_of_broken([file], root)
+                unreadable.add(file)
+        raise ValueError(f"{root} 里的 {len(files)} 张照片没有一张读得出来")
+
+    return len(files), read
+
+
+def _warn_of_broken(broken: list[Path], root: Path) -> None:
+    if broken:
+        names = "、".join(str(file.relative_to(root)) for file in broken[:20]) + (
+            "……" if len(broken) > 20 else ""
+        )
+        warnings.warn(f"跳过 {len(broken)} 个打不开的文件：{names}", stacklevel=4)
+
+
+def content_crops(
+    contents, *, batch_size: int = 4, size: int = 128
+) -> Callable[[int, torch.Generator], Tensor]:
+    """`fit` 要的批次 (batch_size, 3, size, size)：随机的照片上随机的方块，边长从 size 到短边，缩到 size，一半左右翻转。"""
+    count, read = content_reader(contents)
+
+    def piece(generator: torch.Generator) -> Tensor:
+        image = read(int(torch.randint(count, (), generator=generator)))
+        side = min(image.shape[-2:])
+        window = int(torch.randint(min(size, side), side + 1, (), generator=generator))
+        top, left = (
+            int(torch.randint(length - window + 1, (), generator=generator))
+            for length in image.shape[-2:]
+        )
+        image = resize(image[..., top : top + window, left : left + window], (size, size))
+        return image.flip(-1) if torch.rand((), generator=generator) < 0.5 else image
+
+    return lambda step, generator: torch.cat([piece(generator) for _ in range(batch_size)])
+
+
+def train_stylizer(
+    network: StylizationNetwork,
+    model: nn.Module,
+    contents,
+    styles,
+    *,
+    steps: int | None = 700,
+    seconds: float | None = None,
+    batch_size: int = 4,
+    size: int = 128,
+    learning_rate: float = 2e-3,
+    checkpoint=None,
+    save_every: int = 50,
+    seed: int = 0,
+    on_step=None,
+    **weights,
+) -> Training:
+    """训练前馈网络（就地）；`styles` 与网络的风格一样多，一批里的图轮流用各种风格。
+
+    `weights` 交给 `stylization_loss`。损失网络 `model` 只传梯度，权重不动。出处：Johnson 等，2016。
+    """
+    grams = style_grams(model, styles, weights.pop("style_layers", STYLE_LAYERS))
+    given = len(next(iter(grams.values())))
+    if given != network.n_styles:
+        raise ValueError(f"网络有 {network.n_styles} 种风格，styles 却有 {given} 张图；应当一样多")
+    pieces = content_crops(contents, batch_size=batch_size, size=size)
+
+    def batches(step, generator):
+        first = step * batch_size
+        return pieces(step, generator), torch.arange(first, first + batch_size) % network.n_styles
+
+    def loss(network, batch):
+        content, style = batch
+        chosen = {layer: gram[style] for layer, gram in grams.items()}
+        return stylization_loss(model, content, chosen, **weights)(network(content, style)) / len(
+            content
+        )
+
+    options = {
+        "learning_rate": learning_rate,
+        "schedule": cosine,
+        "checkpoint": checkpoint,
+        "save_every": save_every,
+    }
+    return fit(
+        network, loss, batches, steps=steps, seconds=seconds, seed=seed, on_step=on_step, **options
+    )
+
+
+def stylize(network: nn.Module, image: Tensor, style=0) -> Tensor:
+    """把一批图风格化，一次前向：(N, 3, H, W)，尺寸不变。`style` 同网络的前向：序号，或混合权重。"""
+    check_images(image, minimum=MINIMUM)
+    with evaluating(network), torch.no_grad():
+        return network(image, style)
+
+
+def equal_steps(losses, loss: float) -> int | None:
+    """逐图迭代的损失 `losses`（第 0 个是起点）第一次不高于 `loss` 是在第几步；一直高于它则为 None。"""
+    return next((index for index, value in enumerate(losses) if value <= loss), None)
+
+
+def break_even(training: float, fast: float, slow: float) -> int:
+    """画多少张图之后训练才划算：最小的 n，使 training + n·fast ≤ n·slow（都以秒计）。"""
+    if fast >= slow:
+        raise ValueError(f"前馈一张要 {fast:g} 秒，不比逐图迭代的 {slow:g} 秒快，训练永远不划算")
+    return math.ceil(training / (slow - fast))

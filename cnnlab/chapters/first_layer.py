@@ -1,0 +1,120 @@
+"""第一个卷积层：把卷积核画成图，量它们的方向选择性，看图像块与卷积核像不像。
+
+不画图；更深的层见 middle_layers。
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cnnlab.core.hooks import activations_of
+
+
+def kernel_tiles(weight: Tensor, scale: str = "each") -> Tensor:
+    """把 (O, 3, k, k) 的卷积核变成可以直接看的图 (O, 3, k, k)，取值 [0, 1]，0 对应中灰。
+
+    scale="each"：每个核除以自己的最大绝对值，看形状；scale="common"：全部除以同一个数，强弱可比。
+    常数 0 的核画成中灰。
+    """
+    if weight.dim() != 4 or weight.shape[1] != 3:
+        raise ValueError(
+            f"kernel_tiles 画的是接 RGB 图像的卷积核 (O, 3, k, k)，得到 {tuple(weight.shape)}；更深的层用 kernel_planes"
+        )
+    if scale not in ("each", "common"):
+        raise ValueError(
+            f'scale 只能是 "each"（各自归一化）或 "common"（同一把尺），得到 {scale!r}'
+        )
+    size = weight.detach().abs()
+    largest = size.amax((1, 2, 3), keepdim=True) if scale == "each" else size.amax()
+    return 0.5 + 0.5 * weight.detach() / largest.clamp_min(torch.finfo(weight.dtype).tiny)
+
+
+def grating(angle: float, period: float, phase: float = 0.0, size: int = 64) -> Tensor:
+    """一张灰色正弦光栅 (1, 3, size, size)：条纹的法线方向为 `angle`（弧度），周期为 `period` 像素。
+
+    g(x, y) = ½ + ½ cos(2π (x cos θ + y sin θ) / T + φ)
+    """
+    steps = torch.arange(size, dtype=torch.float32)
+    along = steps[None, :] * math.cos(angle) + steps[:, None] * math.sin(angle)
+    wave = 0.5 + 0.5 * torch.cos(2 * math.pi * along / period + phase)
+    return wave.expand(1, 3, size, size)
+
+
+def orientation_tuning(
+    model: nn.Module, layer: str, *, angles: int = 16, periods=(3, 4, 6, 8), size: int = 64
+) -> Tensor:
+    """每个通道对各方向光栅的响应 (C, angles)；方向均匀分布在 [0, π)。
+
+    响应是激活图中部的最大值减去对均匀灰图的响应：各位置相当于各个相位，所以已对相位取最大；再对周期取最大。
+    出处：光栅刺激见 Hubel 与 Wiesel（1962）。
+    """
+    grey = activations_of(model, torch.full((1, 3, size, size), 0.5), layer)[layer]
+    margin = grey.shape[-1] // 4
+    baseline = grey[..., margin : grey.shape[-2] - margin, margin : grey.shape[-1] - margin].mean(
+        (0, 2, 3)
+    )
+    curves = []
+    for step in range(angles):
+        stripes = torch.cat(
+            [grating(math.pi * step / angles, period, size=size) for period in periods]
+        )
+        activation = activations_of(model, stripes, layer)[layer]
+        centre = activation[
+            ..., margin : activation.shape[-2] - margin, margin : activation.shape[-1] - margin
+        ]
+        curves.append(centre.amax((0, 2, 3)) - baseline)
+    return torch.stack(curves, 1)  # (C, angles)
+
+
+def orientation_index(tuning: Tensor) -> Tensor:
+    """方向选择指数 (C,)：0 为对各方向一视同仁，1 为只认一个方向。
+
+    s = |Σ r(θ) e^{2iθ}| / Σ r(θ)；角度取两倍，因为光栅转 180° 还是它自己。
+    """
+    response = tuning.clamp_min(0)
+    angle = 2 * math.pi * torch.arange(tuning.shape[1]) / tuning.shape[1]
+    vector = torch.complex(response @ angle.cos().to(response), response @ angle.sin().to(response))
+    return vector.abs() / response.sum(1).clamp_min(1e-12)
+
+
+def match_patches(weight: Tensor, image: Tensor, stride: int = 1) -> tuple[Tensor, Tensor, Tensor]:
+    """每个位置上图像块与卷积核的内积、余弦和图像块的范数，形状 (N, O, h, w)、(N, O, h, w)、(N, 1, h, w)。
+
+    ⟨w, p⟩ = ‖w‖ ‖p‖ cos(w, p)：响应大，可以因为像，也可以只因为图像块的范数大。
+    `image` 是卷积层真正看到的输入（归一化之后）。
+    """
+    response = functional.conv2d(image, weight, stride=stride)
+    norm = functional.conv2d(image.square(), torch.ones_like(weight[:1]), stride=stride).sqrt()
+    kernel_norm = weight.flatten(1).norm(dim=1).view(1, -1, 1, 1)
+    return response, response / (kernel_norm * norm).clamp_min(1e-12), norm
+
+
+def gabor_similarity(kernels: Tensor) -> Tensor:
+    """每个灰度核 (O, k, k) 与最像它的 Gabor 函数的相似度 (O,)：余弦的平方，1 为完全相同。
+
+    G(x, y) = exp(−(x² + y²) / 2σ²) cos(2π (x cos θ + y sin θ) / T + φ)，在方向、周期、相位、宽度、中心的网格上取最好的一个。
+    出处：Gabor 函数描述简单细胞，见 Jones 与 Palmer（1987）。
+    """
+    size = kernels.shape[-1]
+    axis = torch.linspace(-1, 1, size)
+    shifts = torch.linspace(-0.5, 0.5, 5) if size > 3 else torch.zeros(1)
+    grids = [
+        torch.linspace(0, math.pi, 13)[:-1],
+        torch.tensor([0.7, 1.0, 1.5, 2.2, 3.2]),
+        torch.tensor([0, math.pi / 2]),
+    ]
+    theta, period, phase, sigma, x0, y0 = (
+        g.flatten()[:, None, None]
+        for g in torch.meshgrid(
+            *grids, torch.tensor([0.3, 0.5, 0.8]), shifts, shifts, indexing="ij"
+        )
+    )
+    x, y = axis[None, None, :] - x0, axis[None, :, None] - y0
+    gabors = torch.exp(-(x**2 + y**2) / (2 * sigma**2)) * torch.cos(
+        2 * math.pi * (x * theta.cos() + y * theta.sin()) / period + phase
+    )
+    centred = functional.normalize((gabors - gabors.mean((1, 2), keepdim=True)).flatten(1))
+    target = functional.normalize((kernels - kernels.mean((1, 2), keepdim=True)).flatten(1).float())
+    return (target @ centred.T).square().amax(1)

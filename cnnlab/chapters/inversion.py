@@ -1,0 +1,266 @@
+"""特征反演：从一层的激活找回图像；两种误差，以及一个训练出来的解码网络。
+
+不画图；把目标换成 Gram 矩阵的是 texture，加上风格的是 style_transfer。
+"""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cnnlab.core.hooks import activations_of
+from cnnlab.core.images import check_images, resize
+from cnnlab.core.paths import DATA
+from cnnlab.engine.objectives import objective
+from cnnlab.engine.optimize import adam, optimize_image
+from cnnlab.engine.parameterizations import FourierImage, start_image
+from cnnlab.engine.priors import clamp, jitter, l2, total_variation
+from cnnlab.engine.results import reproducible
+from cnnlab.engine.terms import check_not_negative, feature_distance, image_prior
+from cnnlab.engine.training import Training, cosine, fit, shuffled_batches
+
+DECODER_PATH = DATA / "inversion_decoder.safetensors"
+# 解码网络训练时没见过的照片：评判它只用这些
+DECODER_HELD_OUT = (
+    "panda", "koala", "dog", "owl", "red_panda", "scarlet_macaw", "fish5", "fish12", "taj_mahal", "opera_house",
+    "eiffel_tower", "eiffel_tower_2", "windmill3", "dam2", "volleyball", "cup",
+)  # fmt: skip
+LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601 的亮度
+
+
+@reproducible
+def invert_features(
+    model,
+    image,
+    layer,
+    *,
+    tv=0.1,
+    l2_weight=0.0,
+    parameterization="fourier",
+    decay=1.0,
+    jitter_pixels=0,
+    optimizer="lbfgs",
+    steps=100,
+    start="grey",
+    seed=0,
+    on_step=None,
+):
+    """找一张图，使它在 `layer` 的激活与 `image` 的一样：Result，图像与 `image` 同形，取值 [0, 1]。
+
+    最小化 ‖Φ(x) − Φ(image)‖² / ‖Φ(image)‖² + tv · TV(x) + l2_weight · L2(x)（离灰多远）；history 有每步的损失和各项的账。
+    一批图一起优化。`parameterization` 是 "pixel" 或 "fourier"（`decay` 是谱的衰减，见 FourierImage）；
+    `optimizer` 是 "lbfgs"、"adam" 或 adam(…)。`jitter_pixels` 每步随机平移至多这么多像素，激活仍与没有平移的比：
+    深层要它才不长条纹，浅层会变糊；它让每步的损失不同，要配 Adam。
+    `start` 是起点的名字（见 start_image）或一张图，优化时只用到 `image` 的激活和大小。
+    出处：Mahendran 与 Vedaldi，2015、2016。
+    """
+    check_images(image)
+    check_not_negative(tv=tv, l2_weight=l2_weight, steps=steps, jitter_pixels=jitter_pixels)
+    _check_options(parameterization, optimizer, jitter_pixels)
+    target = activations_of(model, image.detach(), layer)[layer]
+    if isinstance(start, str):
+        start = start_image(start, tuple(image.shape[-2:]), n=len(image), seed=seed)
+    if start.shape != image.shape:
+        raise ValueError(f"起点的形状是 {tuple(start.shape)}，应与图像的 {tuple(image.shape)} 相同")
+    start = start.to(image).clamp(0, 1)
+    priors = [
+        image_prior(prior, weight)
+        for prior, weight in ((total_variation, tv), (l2, l2_weight))
+        if weight > 0
+    ]
+    shift = (
+        jitter(jitter_pixels, generator=torch.Generator().manual_seed(seed))
+        if jitter_pixels
+        else None
+    )
+    loss, fourier = (
+        objective(model, [feature_distance(target, layer), *priors], transform=shift),
+        parameterization == "fourier",
+    )
+    found = optimize_image(
+        FourierImage(image=start.clamp(0.02, 0.98), decay=decay) if fourier and steps else start,
+        loss,
+        steps=steps,
+        optimizer=adam(0.05) if optimizer == "adam" else optimizer,
+        after_step=None if fourier else clamp(),
+        on_step=on_step,
+    )
+    return found, {"loss": loss.losses, **loss.ledger}
+
+
+def _check_options(parameterization: str, optimizer, jitter_pixels: int) -> None:
+    if parameterization not in ("pixel", "fourier"):
+        raise ValueError(f"没有名为 {parameterization!r} 的参数化；可用 pixel、fourier")
+    if isinstance(optimizer, str) and optimizer not in ("lbfgs", "adam"):
+        raise ValueError(f"没有名为 {optimizer!r} 的优化器；可用 lbfgs、adam")
+    if jitter_pixels and optimizer == "lbfgs":
+        raise ValueError(
+            f"jitter_pixels 是 {jitter_pixels}，每步的损失都不同，L-BFGS 会走乱；改用 optimizer='adam'"
+        )
+
+
+def feature_error(model: nn.Module, image: Tensor, original: Tensor, layer: str) -> Tensor:
+    """相对特征误差 ‖Φ(image) − Φ(original)‖ / ‖Φ(original)‖，每张图一个数 (N,)；0 是完全一样，1 相当于猜全零。
+
+    各层激活的大小差得远，除过才能比。出处：Mahendran 与 Vedaldi，2015。
+    """
+    same_shape(image, original)
+    found, target = (
+        activations_of(model, each.detach(), layer)[layer].flatten(1) for each in (image, original)
+    )
+    size = target.norm(dim=1)
+    if not (size > 0).all():
+        raise ValueError(f"{layer} 的目标激活全是零，相对误差没有定义；换一层或换一张图")
+    return (found - target).norm(dim=1) / size
+
+
+def same_shape(image: Tensor, original: Tensor) -> None:
+    """两批图要同形。"""
+    if image.shape != original.shape or image.ndim != 4 or image.shape[1] != 3:
+        raise ValueError(
+            f"两批图应同为 (N, 3, H, W)，得到 {tuple(image.shape)} 与 {tuple(original.shape)}"
+        )
+
+
+def luminance(image: Tensor) -> Tensor:
+    """亮度 Y = 0.299 R + 0.587 G + 0.114 B：(N, 3, H, W) → (N, 1, H, W)。"""
+    return (image * image.new_tensor(LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def luminance_and_color_error(image: Tensor, original: Tensor) -> tuple[Tensor, Tensor]:
+    """亮度误差与颜色误差，各 (N,)，都是相对的均方根误差。
+
+    亮度：‖Y − Y₀‖ / ‖Y₀ − Y₀ 的平均‖，1 相当于猜一张均匀的灰。
+    颜色：‖(x − Y) − (x₀ − Y₀)‖ / ‖x₀ − Y₀‖，1 相当于猜一张黑白照片；黑白的原图没有颜色误差，给 NaN。
+    """
+    same_shape(image, original)
+    bright, target = luminance(image), luminance(original)
+    color, wanted = (image - bright).flatten(1), (original - target).flatten(1)
+    spread = (target - target.mean((2, 3), keepdim=True)).flatten(1).norm(dim=1)
+    chroma = wanted.norm(dim=1)
+    error = (color - wanted).norm(dim=1)
+    colorful = chroma > 1e-4 * wanted.shape[1] ** 0.5
+    return (bright - target).flatten(1).norm(dim=1) / spread, torch.where(
+        colorful, error / chroma, torch.nan
+    )
+
+
+def correlation(image: Tensor, original: Tensor) -> Tensor:
+    """与原图的相关系数 (N,)：全部像素、三个通道一起算，1 是一样，0 是无关。常数图没有相关，给 0。"""
+    same_shape(image, original)
+    first, second = (
+        each.flatten(1) - each.flatten(1).mean(1, keepdim=True) for each in (image, original)
+    )
+    return (first * second).sum(1) / (first.norm(dim=1) * second.norm(dim=1)).clamp_min(1e-12)
+
+
+class FeatureDecoder(nn.Module):
+    """学出来的反演：(N, channels, h, w) 的激活 → (N, 3, size, size) 的图，取值 (0, 1)。
+
+    激活先拉到 size/16，再两次“放大 2 倍、卷积”，最后双线性放大到 size：细节本来就猜不出，不必花力气。出处：Dosovitskiy 与 Brox，2016。
+    """
+
+    def __init__(self, channels: int, *, size: int = 96, width: int = 96):
+        super().__init__()
+        if size % 16:
+            raise ValueError(f"size 是 {size}，应为 16 的倍数")
+        self.size = size
+        self.register_buffer("level", torch.ones(channels))  # 各通道的典型大小，训练时量出
+        widths, layers, before = [width, 2 * width // 3, width // 2], [], width
+        for after in widths:
+            layers += [nn.Upsample(scale_factor=2)] if layers else []
+            layers += [
+                nn.Conv2d(before, after, 3, padding=1),
+                nn.BatchNorm2d(after),
+                nn.LeakyReLU(0.2),
+            ]
+            before = after
+        entry = [nn.Conv2d(channels, width, 1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*entry, *layers, nn.Conv2d(before, 3, 3, padding=1))
+
+    def forward(self, activation: Tensor) -> Tensor:
+        side = self.size // 16
+        scaled = activation / self.level.view(1, -1, 1, 1)
+        scaled = functional.interpolate(scaled, (side, side), mode="bilinear", align_corners=False)
+        return torch.sigmoid(resize_planes(self.layers(scaled), self.size))
+
+
+def resize_planes(planes: Tensor, size: int) -> Tensor:
+    """双线性放大到 size×size。"""
+    return functional.interpolate(planes, (size, size), mode="bilinear", align_corners=False)
+
+
+def fit_decoder(
+    decoder: FeatureDecoder,
+    model: nn.Module,
+    images: Tensor,
+    layer: str,
+    *,
+    steps: int = 1000,
+    batch_size: int = 32,
+    variations: int = 8,
+    learning_rate: float = 3e-3,
+    checkpoint=None,
+    seed: int = 0,
+    on_step=None,
+) -> Training:
+    """训练解码网络：从 `model` 在 `layer` 的激活猜回图像，最小化像素误差平方的平均；得到训练的记录。
+
+    先从 `images` (N, 3, H, W) 做出 N · `variations` 张变体（随机裁剪、翻转、改变颜色的增益），激活只算一遍。
+    `model` 不变，解码网络最后回到评估模式。出处：Dosovitskiy 与 Brox，2016。
+    """
+    check_images(images)
+    generator = torch.Generator().manual_seed(seed)
+    pictures = varied(images, variations * len(images), decoder.size, generator)
+    with torch.no_grad():
+        features = torch.cat(
+            [activations_of(model, part, layer)[layer] for part in pictures.split(64)]
+        )
+        decoder.level.copy_(features.square().mean((0, 2, 3)).sqrt().clamp_min(1e-3))
+
+    def loss(network, batch):
+        feature, picture = batch
+        return (network(feature) - picture).square().mean()
+
+    batches = shuffled_batches(features, pictures, batch_size=batch_size, seed=seed)
+    record = fit(
+        decoder, loss, batches, steps=steps, learning_rate=learning_rate, schedule=cosine, checkpoint=checkpoint,
+        seed=seed, on_step=on_step,
+    )  # fmt: skip
+    decoder.eval()
+    return record
+
+
+def varied(images: Tensor, count: int, size: int, generator: torch.Generator) -> Tensor:
+    """随机取 `count` 张，各自随机裁出一个方块（边长不小于 size）、翻转、改变各通道的增益，缩到 size。"""
+
+    def number(low: int, high: int) -> int:
+        return int(torch.randint(low, high, (), generator=generator))
+
+    found = []
+    for _ in range(count):
+        picture = images[number(0, len(images))][None]
+        side = number(size, min(picture.shape[-2:]) + 1)
+        top, left = number(0, picture.shape[-2] - side + 1), number(0, picture.shape[-1] - side + 1)
+        picture = resize(picture[..., top : top + side, left : left + side], size)
+        picture = picture.flip(-1) if number(0, 2) else picture
+        gain = 1 + 0.15 * (2 * torch.rand(1, 3, 1, 1, generator=generator) - 1)
+        found.append((picture * gain.to(picture)).clamp(0, 1))
+    return torch.cat(found)
+
+
+def load_decoder(path=DECODER_PATH) -> FeatureDecoder:
+    """随包带来的解码网络（SqueezeNet 的 fire8 → 96 像素的图）：冻结、评估模式；训练它见 tools/train_inversion_decoder.py。"""
+    from safetensors.torch import load_file
+
+    if not Path(path).is_file():
+        raise ValueError(f"没有文件 {path}；解码网络由 tools/train_inversion_decoder.py 训练")
+    state = {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in load_file(path).items()
+    }
+    with torch.random.fork_rng(devices=[]):
+        decoder = FeatureDecoder(len(state["level"]))
+    decoder.load_state_dict(state)
+    return decoder.eval().requires_grad_(False)

@@ -1,0 +1,182 @@
+"""中间层的卷积核：一个通道一张灰度小图，以及把下面各层合进来、展开到像素上的卷积核。
+
+不画图；能直接当彩图看的第一层见 first_layer。
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from cnnlab.core.hooks import activations_of
+from cnnlab.core.receptive_field import nominal, trace_steps
+
+BATCH = 32
+_RELUS = {functional.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
+_MAX_POOLS = {functional.max_pool2d, torch.max_pool2d}
+
+
+def kernel_planes(weight: Tensor, scale: str = "each") -> Tensor:
+    """每个卷积核的每个输入通道一张灰度图：(O, I, k, k) → (O, I, k, k)，取值 [0, 1]，中灰为 0。
+
+    scale="each"：同一个核的 I 张共用一把尺；"plane"：每张自己一把尺；"common"：全层一把尺。
+    分组卷积的 I 是一组的通道数。
+    """
+    if weight.dim() != 4:
+        raise ValueError(f"kernel_planes 要二维卷积的权重 (O, I, k, k)，得到 {tuple(weight.shape)}")
+    axes = {"each": (1, 2, 3), "plane": (2, 3), "common": (0, 1, 2, 3)}
+    if scale not in axes:
+        raise ValueError(f"没有名为 {scale!r} 的尺：可用 {'、'.join(axes)}")
+    weight = weight.detach()
+    largest = weight.abs().amax(axes[scale], keepdim=True)
+    return 0.5 + 0.5 * weight / largest.clamp_min(torch.finfo(weight.dtype).tiny)
+
+
+def plane_sheet(planes: Tensor, gap: int = 1) -> Tensor:
+    """把 (O, I, k, k) 的灰度图排成一大张 (高, 宽)：一行一个卷积核，一列一个输入通道，缝为白色。"""
+    rows, columns, height, width = planes.shape
+    sheet = functional.pad(planes, (0, gap, 0, gap), value=1.0)
+    sheet = sheet.transpose(1, 2).reshape(rows * (height + gap), columns * (width + gap))
+    return sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap]
+
+
+def shuffled_within(weight: Tensor, *, seed: int = 0) -> Tensor:
+    """每个卷积核内部的数各自打乱次序：数值原样都在，排法没有了；形状同 `weight`。"""
+    generator = torch.Generator().manual_seed(seed)
+    rows = weight.detach().flatten(1)
+    order = torch.stack([torch.randperm(rows.shape[1], generator=generator) for _ in rows])
+    return rows.gather(1, order.to(rows.device)).view_as(weight)
+
+
+def plane_agreement(weight: Tensor) -> Tensor:
+    """每个卷积核的各通道小图有多合拍，(O,)：最大奇异值的平方占总能量的份额，1 为各张只差一个倍数。
+
+    s = σ₁² / Σ σᵢ²，奇异值取自 (I, k·k) 的矩阵；打乱之后份额变小。
+    """
+    singular = torch.linalg.svdvals(weight.detach().flatten(2))
+    return singular[:, 0].square() / singular.square().sum(1).clamp_min(1e-12)
+
+
+def plane_roughness(weight: Tensor) -> Tensor:
+    """每个卷积核 (O, I, k, k) 逐张看有多毛糙，(O,)：相邻格子之差的平方和除以总能量，越小越平滑。"""
+    weight = weight.detach()
+    change = weight.diff(dim=2).square().sum((1, 2, 3)) + weight.diff(dim=3).square().sum((1, 2, 3))
+    return change / weight.square().sum((1, 2, 3)).clamp_min(1e-12)
+
+
+def expanded_kernels(
+    model: nn.Module, layer: str, channels=None, *, image: Tensor | None = None
+) -> Tensor:
+    """`layer` 的卷积核经下面各层展开到像素上：(C, 3, R, R)，R 是感受野的边长。
+
+    K_c = ∂a_c(i, j) / ∂x，只取神经元 (i, j) 的感受野，它整个在图像之内。
+    不给 `image`：网络先线性化（ReLU 当作恒等，最大池化当作平均池化），结果与图像无关，就是各层权重的合成。
+    给了 (N, 3, H, W)：网络照常，在每张图的中央求，再对图取平均。`layer` 该是 ReLU 之前的卷积层。
+    看到整张图的层、横竖感受野不同的层、装不下感受野的图：ValueError。来源：Voss 等（2021）。
+    """
+    size, stride, offset = _square_field(model, layer)
+    first = -(-max(0, -offset) // stride)  # 感受野不出左上边的第一个位置
+    if image is None:
+        parameter = next(model.parameters())
+        side = first * stride + offset + size + stride
+        image = torch.full((1, 3, side, side), 0.5, dtype=parameter.dtype, device=parameter.device)
+        with _Linearised():
+            return _gradients(model, layer, channels, image, (first, first), (size, stride, offset))
+    centre = [max(first, (side // 2 - size // 2 - offset) // stride) for side in image.shape[-2:]]
+    short = [
+        side
+        for side, index in zip(image.shape[-2:], centre, strict=True)
+        if index * stride + offset + size > side
+    ]
+    if short:
+        raise ValueError(
+            f"图像是 {tuple(image.shape[-2:])}，装不下 {layer} 的感受野 {size}×{size}；图像大一些，或选靠前的层"
+        )
+    found = [
+        _gradients(model, layer, channels, one[None], centre, (size, stride, offset))
+        for one in image
+    ]
+    return torch.stack(found).mean(0)
+
+
+def predicted_maps(
+    model: nn.Module, images: Tensor, layer: str, kernels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """只用展开的卷积核 `kernels` (C, 3, R, R) 卷一遍照片，与这一层真正的输出对照：两个 (N, C, h, w)。
+
+    先预测、后真实，位置对齐，只留感受野整个在图像之内的位置；`kernels` 取自 `expanded_kernels`，通道从 0 起。
+    """
+    _, stride, offset = _square_field(model, layer)
+    first = -(-max(0, -offset) // stride)
+    corner = first * stride + offset
+    predicted = functional.conv2d(images[:, :, corner:, corner:], kernels, stride=stride)
+    actual = activations_of(model, images.detach(), layer)[layer][:, : len(kernels), first:, first:]
+    height, width = (
+        min(sides) for sides in zip(predicted.shape[2:], actual.shape[2:], strict=True)
+    )
+    return predicted[:, :, :height, :width], actual[:, :, :height, :width]
+
+
+def channel_correlation(first: Tensor, second: Tensor) -> Tensor:
+    """两组激活图 (N, C, h, w) 逐通道的相关系数 (C,)，各图各位置合起来算；没有起伏的通道得 0。"""
+    centred = [one.transpose(0, 1).flatten(1) for one in (first, second)]
+    centred = [functional.normalize(one - one.mean(1, keepdim=True), dim=1) for one in centred]
+    return (centred[0] * centred[1]).sum(1)
+
+
+def _square_field(model: nn.Module, layer: str) -> tuple[int, int, int]:
+    steps = trace_steps(model, layer)
+    rows, columns = nominal(steps, "rows"), nominal(steps, "columns")
+    if rows != columns or math.isinf(rows[0]):
+        raise ValueError(
+            f"{layer} 看到整张图，或横竖的感受野不同，展开不成方的小图；选靠前的卷积层"
+        )
+    return rows
+
+
+def _gradients(model: nn.Module, layer: str, channels, image: Tensor, position, field) -> Tensor:
+    """一张图上某个位置的各通道对它的感受野的梯度 (C, 3, R, R)；一批图的每一份负责一个通道。"""
+    size, stride, offset = field
+    (i, j), found = position, []
+    top, left = i * stride + offset, j * stride + offset
+    count = activations_of(model, image, layer)[layer].shape[1]
+    wanted = (
+        range(count)
+        if channels is None
+        else [channels]
+        if isinstance(channels, int)
+        else list(channels)
+    )
+    if wrong := [each for each in wanted if not 0 <= each < count]:
+        raise ValueError(f"没有通道 {wrong}：{layer} 有 {count} 个通道，编号 0 到 {count - 1}")
+    for start in range(0, len(wanted), BATCH):
+        chunk = list(wanted[start : start + BATCH])
+        copies = image.detach().repeat(len(chunk), 1, 1, 1).requires_grad_()
+        activation = activations_of(model, copies, layer)[layer]
+        (gradient,) = torch.autograd.grad(activation[range(len(chunk)), chunk, i, j].sum(), copies)
+        found.append(gradient[:, :, top : top + size, left : left + size])
+    return torch.cat(found)
+
+
+class _Linearised(TorchFunctionMode):
+    """ReLU 当作恒等，最大池化当作平均池化：网络成为图像的仿射函数。"""
+
+    def __torch_function__(self, function, types, arguments=(), keywords=None):
+        keywords = keywords or {}
+        if function in _RELUS:
+            return arguments[0] if arguments else keywords["input"]
+        if function in _MAX_POOLS:
+            return _average_pool(*arguments, **keywords)
+        return function(*arguments, **keywords)
+
+
+def _average_pool(
+    input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False
+):
+    if dilation not in (1, (1, 1)) or return_indices:
+        raise ValueError("expanded_kernels 不支持带膨胀、或返回下标的最大池化")
+    return functional.avg_pool2d(
+        input, kernel_size, stride, padding, ceil_mode, count_include_pad=False
+    )

@@ -1,0 +1,177 @@
+"""最近邻：把图像变成向量，在向量里找最近的几张，再看找得对不对。
+
+不画图，也不降维（见 embedding.py）。
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.core.hooks import activations_of
+from cnnlab.core.images import check_images, resize
+
+BATCH = 8
+# 一次算多少个查询、库里多少行：得分矩阵留在缓存附近，内存与库的大小无关
+BLOCK, ROWS = 1024, 4096
+METRICS = ("euclidean", "cosine")
+
+
+class Neighbors(NamedTuple):
+    """最近的 k 个，由近到远：距离 (Q, k) 和在库里的下标 (Q, k)。"""
+
+    distance: Tensor
+    index: Tensor
+
+
+class Retrieval(NamedTuple):
+    """检索得分：k 个近邻里同类的比例，随机抽邻居的期望，总猜最大一类的得分，以及每个查询各自的得分 (N,)。"""
+
+    score: float
+    chance: float
+    majority: float
+    each: Tensor
+
+
+def extract_features(
+    model: nn.Module, images: Tensor, layer: str | Sequence[str] | None = None
+) -> Tensor:
+    """每张图的特征向量 (N, D)。
+
+    不给 `layer` 时取倒数第二层：SqueezeNet 是 fire9 各通道的平均（512 个数），AlexNet 是 fc7（4096 个数）。
+    给一层时，有位置的激活在各位置上取平均；给几层就依次接起来。`images` 是 (N, 3, H, W)，取值 [0, 1]。
+    """
+    if layer is None and not hasattr(model, "features"):
+        raise ValueError("这个模型没有 .features；用 layer 指明取哪一层，或先用 wrap_model 包装")
+    vectors = []
+    for batch in check_images(images).detach().split(BATCH):
+        with torch.no_grad():
+            vectors.append(model.features(batch) if layer is None else _pooled(model, batch, layer))
+    return torch.cat(vectors)
+
+
+def pixel_vectors(images: Tensor, size: int = 32) -> Tensor:
+    """像素空间的向量 (N, 3·size·size)：把图缩成 size×size，再展平。"""
+    return resize(check_images(images), (size, size)).flatten(1)
+
+
+def nearest_neighbors(
+    query: Tensor,
+    gallery: Tensor,
+    k: int = 5,
+    metric: str = "euclidean",
+    *,
+    exclude_self: bool = False,
+) -> Neighbors:
+    """库 (M, D) 里离每个查询 (Q, D) 最近的 k 个，距离相同时下标小的在前。
+
+    公式：‖q − g‖² = ‖q‖² + ‖g‖² − 2⟨q, g⟩，向量先移到库的中心，分块做矩阵乘法；cosine 是 1 − ⟨q, g⟩ / (‖q‖‖g‖)，零向量与谁都是 1。
+    选出的 k 个再按定义重算距离，所以相同的向量距离恰为 0。`exclude_self`：查询就是库本身，第 i 个不算自己的邻居。
+    """
+    _check_vectors(query, gallery, k + exclude_self, metric)
+    if exclude_self and len(query) != len(gallery):
+        raise ValueError(
+            f"exclude_self 要查询就是库本身，可是查询有 {len(query)} 个，库有 {len(gallery)} 个"
+        )
+    found = []
+    for start in range(0, len(query), BLOCK):
+        block = query[start : start + BLOCK]
+        index = _candidates(block, gallery, k, metric, start if exclude_self else None)
+        near = gallery[index]
+        exact = (
+            (near - block[:, None]).norm(dim=2)
+            if metric == "euclidean"
+            else _cosine_distance(near, block)
+        )
+        distance, order = exact.sort(dim=1, stable=True)
+        found.append((distance, index.gather(1, order)))
+    return Neighbors(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+
+
+def retrieval_score(
+    features: Tensor, labels: Sequence, k: int = 1, metric: str = "euclidean"
+) -> Retrieval:
+    """检索得分：每张图的 k 个近邻（不算自己）里，与它同类的平均占多少；连同随机水平。
+
+    `features` 是 (N, D)，`labels` 是 N 个类别名或类别号。随机水平是随便抽一张别的图恰好同类的概率。
+    """
+    if len(labels) != len(features):
+        raise ValueError(f"有 {len(features)} 个向量，却有 {len(labels)} 个类别")
+    names = sorted(set(labels))
+    codes = torch.tensor([names.index(label) for label in labels])
+    index = nearest_neighbors(features, features, k, metric, exclude_self=True).index.cpu()
+    each = (codes[index] == codes[:, None]).float().mean(1)
+    counts = codes.bincount().double()
+    chance = (counts * (counts - 1)).sum() / (len(codes) * (len(codes) - 1))
+    return Retrieval(each.mean().item(), chance.item(), (counts.max() / len(codes)).item(), each)
+
+
+def found_again(query: Tensor, gallery: Tensor, metric: str = "euclidean") -> Tensor:
+    """第 i 个查询的最近邻是不是库里的第 i 个，(N,) 布尔：变过样的照片还找得到原照吗。"""
+    index = nearest_neighbors(query, gallery, 1, metric).index[:, 0]
+    return index == torch.arange(len(query), device=index.device)
+
+
+def randomized_copy(model: nn.Module, seed: int = 0) -> nn.Module:
+    """结构相同、权重随机的副本：每组参数换成均值、标准差与原来相同的高斯随机数。原模型不动。"""
+    model = copy.deepcopy(model)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            noise = torch.randn(parameter.shape, generator=generator).to(parameter)
+            spread = parameter.std(unbiased=False)
+            parameter.copy_(noise * spread + parameter.mean())
+    return model
+
+
+def _candidates(query: Tensor, gallery: Tensor, k: int, metric: str, start: int | None) -> Tensor:
+    """最近的 k 个的下标，从小到大排；`start` 是这批查询在库里的起点（不算自己时）。"""
+    # 离原点远的一团点，平方相减会丢精度：先移到库的中心。对同一个查询 ‖q‖² 是常数，不影响名次
+    centre = gallery.mean(0) if metric == "euclidean" else gallery.new_zeros(gallery.shape[1])
+    shifted = query - centre if metric == "euclidean" else nn.functional.normalize(query, dim=1)
+    scores, places = [], []
+    for first, rows in zip(range(0, len(gallery), ROWS), gallery.split(ROWS), strict=True):
+        rows = rows - centre if metric == "euclidean" else nn.functional.normalize(rows, dim=1)
+        squared = rows.norm(dim=1).square() if metric == "euclidean" else rows.new_zeros(len(rows))
+        score = torch.addmm(squared, shifted, rows.T, alpha=-2)
+        if start is not None:
+            inside = torch.arange(len(query), device=score.device)
+            inside = inside[(start + inside >= first) & (start + inside < first + len(rows))]
+            score[inside, start + inside - first] = torch.inf
+        best = score.topk(min(k, len(rows)), dim=1, largest=False)
+        scores.append(best.values)
+        places.append(best.indices + first)
+    chosen = torch.cat(scores, 1).topk(k, dim=1, largest=False).indices
+    return torch.cat(places, 1).gather(1, chosen).sort(dim=1).values
+
+
+def _cosine_distance(near: Tensor, query: Tensor) -> Tensor:
+    near, query = (nn.functional.normalize(each, dim=-1) for each in (near, query[:, None]))
+    return (1 - (near * query).sum(2)).clamp(0, 2)
+
+
+def _pooled(model: nn.Module, batch: Tensor, layer: str | Sequence[str]) -> Tensor:
+    names = [layer] if isinstance(layer, str) else list(layer)
+    activations = activations_of(model, batch, names)
+    parts = [activations[name] for name in names]
+    return torch.cat(
+        [part.mean((2, 3)) if part.dim() == 4 else part.flatten(1) for part in parts], 1
+    )
+
+
+def _check_vectors(query: Tensor, gallery: Tensor, k: int, metric: str) -> None:
+    if metric not in METRICS:
+        raise ValueError(f"没有名为 {metric!r} 的距离；可用 {'、'.join(METRICS)}")
+    if query.dim() != 2 or gallery.dim() != 2 or query.shape[1] != gallery.shape[1]:
+        raise ValueError(
+            f"查询 {tuple(query.shape)} 与库 {tuple(gallery.shape)} 应为 (Q, D) 和 (M, D)，D 相同；图像先变成向量"
+        )
+    # 一行里有一个不是有限的数，这一行的范数就不是：比逐个数检查快得多
+    if not all(torch.isfinite(each.norm(dim=1)).all() for each in (query, gallery)):
+        raise ValueError("向量里有 NaN 或无穷大；查一查特征是怎么算出来的")
+    if not 1 <= k <= len(gallery):
+        raise ValueError(
+            f"要 {k} 个（连同自己），库里只有 {len(gallery)} 个；k 应在 1 到库的大小之间"
+        )

@@ -1,0 +1,381 @@
+"""最大激活区块：感受野的精确计算，和一遍过完全部图像、只留前 k 名的搜索。
+
+不画图，也不管这些区块说明了什么。
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.core.hooks import activations_of
+from cnnlab.core.images import check_images, resize
+from cnnlab.core.receptive_field import Step, bounds, nominal, trace_steps
+
+BATCH = 8
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """一层的感受野：位置 i 在一个方向上看到 [i·stride + offset, i·stride + offset + size)，未计边界。
+
+    两个方向不同时，三个数各是 (竖, 横) 一对；`size` 为无穷大表示看到整张图。`box` 是计入边界的精确范围。
+    """
+
+    size: int | tuple
+    stride: int | tuple
+    offset: int | tuple
+    steps: tuple[Step, ...] = field(repr=False, default=())
+
+    def map_size(self, image_size) -> tuple[int, int]:
+        """这一层的激活图对 `image_size` 的图像有几行几列。"""
+        height, width = _pair(image_size)
+        return len(bounds(self.steps, "rows", height)[0]), len(
+            bounds(self.steps, "columns", width)[0]
+        )
+
+    def box(self, i: int, j: int, image_size) -> tuple[int, int, int, int]:
+        """激活图 (i, j) 处看到的范围 (top, left, bottom, right)，截到图像之内，末端不含。
+
+        正是所有这一处的神经元梯度不为零的像素的外接框；`image_size` 是整数或 (高, 宽)。
+        """
+        rows, columns = self.map_size(image_size)
+        if not (0 <= i < rows and 0 <= j < columns):
+            raise ValueError(f"位置 ({i}, {j}) 超出范围：这一层的激活图是 {rows}×{columns}")
+        return tuple(self.boxes(torch.tensor([i, j]), image_size).tolist())
+
+    def boxes(self, positions: Tensor, image_size) -> Tensor:
+        """一批位置 (…, 2) 的范围 (…, 4)，每个同 `box`。"""
+        found = []
+        for axis, length, index in zip(
+            ("rows", "columns"), _pair(image_size), positions.unbind(-1), strict=True
+        ):
+            first, last = bounds(self.steps, axis, length)
+            found.append(
+                (torch.from_numpy(first)[index.cpu()], torch.from_numpy(last)[index.cpu()] + 1)
+            )
+        return torch.stack([found[0][0], found[1][0], found[0][1], found[1][1]], -1)
+
+    def start(self, i: int, j: int) -> tuple[float, float]:
+        """(i, j) 的感受野未截断时的左上角，可以在图像之外。"""
+        stride, offset = _pair(self.stride), _pair(self.offset)
+        return i * stride[0] + offset[0], j * stride[1] + offset[1]
+
+
+def receptive_field(model: nn.Module, layer: str, *, image_size=224) -> ReceptiveField:
+    """`layer` 的感受野：大小、步幅、起点，以及任一位置的精确范围 `.box(i, j, image_size)`。
+
+    公式：每过一个核长 k、步幅 s、填充 p、膨胀 d 的窗口，大小加 d·(k − 1)·步幅，起点减 p·步幅，步幅乘 s；
+    拼接和相加取并集。由一次前向（图像尺寸 `image_size`）记下的运算推出，分支、向上取整的池化都计入。
+    不认识的运算抛 ValueError。来源：Araujo 等（2019）。
+    """
+    steps = trace_steps(model, layer, image_size)
+    pairs = zip(nominal(steps, "rows"), nominal(steps, "columns"), strict=True)
+    return ReceptiveField(
+        *(rows if rows == columns else (rows, columns) for rows, columns in pairs), steps
+    )
+
+
+@dataclass(frozen=True)
+class Patches:
+    """排行榜上的区块：每行一个通道，每列一个名次。
+
+    values、image_index (C, k)；positions (C, k, 2) 是激活图上的行列；boxes (C, k, 4) 是图像上的
+    (top, left, bottom, right)，末端不含。`crops` 用到时才剪：(C, k, 3, 高, 宽)，都是整个感受野那么大。
+    """
+
+    values: Tensor
+    image_index: Tensor
+    boxes: Tensor
+    positions: Tensor
+    channels: tuple[int, ...]
+    receptive: ReceptiveField = field(repr=False)
+    images: object = field(repr=False)
+
+    @property
+    def crops(self) -> Tensor:
+        """剪下的区块；神经元看不到的地方（图像之外）填中灰 0.5。"""
+        rows = [
+            [self.crop(row, rank) for rank in range(self.values.shape[1])]
+            for row in range(len(self.channels))
+        ]
+        return torch.stack([torch.stack(row) for row in rows])
+
+    def crop(self, row: int, rank: int) -> Tensor:
+        """第 `row` 行、第 `rank` 名的区块 (3, 高, 宽)。"""
+        image = _image_at(self.images, int(self.image_index[row, rank]))
+        top, left, bottom, right = self.boxes[row, rank].tolist()
+        full, start = (
+            _pair(self.receptive.size),
+            self.receptive.start(*self.positions[row, rank].tolist()),
+        )
+        # 看到整张图的神经元，画布就是整张图
+        size = [
+            side if length == math.inf else length
+            for length, side in zip(full, image.shape[1:], strict=True)
+        ]
+        start = [
+            0 if length == math.inf else first for length, first in zip(full, start, strict=True)
+        ]
+        canvas = torch.full((3, *size), 0.5, dtype=image.dtype)
+        canvas[:, top - start[0] : bottom - start[0], left - start[1] : right - start[1]] = image[
+            :, top:bottom, left:right
+        ]
+        return canvas
+
+    def rows(self, channels) -> "Patches":
+        """只留这些通道的行。"""
+        index = [self.channels.index(channel) for channel in channels]
+        parts = {
+            name: getattr(self, name)[index]
+            for name in ("values", "image_index", "boxes", "positions")
+        }
+        return replace(self, channels=tuple(channels), **parts)
+
+
+def max_activating_patches(
+    model: nn.Module, images, layer: str, channels=None, k: int = 9, one_per_image: bool = True
+) -> Patches:
+    """每个通道激活最大的 k 个区块，从大到小；一遍过完，内存与图像的张数无关。
+
+    `images` 是 (N, 3, H, W)，或按下标取图的数据集（每项一张 (3, H, W)，或首项是它的元组），每张同样大小。
+    `channels` 是通道号或一组，不给就是全部。`one_per_image` 时每张图只出最大的一处，不够 k 张就有几张给几张。
+    同值的先来者在前：先比图像的次序，再比位置（先行后列）。
+    来源：Zeiler 与 Fergus（2014）；Springenberg 等（2015）。
+    """
+    if k < 1:
+        raise ValueError(f"k 是 {k}，应为正整数")
+    best = None
+    for start, batch in _batches(images):
+        activation = _maps(model, batch, layer)
+        wanted = _channel_list(channels, activation.shape[1])
+        activation = activation if channels is None else activation[:, wanted]
+        best = _merge(best, activation, start, k, one_per_image)
+    return _patches(model, images, layer, wanted, *best)
+
+
+def image_maxima(
+    model: nn.Module, images, layer: str, channels=None
+) -> tuple[Tensor, Tensor, list[int]]:
+    """每张图上每个通道的最大值及其位置：值 (N, C)，位置 (N, C) 是展平激活图里的下标，以及通道号。
+
+    整张图同值（多半全为 0）时没有哪里更大，位置取中央。
+    """
+    values, positions = [], []
+    for _, batch in _batches(images):
+        activation = _maps(model, batch, layer)
+        wanted = _channel_list(channels, activation.shape[1])
+        flat = activation[:, wanted].flatten(2)
+        low, high = flat.aminmax(dim=2)
+        centre = (activation.shape[2] // 2) * activation.shape[3] + activation.shape[3] // 2
+        positions.append(torch.where(low == high, centre, flat.argmax(2)))
+        values.append(high)
+    return torch.cat(values), torch.cat(positions), wanted
+
+
+def ranked_patches(
+    model: nn.Module,
+    images,
+    layer: str,
+    channels=None,
+    k: int = 9,
+    *,
+    part: str = "middle",
+    seed: int = 0,
+    maxima=None,
+) -> Patches:
+    """排行榜别处的 k 个区块，每张图只出最大的一处：part 为 "top"、"middle"、"bottom" 或 "random"。
+
+    图像按各自的最大值从大到小排；middle 是正中的 k 名，bottom 是最后的 k 名，random 是不看名次抽的 k 张（次序由 seed 定）。
+    要记下每张图的最大值：内存 12·N·C 字节；`maxima` 是现成的 `image_maxima(…)` 的结果，给了就不再跑前向。来源：Borowski 等（2021）用中间与底部的图作对照。
+    """
+    values, positions, wanted = maxima or image_maxima(model, images, layer, channels)
+    if channels is not None and maxima:
+        rows = [wanted.index(channel) for channel in _channel_list(channels, max(wanted) + 1)]
+        values, positions, wanted = (
+            values[:, rows],
+            positions[:, rows],
+            [wanted[row] for row in rows],
+        )
+    n, k = len(values), min(k, len(values))
+    starts = {"top": 0, "middle": (n - k) // 2, "bottom": n - k, "random": 0}
+    if part not in starts:
+        raise ValueError(f"part 是 {part!r}，应为 {'、'.join(starts)} 之一")
+    order = values.T.sort(dim=1, descending=True, stable=True).indices
+    if part == "random":
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.stack([torch.randperm(n, generator=generator) for _ in order])
+    chosen = order[:, starts[part] : starts[part] + k]
+    found = (table.T.gather(1, chosen) for table in (values, positions))
+    best = next(found), chosen, next(found)
+    return _patches(model, images, layer, wanted, *best)
+
+
+def effective_receptive_field(
+    model: nn.Module, images: Tensor, layer: str, *, position=None
+) -> Tensor:
+    """有效感受野：图像上每个像素对一处神经元的平均影响，(H, W)，和为 1。
+
+    公式：|∂ Σ_c a_c(i, j) / ∂x| 对颜色求和、对图像取平均，再除以总和；(i, j) 不给就取激活图中央。
+    来源：Luo 等（2016）。
+    """
+    total = torch.zeros(images.shape[-2:])
+    for _, batch in _batches(images):
+        batch = batch.detach().requires_grad_()
+        activation = activations_of(model, batch, layer)[layer]
+        i, j = position or (activation.shape[2] // 2, activation.shape[3] // 2)
+        (gradient,) = torch.autograd.grad(activation[:, :, i, j].sum(), batch)
+        total += gradient.abs().sum((0, 1))
+    if not total.any():
+        raise ValueError(
+            f"{layer} 在位置 ({i}, {j}) 处的梯度全为 0：这些图像没有激活那里，换些图像或位置"
+        )
+    return total / total.sum()
+
+
+def mass_pixels(influence: Tensor, share: float = 0.9) -> int:
+    """影响最大的多少个像素合起来占到总影响的 `share`。"""
+    ordered = influence.flatten().double().sort(descending=True).values.cumsum(0)
+    return int((ordered < share * ordered[-1]).sum()) + 1
+
+
+def row_similarity(crops: Tensor, size: int = 8) -> Tensor:
+    """每行区块彼此有多像，(C,)：缩成 size×size，各减去自己的平均，两两余弦的平均。
+
+    `crops` 是 (C, k, 3, 高, 宽)。只看像素，不经过网络，所以不会自己证明自己。
+    """
+    small = resize(crops.flatten(0, 1), (size, size)).flatten(1)
+    small = nn.functional.normalize(small - small.mean(1, keepdim=True), dim=1).unflatten(
+        0, crops.shape[:2]
+    )
+    k = crops.shape[1]
+    return ((small @ small.transpose(1, 2)).sum((1, 2)) - small.square().sum((1, 2))) / (
+        k * (k - 1)
+    )
+
+
+def row_agreement(image_index: Tensor, labels: Sequence) -> Tensor:
+    """每行的照片两两同类的比例，(C,)：`image_index` 是 (C, k)，`labels` 是每张照片的类别。"""
+    names = sorted(set(labels))
+    codes = torch.tensor([names.index(label) for label in labels])[image_index.cpu()]
+    k = codes.shape[1]
+    return ((codes[:, :, None] == codes[:, None]).sum((1, 2)) - k) / (k * (k - 1))
+
+
+def _batches(images):
+    if not hasattr(images, "__len__") or not hasattr(images, "__getitem__"):
+        raise TypeError(
+            f"images 应为 (N, 3, H, W) 或能按下标取图的数据集，得到的是 {type(images).__name__}"
+        )
+    if len(images) == 0:
+        raise ValueError("images 里一张图也没有")
+    for start in range(0, len(images), BATCH):
+        stop = min(start + BATCH, len(images))
+        if isinstance(images, Tensor):
+            yield start, check_images(images[start:stop])
+            continue
+        batch = [_image_at(images, index) for index in range(start, stop)]
+        sizes = {tuple(image.shape) for image in batch}
+        if len(sizes) > 1:
+            raise ValueError(
+                f"图像的大小不一：{sizes}；读入时统一成同样大小，如 load_image(path, size=224)"
+            )
+        yield start, check_images(torch.stack(batch))
+
+
+def _image_at(images, index: int) -> Tensor:
+    image = images[index]
+    image = image[0] if isinstance(image, (tuple, list)) else image
+    return image[0] if image.dim() == 4 else image
+
+
+def _maps(model: nn.Module, batch: Tensor, layer: str) -> Tensor:
+    activation = activations_of(model, batch.detach(), layer)[layer]
+    return activation if activation.dim() == 4 else activation.flatten(1)[:, :, None, None]
+
+
+def _channel_list(channels, count: int) -> list[int]:
+    wanted = (
+        range(count)
+        if channels is None
+        else [channels]
+        if isinstance(channels, int)
+        else [int(each) for each in channels]
+    )
+    if wrong := [each for each in wanted if not 0 <= each < count]:
+        raise ValueError(f"没有通道 {wrong}：这一层有 {count} 个通道，编号 0 到 {count - 1}")
+    return list(wanted)
+
+
+def _merge(best, activation: Tensor, start: int, k: int, one_per_image: bool):
+    """把一批的候选并进榜里；榜是 (值, 图像, 展平的位置)，各 (C, 名次)。"""
+    flat = activation.flatten(2)
+    n, count, cells = flat.shape
+    each = 1 if one_per_image else min(k, cells)
+    maxima = activation.amax((2, 3)).T[..., None]
+    if best is None:
+        best = (
+            maxima.new_empty(count, 0),
+            *(torch.empty(count, 0, dtype=torch.long, device=flat.device) for _ in range(2)),
+        )
+    kept = best[0].shape[1]
+    # 一张图里的最大值都进不了榜，这张图就不必再看
+    hopeful = (
+        (maxima[..., 0] > best[0][:, -1:])
+        if kept == k
+        else maxima.new_ones(count, n, dtype=torch.bool)
+    )
+    values, positions = (
+        maxima.new_full((count, n, each), -math.inf),
+        torch.zeros(count, n, each, dtype=torch.long, device=flat.device),
+    )
+    channel, index = hopeful.nonzero(as_tuple=True)
+    if one_per_image:
+        values, positions[channel, index, 0] = maxima, _argmax(activation, channel, index)
+    else:
+        ordered = flat[index, channel].sort(dim=1, descending=True, stable=True)
+        values[channel, index], positions[channel, index] = (
+            ordered.values[:, :each],
+            ordered.indices[:, :each],
+        )
+    numbers = (start + torch.arange(n, device=flat.device))[None, :, None].expand(count, n, each)
+    joined = [
+        torch.cat([old, new.flatten(1)], 1)
+        for old, new in zip(best, (values, numbers, positions), strict=True)
+    ]
+    order = joined[0].sort(dim=1, descending=True, stable=True).indices[:, :k]
+    return tuple(table.gather(1, order) for table in joined)
+
+
+def _argmax(activation: Tensor, channel: Tensor, index: Tensor) -> Tensor:
+    """若干 (图像, 通道) 的激活图上最大值的下标；要得多时整批一起算反而快。"""
+    flat = activation.flatten(2)
+    return (
+        flat.argmax(2)[index, channel]
+        if 2 * len(channel) > flat.shape[0] * flat.shape[1]
+        else flat[index, channel].argmax(1)
+    )
+
+
+def _patches(
+    model: nn.Module,
+    images,
+    layer: str,
+    channels,
+    values: Tensor,
+    image_index: Tensor,
+    flat: Tensor,
+) -> Patches:
+    size = tuple(_image_at(images, 0).shape[-2:])
+    view = receptive_field(model, layer, image_size=size)
+    columns = view.map_size(size)[1]
+    positions = torch.stack([flat // columns, flat % columns], -1)
+    return Patches(
+        values, image_index, view.boxes(positions, size), positions, tuple(channels), view, images
+    )
+
+
+def _pair(value) -> tuple:
+    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)

@@ -1,0 +1,229 @@
+"""纹理合成：最近邻逐像素生长（Efros–Leung），Gram 矩阵，神经纹理，带位移的 Gram 矩阵。
+
+不管内容，见 style_transfer；Gram 矩阵和 Gram 距离两项本身在 terms；逐像素生长的内部在 growth。
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.core.hooks import activations_of
+from cnnlab.core.images import check_images, resize
+from cnnlab.engine.objectives import objective
+from cnnlab.engine.optimize import adam, optimize_image
+from cnnlab.engine.parameterizations import FourierImage
+from cnnlab.engine.pixel_growth import grow_pixels
+from cnnlab.engine.priors import clamp, total_variation
+from cnnlab.engine.results import reproducible
+from cnnlab.engine.terms import Term, gram_distance, gram_matrix, image_prior
+
+__all__ = ["efros_leung", "gram_matrix", "shifted_gram", "synthesize_texture"]
+
+# 各网络用来描述纹理的层，由浅到深；"image" 是像素自己，管颜色。VGG 的是 Gatys 等的五层
+TEXTURE_LAYERS = {
+    "vgg": ("image", "relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+    "squeezenet": ("image", "relu1", "fire2", "fire3", "fire4", "fire5", "fire6", "fire7"),
+}
+
+
+def efros_leung(
+    sample: Tensor, size, window: int = 11, *, seed: int = 0, return_sources: bool = False
+):
+    """从 3×3 的种子一圈圈长出 (1, 3, 高, 宽) 的纹理：每个新像素抄样本里邻域与它最像的那个点。
+
+    距离 d = Σ 已填(q) · 高斯(q) · ‖邻域(q) − 样本窗(q)‖²，在 d ≤ 1.1 · 最小值的候选里任取一个。
+    `sample` (1, 3, H, W)；`size` 是边长或 (高, 宽)；`window` 是奇数。同一 `seed` 同一张图。
+    `return_sources=True` 时另给每个像素抄自样本的哪一行哪一列，(高, 宽, 2)。出处：Efros 与 Leung，1999。
+    """
+    check_images(sample)
+    height, width = (size, size) if isinstance(size, int) else size
+    if len(sample) != 1:
+        raise ValueError(f"一次只长一张：sample 有 {len(sample)} 张，应为 (1, 3, H, W)")
+    if window % 2 == 0 or window < 3 or min(height, width) < 3:
+        raise ValueError(f"window 是 {window}、size 是 {size}：窗口应是不小于 3 的奇数，图至少 3×3")
+    if min(sample.shape[-2:]) < window + 1:
+        raise ValueError(
+            f"样本 {tuple(sample.shape[-2:])} 装不下 {window}×{window} 的窗口；把 window 改小，或换大一些的样本"
+        )
+    sources = torch.from_numpy(
+        grow_pixels(sample[0].detach().cpu().numpy(), (height, width), window, seed)
+    )
+    picture = sample[:, :, sources[..., 0], sources[..., 1]].detach()
+    return (picture, sources) if return_sources else picture
+
+
+@reproducible
+def synthesize_texture(
+    model,
+    sample,
+    size,
+    layers=None,
+    *,
+    layer_weights=None,
+    shifts=(),
+    steps=100,
+    scales=1,
+    tv_weight=0.0,
+    parameterization="fourier",
+    optimizer="lbfgs",
+    start=None,
+    seed=0,
+    on_step=None,
+):
+    """从噪声合成与 `sample` 纹理相同的图：Result，图像 (1, 3, 高, 宽)，history 有损失与各项的账。
+
+    最小化 Σ_l w_l ‖G_l(x) − G_l(样本)‖² / ‖G_l(样本)‖² + tv_weight · TV(x)。
+    `layers` 默认按网络选，"image" 指像素自己；`layer_weights` 每层一个，默认全为 1；`shifts` 是一组 (下, 右) 位移（像素），
+    另加这些位移的 Gram。`scales` 个尺度从小到大，相邻差一倍，每个走 `steps` 步；`parameterization` 是 "fourier" 或 "pixel"；
+    `start` 可以是一张图，默认噪声。出处：Gatys 等，2015（原文用像素）。
+    """
+    check_images(sample)
+    height, width = (size, size) if isinstance(size, int) else size
+    layers = (
+        texture_layers(model)
+        if layers is None
+        else [layers]
+        if isinstance(layers, str)
+        else list(layers)
+    )
+    image = noise_like(sample, (height, width), seed) if start is None else check_images(start)
+    history = {"loss": []}
+    for factor in [2**level for level in reversed(range(scales))]:
+        image = resize(image, (height // factor, width // factor))
+        smaller = resize(sample, tuple(side // factor for side in sample.shape[-2:]))
+        terms = texture_terms(model, [smaller], layers, layer_weights=layer_weights)
+        terms += shifted_terms(
+            model, smaller, layers, [(down / factor, right / factor) for down, right in shifts]
+        )
+        loss = objective(model, terms + smoothness(tv_weight))
+        image = run_steps(image, loss, steps, parameterization, optimizer, on_step)
+        add_history(history, loss)
+    return image, history
+
+
+def texture_layers(model: nn.Module) -> list[str]:
+    """描述纹理的默认层：VGG 用 relu1_1…relu5_1，SqueezeNet 用 relu1、fire2…fire7；别的网络要自己给。"""
+    names = getattr(model, "layers", {})
+    for candidates in TEXTURE_LAYERS.values():
+        if all(name in names for name in candidates[1:]):
+            return list(candidates)
+    raise ValueError("这个网络没有默认的纹理层；用 layers=[…] 给出几个由浅到深的层名")
+
+
+def texture_terms(
+    model: nn.Module, samples: Sequence[Tensor], layers, *, mix=(1.0,), layer_weights=None
+) -> list[Term]:
+    """每层一项 Gram 距离，目标是各样本的 Gram 矩阵按 `mix` 加权的和。"""
+    weights = (
+        [1.0] * len(layers)
+        if layer_weights is None
+        else [float(weight) for weight in layer_weights]
+    )
+    if len(weights) != len(layers) or min(weights) < 0 or sum(weights) == 0:
+        raise ValueError(
+            f"layer_weights 是 {layer_weights}：应给 {len(layers)} 个不小于 0 的数，与 layers 一一对应，不能全为 0"
+        )
+    grams = [
+        {layer: gram_matrix(value) for layer, value in activations_at(model, each, layers).items()}
+        for each in samples
+    ]
+    targets = {
+        layer: sum(part * gram[layer] for part, gram in zip(mix, grams, strict=True))
+        for layer in layers
+    }
+    return [
+        weight * gram_distance(targets[layer], layer)
+        for layer, weight in zip(layers, weights, strict=True)
+        if weight > 0
+    ]
+
+
+def activations_at(model: nn.Module, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    """各层的激活；名字 "image" 给出图像自己。"""
+    inside = [layer for layer in layers if layer != "image"]
+    return {
+        "image": image.detach(),
+        **(activations_of(model, image.detach(), inside) if inside else {}),
+    }
+
+
+def shifted_gram(activation: Tensor, shift: tuple[int, int]) -> Tensor:
+    """隔着位移 δ = (下, 右) 的 Gram 矩阵：G_δ[i, j] = Σ_p F_i(p) F_j(p + δ) / (C · 点数)，(N, C, C)。
+
+    只算两端都在图内的点，不首尾相接；δ = (0, 0) 就是 `gram_matrix`。出处：Berger 与 Memisevic，2017。
+    """
+    height, width = activation.shape[-2:]
+    if abs(shift[0]) >= height or abs(shift[1]) >= width:
+        raise ValueError(f"位移 {tuple(shift)} 不小于激活的尺寸 {(height, width)}，没有成对的点")
+    first, second = _overlap(activation, shift), _overlap(activation, (-shift[0], -shift[1]))
+    pairs = first.flatten(2) @ second.flatten(2).transpose(1, 2)
+    return pairs / (activation.shape[1] * first.shape[-1] * first.shape[-2])
+
+
+def _overlap(activation: Tensor, shift: tuple[int, int]) -> Tensor:
+    """还有伙伴的那些点：p 与 p + shift 都在图内的 p。"""
+    (down, right), (height, width) = shift, activation.shape[-2:]
+    return activation[
+        ..., max(0, -down) : height - max(0, down), max(0, -right) : width - max(0, right)
+    ]
+
+
+def shifted_terms(model: nn.Module, sample: Tensor, layers, shifts) -> list[Term]:
+    """每个位移、每层一项带位移的 Gram 距离；位移按层的步长换算，换算后为 0 或超出激活的略去。"""
+    terms = []
+    for layer, activation in (activations_at(model, sample, layers) if shifts else {}).items():
+        stride = sample.shape[-1] / activation.shape[-1]
+        steps = dict.fromkeys(
+            (round(down / stride), round(right / stride)) for down, right in shifts
+        )
+        for step in steps:
+            if step != (0, 0) and all(
+                2 * abs(move) < side for move, side in zip(step, activation.shape[-2:], strict=True)
+            ):
+                terms.append(_shifted_distance(shifted_gram(activation, step), layer, step))
+    return terms
+
+
+def _shifted_distance(target: Tensor, layer: str, shift: tuple[int, int]) -> Term:
+    scale = 1 / target.square().sum()
+    return Term(
+        f"shifted_gram {layer}:{shift}",
+        (layer,),
+        lambda values: (shifted_gram(values[layer], shift) - target).square().sum() * scale,
+    )
+
+
+def noise_like(sample: Tensor, size: tuple[int, int], seed: int, *, sd: float = 0.1) -> Tensor:
+    """平均颜色与样本相同的白噪声，(1, 3, 高, 宽)。"""
+    noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(seed)).to(sample)
+    return (sample.mean((0, 2, 3)).view(1, 3, 1, 1) + sd * noise).clamp(0, 1)
+
+
+def smoothness(weight: float) -> list[Term]:
+    """平滑项；权重为 0 时没有这一项。"""
+    return [image_prior(total_variation, weight)] if weight > 0 else []
+
+
+def run_steps(image: Tensor, loss, steps: int, parameterization: str, optimizer, on_step) -> Tensor:
+    """从 `image` 走 `steps` 步；像素参数化每步截到 [0, 1]，傅里叶参数化自己就在 (0, 1)。
+
+    "adam" 取步长 0.02。傅里叶谱的每个数管整张图，所以没有逐像素参数化的网格和边框。
+    """
+    if parameterization not in ("fourier", "pixel"):
+        raise ValueError(f"没有名为 {parameterization!r} 的参数化；可用 fourier、pixel")
+    fourier = parameterization == "fourier"
+    return optimize_image(
+        FourierImage(image=image.clamp(0.02, 0.98), decay=0.75) if fourier and steps else image,
+        loss,
+        steps=steps,
+        optimizer=adam(0.02) if optimizer == "adam" else optimizer,
+        after_step=None if fourier else clamp(),
+        on_step=on_step,
+    )
+
+
+def add_history(history: dict, loss) -> None:
+    """把一个尺度的账接到 history 后面："loss" 是各项之和。"""
+    for name, entries in {"loss": loss.losses, **loss.ledger}.items():
+        history.setdefault(name, []).extend(entries)

@@ -1,0 +1,141 @@
+"""改写 ReLU 的回传规则：普通、反卷积、引导式，或自己的函数；只以 with 的形式使用。
+
+不管拿梯度做什么。
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+# 规则收到传回来的梯度和激活函数在该处的斜率（ReLU 即前向的门：0 或 1），给出继续往回传的梯度
+RELU_RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "plain": lambda gradient, slope: gradient * slope,
+    "deconvnet": lambda gradient, slope: gradient.clamp_min(0),
+    "guided": lambda gradient, slope: gradient.clamp_min(0) * slope,
+}
+
+
+def _keep_positive(passed: tuple[Tensor, ...], gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """ReLU 自己的反向关过门之后，只留正的：与先留正的再关门是一回事，而 `passed` 是刚算出来的，可以就地改。"""
+    return (passed[0].relu() if torch.is_grad_enabled() else passed[0].relu_(),)
+
+
+class _RuledActivation(torch.autograd.Function):
+    """前向不变、反向按规则改写的激活函数。"""
+
+    @staticmethod
+    def forward(context, value: Tensor, function: Callable, rule: Callable) -> Tensor:
+        output = function(value)
+        context.function, context.rule = function, rule
+        context.save_for_backward(output if function is functional.relu else value)
+        return output
+
+    @staticmethod
+    def backward(context, gradient: Tensor):
+        (saved,) = context.saved_tensors
+        if context.function is functional.relu:
+            return context.rule(gradient, saved > 0), None, None
+        with torch.enable_grad():
+            value = saved.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(context.function(value).sum(), value)
+        return context.rule(gradient, slope), None, None
+
+
+_RELUS = {functional.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
+_CLAMPS = {torch.clamp, torch.clamp_min, Tensor.clamp, Tensor.clamp_min}
+_CLAMPS |= {torch.clamp_, torch.clamp_min_, Tensor.clamp_, Tensor.clamp_min_}
+_IN_PLACE = {
+    torch.relu_,
+    Tensor.relu_,
+    torch.clamp_,
+    torch.clamp_min_,
+    Tensor.clamp_,
+    Tensor.clamp_min_,
+}
+_OTHERS = {functional.relu6, functional.hardtanh, functional.silu, functional.hardswish}
+
+
+_ON_NATIVE_RELU = {RELU_RULES["plain"], RELU_RULES["guided"]}
+
+
+class _ActivationMode(TorchFunctionMode):
+    """截住每一次 ReLU 类调用，不论它是模块、函数还是张量方法，也不论是否原地。"""
+
+    def __init__(self, rule: Callable):
+        super().__init__()
+        self.rule = rule
+
+    def __torch_function__(self, function, types, arguments=(), keywords=None):
+        keywords = keywords or {}
+        if function in _RELUS and self.rule in _ON_NATIVE_RELU:
+            return self._native(function(*arguments, **keywords))
+        if function in _RELUS or (function in _CLAMPS and self._is_relu(arguments, keywords)):
+            ruled = functional.relu
+        elif function in _OTHERS:
+            ruled = functools.partial(
+                function, **{name: each for name, each in keywords.items() if name != "inplace"}
+            )
+        else:
+            return function(*arguments, **keywords)
+        value = arguments[0] if arguments else keywords["input"]
+        if not (keywords.get("inplace") or function in _IN_PLACE):
+            return _RuledActivation.apply(value, ruled, self.rule)
+        # 原地的写法：后面可能还用到被改写的那个张量，结果要写回去
+        return value.copy_(_RuledActivation.apply(value.clone(), ruled, self.rule))
+
+    def _native(self, output: Tensor) -> Tensor:
+        """普通规则与引导式规则就着 ReLU 自己的反向做，比换一个 autograd 函数快；在计算图上作个记号。"""
+        node = output.grad_fn
+        if node is not None:
+            if self.rule is RELU_RULES["guided"]:
+                node.register_hook(_keep_positive)
+            node.metadata["ruled"] = True
+        return output
+
+    @staticmethod
+    def _is_relu(arguments, keywords) -> bool:
+        bounds = dict(zip(("min", "max"), arguments[1:], strict=False)) | keywords
+        return bounds.get("min") == 0 and bounds.get("max") is None
+
+
+@contextmanager
+def override_relu_gradient(model: nn.Module, rule) -> Iterator[nn.Module]:
+    """在 with 之内，这个模型的 ReLU 按 `rule` 回传梯度；前向不变，离开时一切照旧。
+
+    `rule` 是 "plain"、"deconvnet"、"guided" 之一，或函数 (梯度, 斜率) → 梯度。
+    模块、函数、原地、重复使用、嵌套的 ReLU 都管到；ReLU6、SiLU、Hardswish 的斜率取其导数。
+    编译过的模型（TorchScript、torch.compile）里的 ReLU 管不到，报错而不是悄悄给出普通梯度。
+    """
+    if isinstance(rule, str) and rule not in RELU_RULES:
+        raise ValueError(
+            f"没有名为 {rule!r} 的规则；可用 {'、'.join(RELU_RULES)}，或一个函数 (梯度, 斜率) → 梯度"
+        )
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule) or "_orig_mod" in module._modules:
+            place = name or type(module).__name__
+            raise ValueError(
+                f"{place} 是编译过的模块，里面的 ReLU 改不了回传规则；出路：传编译之前的那个 nn.Module"
+            )
+    mode = _ActivationMode(RELU_RULES[rule] if isinstance(rule, str) else rule)
+    # 空钩子让池化前的 ReLU 知道有人看着：别与池化换次序，规则看到的才是网络写明的样子
+    pairs = (pair for parent in model.modules() for pair in itertools.pairwise(parent.children()))
+    handles = [
+        first.register_forward_hook(lambda *_: None)
+        for first, second in pairs
+        if isinstance(second, nn.MaxPool2d)
+    ]
+    handles += [
+        model.register_forward_pre_hook(lambda *_: mode.__enter__() and None),
+        model.register_forward_hook(lambda *_: mode.__exit__(None, None, None), always_call=True),
+    ]
+    try:
+        yield model
+    finally:
+        for handle in handles:
+            handle.remove()

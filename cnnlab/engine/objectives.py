@@ -1,0 +1,109 @@
+"""最小化什么：一次前向得到 {层名: 激活, "image": 图像}，各项加权求和，每项的值记账。
+
+不管怎样优化；各项是什么在 terms。
+"""
+
+import functools
+import operator
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.core.hooks import activations_of, evaluating, record_activations
+from cnnlab.engine.terms import Term, Values
+
+
+def objective(
+    model: nn.Module | None, terms: Term | Sequence[Term], *, transform=None
+) -> "Objective":
+    """把各项合成一个损失：loss(image) → 标量，只算到最深的那一层。
+
+    `transform` 只作用于送进网络的图像，图像先验看到的是变换之前的。`loss.ledger` 是账本。
+    """
+    return Objective(model, [terms] if isinstance(terms, Term) else list(terms), transform)
+
+
+class Objective:
+    """`objective` 的结果：可调用，记得每一次求值时每一项的贡献（权重 × 值）。"""
+
+    def __init__(self, model: nn.Module | None, terms: list[Term], transform=None):
+        if not terms:
+            raise ValueError("一项也没有：terms 里至少要有一项，例如 -class_score(340)")
+        wrong = [type(term).__name__ for term in terms if not isinstance(term, Term)]
+        if wrong:
+            raise TypeError(
+                f"terms 里应当都是 Term，得到了 {'、'.join(wrong)}；图像的函数先用 image_prior 包起来"
+            )
+        bound = [
+            replace(term.bind(model), weight=term.weight) if term.bind else term for term in terms
+        ]
+        self.model, self.transform = model, transform
+        self.terms = _with_unique_names(bound)
+        self.layers = list(dict.fromkeys(layer for term in self.terms for layer in term.layers))
+        self._entries: dict[str, list[Tensor]] = {term.name: [] for term in self.terms}
+
+    def values(self, image: Tensor) -> Values:
+        """各项要用的量：一次前向，到最深的一层为止。"""
+        layers = [layer for layer in self.layers if layer not in ("image", "scores")]
+        seen = image if self.transform is None else self.transform(image)
+        class_map = getattr(self.model, "class_map", None)
+        values = {}
+        if "scores" not in self.layers:
+            values = activations_of(self.model, seen, layers) if layers else {}
+        elif class_map:
+            values = activations_of(self.model, seen, list(dict.fromkeys([*layers, class_map])))
+            values["scores"] = values[class_map].mean((2, 3))
+        else:
+            with evaluating(self.model), record_activations(self.model, layers) as values:
+                scores = self.model(seen)
+            values["scores"] = scores
+        return {**values, "image": image}
+
+    def __call__(self, image: Tensor) -> Tensor:
+        parts = self._parts(image)
+        for name, part in parts.items():
+            self._entries[name].append(part.detach())
+        return functools.reduce(operator.add, parts.values())
+
+    def _parts(self, image: Tensor) -> dict[str, Tensor]:
+        values = self.values(image)
+        return {term.name: term.weight * term.value(values) for term in self.terms}
+
+    @property
+    def ledger(self) -> dict[str, list[float]]:
+        """账本：{项名: 每次求值时的贡献}；各项同一次的贡献相加就是损失。"""
+        return {
+            name: [float(entry) for entry in entries] for name, entries in self._entries.items()
+        }
+
+    @property
+    def losses(self) -> list[float]:
+        """每次求值时各项之和。"""
+        return [sum(parts) for parts in zip(*self.ledger.values(), strict=True)]
+
+    def gradient_shares(self, image: Tensor) -> dict[str, float]:
+        """每一项的梯度长度占各项长度之和的份额；不记账。"""
+        with torch.enable_grad():
+            image = image.detach().requires_grad_()
+            norms = {}
+            for name, part in self._parts(image).items():
+                (gradient,) = (
+                    torch.autograd.grad(part, image, retain_graph=True, allow_unused=True)
+                    if part.requires_grad
+                    else (None,)
+                )
+                norms[name] = 0.0 if gradient is None else float(gradient.norm())
+        total = sum(norms.values()) or 1.0
+        return {name: norm / total for name, norm in norms.items()}
+
+
+def _with_unique_names(terms: list[Term]) -> list[Term]:
+    names = [term.name for term in terms]
+    return [
+        replace(term, name=f"{term.name} #{names[:index].count(term.name) + 1}")
+        if names.count(term.name) > 1
+        else term
+        for index, term in enumerate(terms)
+    ]

@@ -1,0 +1,154 @@
+"""图像优化用的优化器：Adam、归一化的梯度下降、不做线搜索的 L-BFGS；每走一步求值一次。
+
+只有走法；循环在 optimize。
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Stepper(Protocol):
+    """优化器要会的一件事：求值一次，就地走一步；torch.optim 的优化器都会。"""
+
+    def step(self, closure: Callable[[], Tensor]): ...
+
+
+OptimizerFactory = Callable[[list[Tensor]], Stepper]
+
+
+def adam(
+    learning_rate: float = 0.05, *, betas: tuple[float, float] = (0.9, 0.999)
+) -> OptimizerFactory:
+    """Adam（Kingma 与 Ba，2015）：每个像素每步约走 `learning_rate`。"""
+
+    def factory(parameters: list[Tensor]) -> Stepper:
+        fused = parameters[0].device.type in ("cpu", "cuda")
+        return torch.optim.Adam(parameters, lr=learning_rate, betas=betas, fused=fused)
+
+    return factory
+
+
+def sgd(
+    learning_rate: float = 0.05, *, momentum: float = 0.0, normalize: str | None = None
+) -> OptimizerFactory:
+    """梯度下降；`normalize="mean"` 先把每张图的梯度除以 |g| 的平均（DeepDream 的做法），"norm" 除以 ‖g‖。"""
+    if normalize not in (None, "mean", "norm"):
+        raise ValueError(f"没有名为 {normalize!r} 的归一化；可用 None、mean、norm")
+    return lambda parameters: _GradientDescent(parameters, learning_rate, momentum, normalize)
+
+
+def lbfgs(
+    learning_rate: float = 1.0, *, history: int = 10, first_step: float = 0.01
+) -> OptimizerFactory:
+    """L-BFGS（Liu 与 Nocedal，1989）：记住最近 `history` 步，不做线搜索，每步求值一次。
+
+    还没有历史的第一步取每个元素平均走 `first_step`；步与步之间可以截断（按实际走过的距离记）。
+    一步走过了头（损失涨了一半以上）就退回这一步的一半，用掉一次求值。
+    """
+    return lambda parameters: _LimitedMemoryBFGS(parameters, learning_rate, history, first_step)
+
+
+class _GradientDescent:
+    def __init__(self, parameters, learning_rate, momentum, normalize):
+        self.parameters, self.learning_rate = parameters, learning_rate
+        self.momentum, self.normalize = momentum, normalize
+        self.velocities = (
+            [torch.zeros_like(parameter, requires_grad=False) for parameter in parameters]
+            if momentum
+            else []
+        )
+
+    @torch.no_grad()
+    def step(self, closure):
+        loss = closure()
+        for index, parameter in enumerate(self.parameters):
+            scale = -self.learning_rate / self._size(parameter.grad)
+            if self.momentum == 0:
+                parameter.addcmul_(parameter.grad, scale)
+            else:
+                parameter.add_(
+                    self.velocities[index].mul_(self.momentum).addcmul_(parameter.grad, scale)
+                )
+        return loss
+
+    def _size(self, gradient: Tensor) -> Tensor:
+        """每张图的梯度要除以的数，(N, 1, …)；梯度全为 0 时除以极小的数，结果仍是 0。"""
+        if self.normalize is None:
+            return gradient.new_ones(())
+        axes = tuple(range(1, gradient.dim()))
+        # 一范数用 vector_norm 要慢四倍
+        mean = self.normalize == "mean"
+        size = (
+            gradient.abs().mean(axes, keepdim=True)
+            if mean
+            else torch.linalg.vector_norm(gradient, dim=axes, keepdim=True)
+        )
+        return size.clamp_min(1e-30)
+
+
+class _LimitedMemoryBFGS:
+    def __init__(self, parameters, learning_rate, history, first_step):
+        self.parameters, self.learning_rate = parameters, learning_rate
+        self.history, self.first_step = history, first_step
+        self.pairs, self.previous = [], None
+
+    @torch.no_grad()
+    def step(self, closure):
+        loss = closure()
+        position = torch.cat([parameter.flatten() for parameter in self.parameters])
+        gradient = torch.cat([parameter.grad.flatten() for parameter in self.parameters])
+        if self.previous is not None:
+            before, gradient_before, lower = self.previous
+            if loss > lower + 0.5 * abs(lower):
+                self._move((before - position) / 2)
+                return loss
+            self._remember(position - before, gradient - gradient_before)
+        self.previous = position, gradient, loss
+        self._move(self._direction(gradient).mul_(-self.learning_rate))
+        return loss
+
+    def _move(self, move: Tensor) -> None:
+        pieces = move.split([parameter.numel() for parameter in self.parameters])
+        for parameter, piece in zip(self.parameters, pieces, strict=True):
+            parameter.add_(piece.view(parameter.shape))
+
+    def _remember(self, moved: Tensor, change: Tensor) -> None:
+        curvature = torch.dot(moved, change)
+        # 曲率不为正的一对会把下降方向弄反，不记
+        if curvature > 1e-8 * moved.norm() * change.norm():
+            self.pairs = [*self.pairs, (moved, change, curvature)][-self.history :]
+
+    def _direction(self, gradient: Tensor) -> Tensor:
+        """两遍循环：近似的逆黑塞矩阵乘梯度。"""
+        if not self.pairs:
+            return gradient * (
+                self.first_step / gradient.abs().mean().clamp_min(torch.finfo(gradient.dtype).tiny)
+            )
+        result, coefficients = gradient.clone(), []
+        for moved, change, curvature in reversed(self.pairs):
+            coefficients.append(torch.dot(moved, result) / curvature)
+            result.sub_(coefficients[-1] * change)
+        _, change, curvature = self.pairs[-1]
+        result.mul_(curvature / change.square().sum())
+        for (moved, change, curvature), coefficient in zip(
+            self.pairs, reversed(coefficients), strict=True
+        ):
+            result.add_((coefficient - torch.dot(change, result) / curvature) * moved)
+        return result
+
+
+OPTIMIZERS = {"adam": adam, "sgd": sgd, "lbfgs": lbfgs}
+
+
+def find_optimizer(optimizer: str | OptimizerFactory) -> OptimizerFactory:
+    """名字变成工厂，工厂原样给出。"""
+    if callable(optimizer):
+        return optimizer
+    if optimizer not in OPTIMIZERS:
+        raise ValueError(
+            f"没有名为 {optimizer!r} 的优化器；可用 {'、'.join(OPTIMIZERS)}，或 adam(0.02) 之类的工厂"
+        )
+    return OPTIMIZERS[optimizer]()

@@ -1,0 +1,67 @@
+"""多进程训练：torchrun 设好环境变量 WORLD_SIZE、RANK、LOCAL_RANK，各进程的梯度取平均。
+
+不管训练循环；只有一个进程时什么也不做。
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, distributed, nn
+
+
+def rank_and_world() -> tuple[int, int]:
+    """这是第几个进程，一共几个；不在 torchrun 之下是 (0, 1)。"""
+    return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+
+
+@contextmanager
+def process_group() -> Iterator[None]:
+    """在 with 之内各进程连成一组（GPU 用 nccl，CPU 用 gloo）；已经连好的不动。"""
+    if rank_and_world()[1] == 1 or distributed.is_initialized():
+        yield
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", 0)))
+    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
+
+
+def broadcast(network: nn.Module) -> None:
+    """各进程从 0 号进程的权重出发。"""
+    if distributed.is_initialized():
+        for tensor in network.state_dict().values():
+            distributed.broadcast(tensor, src=0)
+
+
+def any_process(flag: bool) -> bool:
+    """有没有哪个进程说了“是”；大家得到同一个答案。"""
+    if not distributed.is_initialized():
+        return flag
+    device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+    count = torch.tensor(float(flag), device=device)
+    distributed.all_reduce(count)
+    return bool(count > 0)
+
+
+def average_gradients(value: Tensor, gradients, parameters: list[Tensor]) -> float:
+    """把（各进程平均的）梯度放进 .grad，给出（平均的）损失。"""
+    present = [
+        torch.zeros_like(p) if g is None else g for g, p in zip(gradients, parameters, strict=True)
+    ]
+    mean = value.detach()
+    if distributed.is_initialized():
+        flat = torch.cat(
+            [mean.reshape(1).to(present[0]), *(gradient.flatten() for gradient in present)]
+        )
+        distributed.all_reduce(flat)
+        flat /= distributed.get_world_size()
+        mean, *pieces = flat.split([1, *(gradient.numel() for gradient in present)])
+        present = [piece.view_as(gradient) for piece, gradient in zip(pieces, present, strict=True)]
+    for parameter, gradient in zip(parameters, present, strict=True):
+        parameter.grad = gradient
+    return float(mean)

@@ -1,0 +1,261 @@
+"""损失的各项：目标类得分、通道、½‖a‖²、特征距离、Gram 距离、图像先验。
+
+不管前向，也不管怎样合成：那是 objectives 的事。每一项都是要变小的量；要变大就写 `-channel(...)`：负号在项里，不在循环里。
+每一项都对一批里的各图求和，所以一批里的每张图都和单独优化时一样。
+"""
+
+import difflib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.networks.models import resolve_target, target_scores
+
+Values = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Term:
+    """损失里的一项：`weight` × `value(values)`；`layers` 是它要的层。
+
+    values 里有 "image"、要的各层，需要时有 "scores"（ReLU 之前的类得分 (N, K)）。
+    `-term` 与 `2 * term` 改权重；`bind(model)` 供要等网络才定得下来的项用。
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    value: Callable[[Values], Tensor] | None
+    weight: float = 1.0
+    bind: Callable[[nn.Module], "Term"] | None = None
+
+    def __mul__(self, factor: float) -> "Term":
+        return replace(self, weight=self.weight * factor)
+
+    __rmul__ = __mul__
+
+    def __neg__(self) -> "Term":
+        return self * -1.0
+
+
+def class_score(target) -> Term:
+    """目标类在 softmax 之前的得分；结尾带 ReLU 的网络（SqueezeNet）取 ReLU 之前的类别图的平均。
+
+    `target` 是类别号、类名，或每张图一个的列表。出处：Simonyan 等，2014。
+    """
+
+    def bind(model: nn.Module) -> Term:
+        resolve = lru_cache(maxsize=None)(lambda n: resolve_target(model, target, n))
+        return Term(
+            name,
+            ("scores",),
+            lambda values: target_scores(values["scores"], resolve(len(values["scores"]))).sum(),
+        )
+
+    name = f"class_score {target}"
+    return Term(name, ("scores",), None, bind=bind)
+
+
+def channel(layer: str, channel, position=None) -> Term:
+    """一个通道的激活：`position` 为 None 取全图平均，"center" 取正中，(行, 列) 取一处。
+
+    `channel` 是通道号，或每张图一个的列表；没有空间位置的层（N, K）取第 channel 个数。
+    """
+
+    def value(values: Values) -> Tensor:
+        activation = values[layer]
+        chosen = [channel] * len(activation) if isinstance(channel, int) else list(channel)
+        if len(chosen) != len(activation):
+            raise ValueError(
+                f"给了 {len(chosen)} 个通道，图像却有 {len(activation)} 张；给一个，或每张图一个"
+            )
+        if not all(0 <= each < activation.shape[1] for each in chosen):
+            raise ValueError(
+                f"通道号 {channel} 超出范围：{layer} 有 {activation.shape[1]} 个通道，编号从 0 开始"
+            )
+        planes = _Pick.apply(activation, chosen)
+        return (planes if planes.dim() == 1 else _at(planes, position, layer)).sum()
+
+    return Term(
+        f"channel {layer}:{channel}" + ("" if position is None else f"@{position}"), (layer,), value
+    )
+
+
+class _Pick(torch.autograd.Function):
+    """每张图取一个通道：(N, C, …) → (N, …)；传回去的梯度保持激活的布局，卷积的反向才快。"""
+
+    @staticmethod
+    def forward(context, activation: Tensor, chosen: list[int]) -> Tensor:
+        context.chosen = chosen
+        context.save_for_backward(activation)
+        return torch.stack([activation[index, channel] for index, channel in enumerate(chosen)])
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context, gradient: Tensor):
+        result = torch.zeros_like(context.saved_tensors[0])
+        for index, channel in enumerate(context.chosen):
+            result[index, channel] = gradient[index]
+        return result, None
+
+
+def _at(planes: Tensor, position, layer: str) -> Tensor:
+    """(N, h, w) 在一个位置上的值，或全图平均：(N,)。"""
+    if position is None:
+        return planes.mean((1, 2))
+    height, width = planes.shape[-2:]
+    row, column = (height // 2, width // 2) if position == "center" else position
+    if not (0 <= row < height and 0 <= column < width):
+        raise ValueError(f"位置 {position} 超出范围：{layer} 在这张图上是 {height}×{width}")
+    return planes[:, row, column]
+
+
+class _HalfSquare(torch.autograd.Function):
+    """½ Σ a²；反向就是激活自己，一次乘法。"""
+
+    @staticmethod
+    def forward(context, activation: Tensor) -> Tensor:
+        context.save_for_backward(activation)
+        return torch.linalg.vector_norm(activation).square() / 2
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context, gradient: Tensor) -> Tensor:
+        return context.saved_tensors[0] * gradient
+
+
+def half_squared_norm(layer: str, channels=None) -> Term:
+    """½ Σ a²，对激活的梯度恰好是激活自己：这就是 DeepDream 放大的东西。
+
+    `channels` 为 None 取全部通道，否则只取这一个或这几个。出处：Mordvintsev 等，2015。
+    """
+    chosen = [channels] if isinstance(channels, int) else channels
+
+    def value(values: Values) -> Tensor:
+        activation = values[layer]
+        return _HalfSquare.apply(activation if chosen is None else activation[:, chosen])
+
+    return Term(f"half_squared_norm {layer}", (layer,), value)
+
+
+class _SquaredDistance(torch.autograd.Function):
+    """Σ 权重 · Σ (a − t)²，每张图一个权重；反向就是 2 · 权重 · (a − t)。"""
+
+    @staticmethod
+    def forward(context, activation: Tensor, target: Tensor, scale: Tensor) -> Tensor:
+        difference = activation - target
+        axes = tuple(range(1, difference.dim()))
+        context.save_for_backward(difference, scale.view(-1, *[1] * len(axes)))
+        return (torch.linalg.vector_norm(difference, dim=axes).square() * scale).sum()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context, gradient: Tensor):
+        difference, scale = context.saved_tensors
+        return difference * (2 * gradient * scale), None, None
+
+
+def feature_distance(target: Tensor, layer: str, *, relative: bool = True) -> Term:
+    """激活离目标激活有多远：‖Φ(x) − Φ₀‖² / ‖Φ₀‖²；`relative=False` 时不除，是平方和。
+
+    `target` 是那一层的目标激活 (1 或 N, C, h, w)，即 `activations_of(model, photo, layer)[layer]`。
+    出处：Mahendran 与 Vedaldi，2015。
+    """
+    target = target.detach()
+    sizes = target.flatten(1).square().sum(1) if relative else target.new_ones(len(target))
+    if not bool((sizes > 0).all()):
+        raise ValueError(f"{layer} 的目标激活全为 0，相对误差没有意义；换一层，或用 relative=False")
+
+    def value(values: Values) -> Tensor:
+        activation = values[layer]
+        if activation.shape[1:] != target.shape[1:]:
+            raise ValueError(
+                f"{layer} 的激活是 {tuple(activation.shape)}，目标是 {tuple(target.shape)}：两张图的尺寸应当相同"
+            )
+        return _SquaredDistance.apply(activation, target, 1 / sizes)
+
+    return Term(f"feature_distance {layer}", (layer,), value)
+
+
+def gram_matrix(activation: Tensor, normalize: str = "chw") -> Tensor:
+    """Gram 矩阵 G = F Fᵀ / 除数，(N, C, C)，F 是 (C, H·W) 的激活。
+
+    除数："chw" 为 C·H·W（每个元素的平均），"hw" 为 H·W（每个位置的平均，不随图像大小变），"none" 为 1。
+    出处：Gatys 等，2015（原文不除，把 4C²(HW)² 放在损失里）。
+    """
+    rows = activation.permute(0, 2, 3, 1).flatten(1, 2)  # (N, HW, C)，channels_last 时不用复制
+    return rows.transpose(1, 2) @ rows / _divisor(activation, normalize)
+
+
+def _divisor(activation: Tensor, normalize: str) -> int:
+    count, height, width = activation.shape[1:]
+    divisors = {"chw": count * height * width, "hw": height * width, "none": 1}
+    if normalize not in divisors:
+        near = "、".join(difflib.get_close_matches(str(normalize), divisors) or divisors)
+        raise ValueError(f"没有名为 {normalize!r} 的归一化；可用 {near}")
+    return divisors[normalize]
+
+
+class _GramSquare(torch.autograd.Function):
+    """Σ (G − A)²；反向用闭式 (4/除数) F (G − A)：来回各一次矩阵乘法。"""
+
+    @staticmethod
+    def forward(context, activation: Tensor, target: Tensor, scale: Tensor, divisor: int) -> Tensor:
+        rows = activation.permute(0, 2, 3, 1).flatten(1, 2)
+        difference = torch.matmul(rows.transpose(1, 2), rows).div_(divisor).sub_(target)
+        context.save_for_backward(rows, difference, scale)
+        context.divisor, context.size = divisor, activation.shape[-2:]
+        return (difference.square().sum((1, 2)) * scale).sum()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context, gradient: Tensor):
+        rows, difference, scale = context.saved_tensors
+        factor = (4 / context.divisor) * gradient * scale.view(-1, 1, 1)
+        result = torch.matmul(rows, difference * factor)
+        return result.unflatten(1, context.size).permute(0, 3, 1, 2), None, None, None
+
+
+def gram_distance(
+    target: Tensor, layer: str, *, normalize: str = "chw", relative: bool = True
+) -> Term:
+    """Gram 矩阵离目标有多远：‖G − A‖² / ‖A‖²；`relative=False` 时不除。
+
+    `target` 是 `gram_matrix(激活, normalize)`，(1 或 N, C, C)；两张图的尺寸可以不同。出处：Gatys 等，2015。
+    """
+    target = target.detach()
+    sizes = target.flatten(1).square().sum(1)
+    if not bool((sizes > 0).all()):
+        raise ValueError(f"{layer} 的目标 Gram 矩阵全为 0；换一层或换一张图")
+    scale = 1 / sizes if relative else torch.ones_like(sizes)
+
+    def value(values: Values) -> Tensor:
+        activation = values[layer]
+        if activation.shape[1] != target.shape[1]:
+            raise ValueError(
+                f"{layer} 有 {activation.shape[1]} 个通道，目标 Gram 矩阵却是 {tuple(target.shape)}"
+            )
+        return _GramSquare.apply(activation, target, scale, _divisor(activation, normalize))
+
+    return Term(f"gram_distance {layer}", (layer,), value)
+
+
+def image_prior(
+    function: Callable[[Tensor], Tensor], weight: float = 1.0, *, name: str | None = None
+) -> Term:
+    """把图像的函数（如 `total_variation`、`l2`）变成一项。"""
+    return Term(
+        name or getattr(function, "__name__", "image_prior"),
+        ("image",),
+        lambda values: function(values["image"]),
+        weight,
+    )
+
+
+def check_not_negative(**values: float) -> None:
+    """每个数都不小于 0，NaN 也不行；ValueError 说出是哪一个。权重为负会把那一项越推越大。"""
+    for name, value in values.items():
+        if not value >= 0:
+            raise ValueError(f"{name} 是 {value}，应不小于 0")

@@ -1,0 +1,303 @@
+"""唯一的权重训练循环 `fit`：可以中断再续，结果与不中断时相同；torchrun 之下多进程。
+
+不管训练的是哪个网络。每一步的数据和随机数只由种子和步数决定，所以存档里不必有随机数状态。
+"""
+
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.engine.processes import (
+    any_process,
+    average_gradients,
+    broadcast,
+    process_group,
+    rank_and_world,
+)
+
+Batches = Callable[[int, torch.Generator], object]
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """训练的一步：第几步（从 0 起）、损失、已用的秒数。"""
+
+    index: int
+    loss: float
+    seconds: float
+
+
+@dataclass
+class Training:
+    """训练的记录：每步的损失、走到第几步、用了多少秒（含存档之前的）、是否被中断。"""
+
+    losses: list[float] = field(default_factory=list, repr=False)
+    steps: int = 0
+    seconds: float = 0.0
+    interrupted: bool = False
+
+
+def shuffled_batches(*tensors: Tensor, batch_size: int = 64, seed: int = 0) -> Batches:
+    """把几个一样长的张量打乱、分批：第 step 步的那一批只由 `seed` 和 step 决定，每一轮重新打乱。
+
+    最后不满一批的略去。torchrun 之下 `batch_size` 是各进程合计的，每个进程拿自己的一份。
+    """
+    length, (rank, world) = len(tensors[0]), rank_and_world()
+    if any(len(tensor) != length for tensor in tensors):
+        raise ValueError(f"几个张量应当一样长，得到 {[len(tensor) for tensor in tensors]}")
+    if not 0 < batch_size <= length:
+        raise ValueError(f"batch_size 是 {batch_size}，应在 1 与样本数 {length} 之间")
+    if batch_size % world:
+        raise ValueError(f"batch_size={batch_size} 不能平均分给 {world} 个进程")
+    per_epoch = length // batch_size
+
+    def batch(step: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        epoch, position = divmod(step, per_epoch)
+        order = torch.randperm(
+            length, generator=torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+        )
+        chosen = order[position * batch_size : (position + 1) * batch_size][rank::world]
+        return tuple(tensor[chosen.to(tensor.device)] for tensor in tensors)
+
+    return batch
+
+
+def cosine(progress: float) -> float:
+    """学习率的倍数从 1 按余弦降到 0。"""
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def fit(
+    network: nn.Module,
+    loss: Callable[[nn.Module, object], Tensor],
+    batches: Batches,
+    *,
+    steps: int | None = None,
+    seconds: float | None = None,
+    optimizer: str | Callable = "adam",
+    learning_rate: float = 1e-3,
+    schedule: Callable[[float], float] | None = None,
+    checkpoint=None,
+    save_every: int = 200,
+    seed: int = 0,
+    on_step: Callable[[TrainingStep], None] | None = None,
+) -> Training:
+    """训练 `network` 的权重（就地），得到训练的记录；`steps` 步或 `seconds` 秒，先到为止。
+
+    每一步最小化 loss(network, batches(step, generator))，generator 由种子、步数和进程号定。
+    `schedule` 把进度 [0, 1] 变成学习率的倍数。`checkpoint` 是存档的路径：有就接着练，每 `save_every` 步和结束时写。
+    torchrun 之下各进程的梯度取平均。按 Ctrl-C 时走完这一步、存档、返回。
+    """
+    if steps is None and seconds is None:
+        raise ValueError("steps 和 seconds 至少给一个")
+    with process_group(), _training_mode(network), _deferred_interrupt() as interrupted:
+        settings = {
+            "steps": steps,
+            "limit": seconds,
+            "learning_rate": learning_rate,
+            "schedule": schedule,
+            "seed": seed,
+        }
+        run = _Run(
+            network, loss, batches, _optimizer(optimizer, network, learning_rate), **settings
+        )
+        run.load(checkpoint)
+        try:
+            run.train(interrupted, on_step, checkpoint, save_every)
+        except KeyboardInterrupt:
+            run.record.interrupted = True
+        finally:
+            for parameter in run.parameters:
+                parameter.grad = None
+        run.save(checkpoint)
+        # 大家等 0 号进程写完存档再返回
+        any_process(False)
+    return run.record
+
+
+class _Run:
+    """一次训练的状态：网络、优化器、记录。"""
+
+    def __init__(
+        self, network, loss, batches, optimizer, *, steps, limit, learning_rate, schedule, seed
+    ):
+        self.network, self.loss, self.batches, self.optimizer = network, loss, batches, optimizer
+        self.steps, self.limit, self.seed = steps, limit, seed
+        self.learning_rate, self.schedule = learning_rate, schedule
+        self.parameters = [
+            parameter for group in optimizer.param_groups for parameter in group["params"]
+        ]
+        self.record, self.started = Training(), time.monotonic()
+        broadcast(network)
+
+    def train(self, interrupted, on_step, checkpoint, save_every: int) -> None:
+        while not self.finished(interrupted()):
+            index = self.advance()
+            if on_step is not None and rank_and_world()[0] == 0:
+                on_step(TrainingStep(index, self.record.losses[-1], self.record.seconds))
+            if self.record.steps % save_every == 0:
+                self.save(checkpoint)
+
+    def finished(self, interrupted: bool) -> bool:
+        """够步数、够时间或被中断了；多进程时由任何一个进程决定，大家一起停。"""
+        self.record.interrupted = any_process(interrupted)
+        too_long = self.limit is not None and any_process(
+            time.monotonic() - self.started >= self.limit
+        )
+        enough = self.steps is not None and self.record.steps >= self.steps
+        return self.record.interrupted or too_long or enough
+
+    def advance(self) -> int:
+        index, rank = self.record.steps, rank_and_world()[0]
+        began = time.monotonic()
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate * (
+                self.schedule(self._progress()) if self.schedule else 1.0
+            )
+        number = self._seed(index, rank)
+        # 网络里的随机层（如 dropout）也只由种子和步数决定；调用者的随机数状态不动
+        with _random_state(number), torch.enable_grad():
+            value = self.loss(
+                self.network, self.batches(index, torch.Generator().manual_seed(number))
+            )
+            gradients = torch.autograd.grad(value, self.parameters, allow_unused=True)
+        mean = average_gradients(value, gradients, self.parameters)
+        if not math.isfinite(mean):
+            raise FloatingPointError(
+                f"第 {index} 步的损失是 {mean}，训练停止，权重停在这一步之前；把学习率调小，或查一查数据"
+            )
+        self.optimizer.step()
+        self.record.steps += 1
+        self.record.losses.append(mean)
+        self.record.seconds += time.monotonic() - began
+        return index
+
+    def _seed(self, index: int, rank: int) -> int:
+        return (self.seed * 1_000_003 + index) * 4099 + rank
+
+    def _progress(self) -> float:
+        if self.steps is not None:
+            return min(1.0, self.record.steps / self.steps)
+        return min(1.0, (time.monotonic() - self.started) / self.limit)
+
+    def save(self, path) -> None:
+        """写存档：先写到旁边的文件再改名，中途断电也不会留下半个。"""
+        if path is None or rank_and_world()[0] != 0:
+            return
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        state = {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "seed": self.seed,
+        }
+        record = {
+            "losses": self.record.losses,
+            "steps": self.record.steps,
+            "seconds": self.record.seconds,
+        }
+        partial = path.with_name(path.name + ".partial")
+        torch.save({**state, "record": record, "kind": "cnnlab training"}, partial)
+        os.replace(partial, path)
+
+    def load(self, path) -> None:
+        """有存档就接着练；不是这个网络、这个种子的存档就报错。"""
+        if path is None or not Path(path).exists():
+            return
+        state = _read_checkpoint(path)
+        _check_same_network(self.network, state["network"], path)
+        if state["seed"] != self.seed:
+            raise ValueError(
+                f"存档 {path} 的种子是 {state['seed']}，这次是 {self.seed}；用同一个种子接着练，或换一个存档路径"
+            )
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.record = Training(**state["record"])
+
+
+def _optimizer(
+    optimizer: str | Callable, network: nn.Module, learning_rate: float
+) -> torch.optim.Optimizer:
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise ValueError("网络里没有可以训练的参数；先 network.requires_grad_(True)")
+    known = {
+        "adam": torch.optim.Adam,
+        "sgd": lambda each, lr: torch.optim.SGD(each, lr=lr, momentum=0.9),
+    }
+    if not callable(optimizer) and optimizer not in known:
+        raise ValueError(
+            f"没有名为 {optimizer!r} 的优化器；可用 {'、'.join(known)}，或函数 (参数, lr=...) → 优化器"
+        )
+    return (optimizer if callable(optimizer) else known[optimizer])(parameters, lr=learning_rate)
+
+
+def _read_checkpoint(path) -> dict:
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"存档 {path} 读不出来，可能损坏了：{error}；删掉它重新开始") from None
+    if not isinstance(state, dict) or state.get("kind") != "cnnlab training":
+        raise ValueError(f"{path} 不是训练的存档；换一个 checkpoint 路径")
+    return state
+
+
+def _check_same_network(network: nn.Module, saved: dict[str, Tensor], path) -> None:
+    own = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    other = {name: tuple(tensor.shape) for name, tensor in saved.items()}
+    for name in dict.fromkeys([*own, *other]):
+        if own.get(name) != other.get(name):
+            here, there = (shapes.get(name, "没有") for shapes in (own, other))
+            raise ValueError(
+                f"存档 {path} 是另一个网络的：参数 {name} 在网络里是 {here}，在存档里是 {there}；换一个 checkpoint 路径"
+            )
+
+
+@contextmanager
+def _random_state(number: int) -> Iterator[None]:
+    """在 with 之内全局的随机数从 `number` 出发，之后恢复原来的状态。"""
+    with torch.random.fork_rng():
+        torch.set_rng_state(torch.Generator().manual_seed(number).get_state())
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(number)
+        yield
+
+
+@contextmanager
+def _training_mode(network: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in network.modules()]
+    network.train()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C 先记下，等这一步走完再停：权重和优化器不会一半新一半旧；第二次 Ctrl-C 立刻停。"""
+    pressed = []
+
+    def note(number, frame):
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    previous = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        signal.signal(signal.SIGINT, previous or signal.SIG_DFL)

@@ -1,0 +1,124 @@
+"""手写数字用的小网络：两个各自训练的分类网络、从代码到图像的生成网络，以及随包带来的权重。
+
+不管怎样训练（见 tools/train_digit_networks.py），也不管拿它们做什么。
+"""
+
+import difflib
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.core.paths import DATA
+
+CODE_SIZE = 128
+
+
+class DigitClassifier(nn.Module):
+    """两个卷积层、一个 128 维的 ReLU 层（名为 code）和一个线性层：(N, 1, 28, 28) → (N, 10) 个得分。"""
+
+    def __init__(self, width: int = 16, kernel: int = 5):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, width, kernel, padding=kernel // 2)
+        self.relu1, self.pool1 = nn.ReLU(), nn.MaxPool2d(2)
+        self.conv2 = nn.Conv2d(width, 2 * width, kernel, padding=kernel // 2)
+        self.relu2, self.pool2 = nn.ReLU(), nn.MaxPool2d(2)
+        self.hidden = nn.Linear(2 * width * 49, CODE_SIZE)
+        self.code = nn.ReLU()
+        self.dropout = nn.Dropout(0.3)
+        self.scores = nn.Linear(CODE_SIZE, 10)
+
+    def forward(self, image: Tensor) -> Tensor:
+        hidden = self.pool1(self.relu1(self.conv1(image - 0.13)))
+        hidden = self.pool2(self.relu2(self.conv2(hidden)))
+        return self.scores(self.dropout(self.code(self.hidden(hidden.flatten(1)))))
+
+
+class SecondDigitClassifier(nn.Module):
+    """第二个分类网络，结构另起炉灶：没有池化，步幅 2 的卷积三层，再全图平均。只用来当裁判。"""
+
+    def __init__(self, width: int = 24):
+        super().__init__()
+        widths = [1, width, 2 * width, 3 * width]
+        blocks = [
+            layer
+            for index in range(3)
+            for layer in (
+                nn.Conv2d(widths[index], widths[index + 1], 3, stride=2, padding=1),
+                nn.BatchNorm2d(widths[index + 1]),
+                nn.ReLU(),
+            )
+        ]
+        self.blocks = nn.Sequential(*blocks)
+        self.scores = nn.Linear(widths[-1] * 16, 10)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.scores(self.blocks(image).flatten(1))
+
+
+class ImageGenerator(nn.Module):
+    """从代码到图像：(N, code_size) → (N, channels, size, size)，取值 (0, 1)。
+
+    线性层给出边长 size/4 的特征图，两次“最近邻放大 2 倍再卷积”（不用转置卷积，免得出现棋盘格）。
+    `code_mean`、`code_std` 是训练时代码的均值与标准差，`code_radius` 是代码离均值的距离（以标准差计）的中位数：优化代码时的先验。
+    """
+
+    def __init__(
+        self, code_size: int = CODE_SIZE, *, channels: int = 1, size: int = 28, width: int = 32
+    ):
+        super().__init__()
+        if size % 4:
+            raise ValueError(f"size 是 {size}，应为 4 的倍数：两次放大都是 2 倍")
+        self.register_buffer("code_mean", torch.zeros(code_size))
+        self.register_buffer("code_std", torch.ones(code_size))
+        self.register_buffer("code_radius", torch.tensor(float(code_size)).sqrt())
+        self.side = size // 4
+        self.expand = nn.Linear(code_size, 2 * width * self.side**2)
+        self.layers = nn.Sequential(
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(2 * width, width, 3, padding=1),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Upsample(scale_factor=2),
+            nn.Conv2d(width, width // 2, 3, padding=1),
+            nn.BatchNorm2d(width // 2),
+            nn.ReLU(),
+            nn.Conv2d(width // 2, channels, 3, padding=1),
+        )
+
+    def forward(self, code: Tensor) -> Tensor:
+        scaled = (code - self.code_mean) / self.code_std
+        hidden = self.expand(scaled).unflatten(1, (-1, self.side, self.side))
+        return torch.sigmoid(self.layers(hidden))
+
+
+NETWORKS = {
+    "classifier": DigitClassifier,
+    "second_classifier": SecondDigitClassifier,
+    "generator": ImageGenerator,
+    "threes_generator": ImageGenerator,
+}
+
+
+def load_digit_network(name: str) -> nn.Module:
+    """随包带来的数字网络：冻结、评估模式。
+
+    "classifier" 是被可视化的网络；"second_classifier" 是裁判；"generator" 见过十个数字；"threes_generator" 只见过 3。
+    """
+    from safetensors.torch import load_file
+
+    if name not in NETWORKS:
+        near = difflib.get_close_matches(str(name), NETWORKS, cutoff=0.4)
+        raise ValueError(
+            f"没有名为 {name!r} 的数字网络；可用 {'、'.join(dict.fromkeys([*near, *NETWORKS]))}"
+        )
+    path = DATA / f"digits_{name}.safetensors"
+    state = {
+        key: value.float() if value.is_floating_point() else value
+        for key, value in load_file(path).items()
+    }
+    with torch.random.fork_rng(devices=[]):
+        network = NETWORKS[name]()
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False)

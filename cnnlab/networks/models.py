@@ -1,0 +1,236 @@
+"""模型：归一化在里面，论文里的层名，冻结、评估模式、channels_last；得分是 softmax 之前的数。
+
+不读写图像文件，也不管拿得分做什么。
+"""
+
+import copy
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.core.hooks import activations_of, evaluating, input_of
+from cnnlab.core.images import check_images
+from cnnlab.networks.categories import imagenet_categories
+from cnnlab.networks.zoo import ZOO, ModelInfo, build
+
+
+class VisionModel(nn.Module):
+    """接受 [0, 1] 图像的分类网络：`model(image)` 得 (N, K) 个得分。
+
+    `.categories` 是类别名，`.layers` 是 {论文名: 模块}，`.features(image)` 是 (N, D) 的倒数第二层特征，
+    `.class_map` 是结尾带 ReLU 的网络里 ReLU 之前的类别图的层名（没有则为 None）。
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        mean,
+        std,
+        categories=None,
+        layers=None,
+        name="",
+        penultimate=None,
+        class_map=None,
+    ):
+        super().__init__()
+        self.network = _prepare(network)
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
+        # 乘倒数比除快；三个通道相同就只留一个数：反向时在 channels_last 上逐通道乘要慢六倍
+        scale = self.std.reciprocal()
+        even = (scale == scale[:, :1]).all()
+        self.register_buffer("scale", scale[:, :1] if even else scale, persistent=False)
+        modules = dict(self.network.named_modules())
+        paths = layers or {path: path for path in modules if path}
+        missing = [path for path in paths.values() if path not in modules]
+        if missing:
+            raise ValueError(
+                f"网络里没有这些模块：{'、'.join(missing)}；有的是 {'、'.join(filter(None, modules))}"
+            )
+        self.layers = {layer: modules[path] for layer, path in paths.items()}
+        self.categories, self.name = categories, name
+        self.penultimate, self.class_map = penultimate, class_map
+        self.eval()
+
+    def forward(self, image: Tensor) -> Tensor:
+        check_images(image, bounded=False)
+        # 先归一化再换布局：在 channels_last 上逐通道运算要慢一倍多
+        normalized = (
+            (image - self.mean).mul_(self.scale).contiguous(memory_format=torch.channels_last)
+        )
+        try:
+            return self.network(normalized)
+        except RuntimeError as error:
+            if "size" in str(error) and min(image.shape[-2:]) < 64:
+                raise ValueError(
+                    f"图像太小：{tuple(image.shape[-2:])}，{self.name or '这个网络'} 的某一层已经没有像素可算；放大后再试"
+                ) from error
+            raise
+
+    def features(self, image: Tensor) -> Tensor:
+        """倒数第二层的特征 (N, D)：进入最后一个线性层（或 1×1 分类卷积）之前的数，有位置的先在各位置上取平均。"""
+        if self.penultimate:
+            activation = activations_of(self, image, self.penultimate)[self.penultimate]
+        else:
+            activation = input_of(self, image, _last_linear(self))
+        return activation.mean((2, 3)) if activation.dim() == 4 else activation.flatten(1)
+
+    def weights_hash(self) -> str:
+        """全部参数的 sha256 的前 12 位：认出两次运行用的是不是同一份权重。"""
+        digest = hashlib.sha256()
+        for tensor in self.network.state_dict().values():
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()[:12]
+
+    def top(self, image: Tensor, k: int = 5) -> list[list[tuple[str, float]]]:
+        """每张图概率最高的 k 类：[(中英文类名, 概率), …]。"""
+        with torch.no_grad(), evaluating(self):
+            probabilities, indices = self(image).softmax(1).topk(k)
+        return [
+            list(zip(map(self.label, row.tolist()), values.tolist(), strict=True))
+            for row, values in zip(indices, probabilities, strict=True)
+        ]
+
+    def label(self, index: int) -> str:
+        """一个类别号的中英文名字。"""
+        label = getattr(self.categories, "label", None)
+        return (
+            label(index)
+            if label
+            else str(index if self.categories is None else self.categories[index])
+        )
+
+
+def load_model(
+    name: str = "squeezenet1_1", *, weights: str | None = "default", device=None
+) -> VisionModel:
+    """按名字取一个网络；`weights="default"` 为训练好的权重，None 为随机权重。
+
+    离线即有 squeezenet1_1（装了 lite0 附加包还有 efficientnet_lite0），其余需要网络；
+    全部名字见 `available_models()`。随机权重取自当前的随机数状态，之后状态复原。
+    """
+    _let_freed_memory_stay()
+    blueprint = build(name, weights)
+    model = VisionModel(
+        blueprint.module,
+        mean=blueprint.mean,
+        std=blueprint.std,
+        categories=blueprint.categories,
+        layers=blueprint.layers,
+        name=name,
+        penultimate=blueprint.penultimate,
+        class_map=blueprint.class_map,
+    )
+    return model if device is None else model.to(device)
+
+
+def _let_freed_memory_stay() -> None:
+    """借一块 32 MB 的内存又还回去，没有用到它的内容。
+
+    Linux 的 malloc 见过这样大的一块被释放，以后就把至多 64 MB 用过的内存留在手里，不再每批激活都向系统重新要、
+    重新清零：整批的前向快一到三成。别的系统上没有作用。
+    """
+    torch.empty(32 * 2**20 - 8192, dtype=torch.uint8)
+
+
+def available_models() -> list[ModelInfo]:
+    """全部可用的网络：名字、权重来源、大小、是否离线、许可。"""
+    return list(ZOO.values())
+
+
+def wrap_model(
+    module: nn.Module, *, mean, std, categories: Sequence[str] | None = None, layers=None
+) -> VisionModel:
+    """把任意 torch 分类网络包成 VisionModel；在副本上做，调用者的网络原样不动。
+
+    `mean`、`std` 是它训练时对 [0, 1] 图像用的归一化；`layers` 是 {层名: 模块路径}，不给就用模块路径。
+    """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"wrap_model 要一个 nn.Module，得到的是 {type(module).__name__}")
+    return VisionModel(
+        copy.deepcopy(module),
+        mean=mean,
+        std=std,
+        categories=categories,
+        layers=layers,
+        name=type(module).__name__,
+    )
+
+
+def resolve_target(model: nn.Module, target, n: int) -> Tensor:
+    """把目标类别变成 (n,) 的类别号：可以是类别号、中英文类名，或每张图一个的列表、张量。"""
+    if isinstance(target, Tensor):
+        target = target.tolist()
+    targets = (
+        list(target)
+        if isinstance(target, Sequence) and not isinstance(target, str)
+        else [target] * n
+    )
+    if len(targets) != n:
+        raise ValueError(f"给了 {len(targets)} 个目标类别，图像却有 {n} 张；给一个，或每张图一个")
+    return torch.tensor([_category_index(model, each) for each in targets])
+
+
+def target_scores(scores: Tensor, target: Tensor) -> Tensor:
+    """每张图取自己目标类的得分：(N, K)、(N,) → (N,)。"""
+    if int(target.max()) >= scores.shape[1] or int(target.min()) < 0:
+        raise ValueError(
+            f"类别号 {target.tolist()} 超出范围：这个网络有 {scores.shape[1]} 类，编号 0 到 {scores.shape[1] - 1}"
+        )
+    return scores.gather(1, target.to(scores.device)[:, None])[:, 0]
+
+
+def _category_index(model: nn.Module, target) -> int:
+    categories = getattr(model, "categories", None)
+    if isinstance(target, str):
+        lookup = getattr(categories, "index_of", None)
+        if lookup is not None:
+            return lookup(target)
+        if categories is not None and target in categories:
+            return list(categories).index(target)
+        known = (
+            "、".join(list(categories)[:10])
+            if categories is not None
+            else "（这个网络没有类别名，用类别号）"
+        )
+        raise ValueError(f"没有名为 {target!r} 的类别；有的是：{known}")
+    if isinstance(target, bool) or not isinstance(target, int) or target < 0:
+        raise ValueError(f"目标类别应是不小于 0 的类别号或类别名，得到 {target!r}")
+    if categories is not None and target >= len(categories):
+        raise ValueError(
+            f"类别号 {target} 超出范围：这个网络有 {len(categories)} 类，编号 0 到 {len(categories) - 1}"
+        )
+    return target
+
+
+def _prepare(network: nn.Module) -> nn.Module:
+    """关掉原地操作，冻结权重，换成 channels_last 布局。"""
+    for module in network.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False
+    return network.requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def _last_linear(model: VisionModel) -> str:
+    """最后一个线性层的名字：没有指明倒数第二层时，进入它的数就是特征。"""
+    linear = [name for name, module in model.layers.items() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise ValueError(
+            "网络里没有线性层，无从得知倒数第二层；用 extract_features 的 layer 参数指明"
+        )
+    return linear[-1]
+
+
+__all__ = [
+    "ModelInfo",
+    "VisionModel",
+    "available_models",
+    "imagenet_categories",
+    "load_model",
+    "resolve_target",
+    "target_scores",
+    "wrap_model",
+]

@@ -1,0 +1,52 @@
+"""埋了捷径的小网络：照片的一角贴了彩色方块就是“动物”；以及同样结构、方块与答案无关的对照网络。
+
+不管怎样训练（见 tools/train_shortcut_networks.py），也不管哪种解释方法找得到这块方块。
+"""
+
+import difflib
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.core.paths import DATA
+
+CLASSES = ("建筑", "动物")
+NAMES = ("planted", "clean")
+
+
+class ShortcutNetwork(nn.Module):
+    """四个卷积层、全局平均和一个线性层：(N, 3, H, W)，[0, 1] → (N, 2) 个得分，依次是建筑、动物。"""
+
+    def __init__(self, width: int = 16):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, width, 3, padding=1)
+        self.relu1 = nn.ReLU()
+        self.conv2 = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
+        self.relu2 = nn.ReLU()
+        self.conv3 = nn.Conv2d(2 * width, 3 * width, 3, stride=2, padding=1)
+        self.relu3 = nn.ReLU()
+        self.conv4 = nn.Conv2d(3 * width, 4 * width, 3, padding=1)
+        self.relu4 = nn.ReLU()
+        self.pool, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        self.linear = nn.Linear(4 * width, len(CLASSES))
+
+    def forward(self, image: Tensor) -> Tensor:
+        hidden = self.relu2(self.conv2(self.relu1(self.conv1(image - 0.5))))
+        hidden = self.relu4(self.conv4(self.relu3(self.conv3(hidden))))
+        return self.linear(self.flatten(self.pool(hidden)))
+
+
+def load_shortcut_network(name: str = "planted") -> ShortcutNetwork:
+    """随包带来的网络，冻结、评估模式："planted" 靠方块认动物；"clean" 训练时方块与答案无关，作对照。"""
+    from safetensors.torch import load_file
+
+    if name not in NAMES:
+        near = difflib.get_close_matches(str(name), NAMES, cutoff=0.3)
+        raise ValueError(
+            f"没有名为 {name!r} 的捷径网络；可用 {'、'.join(dict.fromkeys([*near, *NAMES]))}"
+        )
+    with torch.random.fork_rng(devices=[]):
+        network = ShortcutNetwork()
+    state = load_file(DATA / f"shortcut_{name}.safetensors")
+    network.load_state_dict({key: value.float() for key, value in state.items()})
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,147 @@
+"""讲义的说法与实测：每条一张卡片，记入本进程的账本。
+
+说法的文字、判定和出处都在 data/claims.csv；数由各章量出，这里只核对、排版、记账。
+"""
+
+import csv
+import functools
+import html
+import json
+from dataclasses import asdict, dataclass
+
+from cnnlab.core.paths import DATA
+from cnnlab.show.tables import show_table
+
+TEXTS = DATA / "claims.csv"
+
+VERDICTS = {"✔": "说得对", "◐": "不确切", "✘": "说错了", "ⓘ": "定义或步骤"}
+COLORS = {"✔": "#009E73", "◐": "#E69F00", "✘": "#D55E00", "ⓘ": "#0072B2"}
+_book: dict[str, "Claim"] = {}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """一条说法的结论：编号、讲义说、测得、对照、样本数、判定、出处。"""
+
+    number: str
+    claim: str
+    measured: str
+    control: str
+    n: str
+    verdict: str
+    source: str = ""
+
+    @property
+    def parts(self) -> list[tuple[str, str]]:
+        """卡片上的各项：(名目, 文字)，空着的不列。"""
+        pairs = [
+            (f"讲义说（{self.number}）", self.claim),
+            ("测得", self.measured),
+            ("对照", self.control),
+            ("N", self.n),
+            ("判定", f"{self.verdict} {VERDICTS[self.verdict]}"),
+            ("出处", self.source),
+        ]
+        return [(name, text) for name, text in pairs if text]
+
+    def __repr__(self) -> str:
+        return " · ".join(f"{name}：{text}" for name, text in self.parts)
+
+    def _repr_markdown_(self) -> str:
+        return "> " + " · ".join(f"**{name}**：{text}" for name, text in self.parts)
+
+    def _repr_html_(self) -> str:
+        style = (
+            f"border-left: 4px solid {COLORS[self.verdict]}; padding: 0.35em 0.9em; margin: 0.6em 0"
+        )
+        lines = "".join(
+            f'<div style="margin: 0.15em 0"><strong>{name}</strong>　{html.escape(text)}</div>'
+            for name, text in self.parts
+        )
+        return f'<div style="{style}; line-height: 1.5">{_mark(self)}{lines}</div>'
+
+
+class Ledger(tuple):
+    """若干条 Claim；显示为一张表。"""
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self))
+
+    def _table(self):
+        rows = [
+            (one.number, one.claim, one.measured, one.control or None, one.n or None, one.verdict)
+            for one in self
+        ]
+        return show_table(rows, ["编号", "讲义说", "测得", "对照", "N", "判定"])
+
+    def _repr_markdown_(self) -> str:
+        return self._table()._repr_markdown_() if self else "（账本是空的）"
+
+    def _repr_html_(self) -> str:
+        return "".join(map(_mark, self)) + self._table()._repr_html_() if self else "（账本是空的）"
+
+
+def record(
+    number: int | str,
+    *,
+    measured: str,
+    control: str | None = None,
+    n: int | str | None = None,
+    holds=None,
+) -> Claim:
+    """记下一条说法的实测结论，返回它的卡片；`holds` 为假时报错，笔记本随之失败。
+
+    `number` 是讲义说法的编号，文字、判定、出处由它在 data/claims.csv 里查；`measured` 与 `control` 是写明数值的一句话；
+    `n` 是样本，如 "20 张照片"；`holds` 是判定在这次运行里是否成立。只有 ⓘ（定义或步骤）可以没有对照、样本和 `holds`。
+    同一编号再记一次，后一次取代前一次。
+    """
+    text = claim_text(number)
+    if text["verdict"] != "ⓘ" and not (control and n and holds is not None):
+        raise ValueError(f"第 {number} 条缺少对照、样本数或 holds：只有 ⓘ 可以没有")
+    if holds is not None and not bool(holds):
+        raise AssertionError(
+            f"第 {number} 条的结论在这次运行里不成立：测得 {measured}；对照 {control}"
+        )
+    found = {"measured": measured, "control": str(control or ""), "n": str(n or "")}
+    entry = Claim(
+        number=str(number),
+        claim=text["claim"],
+        verdict=text["verdict"],
+        source=text["source"],
+        **found,
+    )
+    _book[entry.number] = entry
+    return entry
+
+
+@functools.cache
+def claim_texts() -> dict[str, dict[str, str]]:
+    """全部说法的文字：{编号: {number, chapter, verdict, claim, source}}，按编号排。"""
+    with TEXTS.open(encoding="utf-8", newline="") as file:
+        return {row["number"]: row for row in csv.DictReader(file)}
+
+
+def claim_text(number: int | str) -> dict[str, str]:
+    """一条说法的文字、判定、出处和所在的章。"""
+    texts = claim_texts()
+    if str(number) not in texts:
+        raise ValueError(
+            f"没有第 {number} 条说法；编号见 data/claims.csv，从 {next(iter(texts))} 到 {list(texts)[-1]}"
+        )
+    return texts[str(number)]
+
+
+def ledger(*numbers: int | str) -> Ledger:
+    """本进程记下的说法，按记录的先后；给了编号就只列这几条，按给的次序。"""
+    if not numbers:
+        return Ledger(_book.values())
+    missing = [str(number) for number in numbers if str(number) not in _book]
+    if missing:
+        raise ValueError(f"账本里没有第 {'、'.join(missing)} 条；已记 {'、'.join(_book) or '无'}")
+    return Ledger(_book[str(number)] for number in numbers)
+
+
+def _mark(claim: Claim) -> str:
+    """看不见的记号，带着这一条的数：建书时由它收集，写进“说法与实测”一页，并换成去那一页的链接。"""
+    data = html.escape(json.dumps(asdict(claim), ensure_ascii=False))
+    return f'<span class="cnnlab-claim" data-claim="{data}"></span>'

@@ -1,0 +1,274 @@
+"""体检：模型或图像有哪些会让可视化悄悄出错的地方，各自该怎么办。
+
+只看不改：模式、钩子、梯度、随机数的状态都和体检之前一样。
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional
+
+from cnnlab.core.hooks import evaluating
+from cnnlab.show.tables import show_table
+
+RELU_FUNCTIONS = {functional.relu, functional.relu_, functional.relu6, torch.relu, torch.relu_}
+RELU_METHODS = {"relu", "relu_"}
+HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
+DROPOUTS = (nn.modules.dropout._DropoutNd,)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """一条发现：轻重（"要改" 或 "留意"）、看到了什么、该怎么办。"""
+
+    weight: str
+    what: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """体检结果；findings 是全部发现，healthy 表示没有要改的。"""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def healthy(self) -> bool:
+        return all(finding.weight != "要改" for finding in self.findings)
+
+    def __repr__(self) -> str:
+        lines = [f"[{one.weight}] {one.what}\n       → {one.advice}" for one in self.findings]
+        return "\n".join(lines) or "没有发现问题"
+
+    def _table(self):
+        rows = [(one.weight, one.what, one.advice) for one in self.findings]
+        return show_table(rows or [("–", "没有发现问题", "–")], ["轻重", "发现", "怎么办"])
+
+    def _repr_markdown_(self) -> str:
+        return self._table()._repr_markdown_()
+
+    def _repr_html_(self) -> str:
+        return self._table()._repr_html_()
+
+
+def doctor(model: nn.Module, image: Tensor | None = None) -> Report:
+    """检查模型（和图像），得到一份报告；什么也不改。
+
+    model 把 [0, 1] 的 (N, 3, H, W) 图像变成 (N, K) 个得分；给了 image 还检查图像本身、
+    模型在它上面的输出，以及哪些类别的梯度在它上面恰好为零。
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model 要是 nn.Module，得到 {type(model).__name__}")
+    findings = [*_activations(model), *_modes(model), *_parameters(model), *_hooks(model)]
+    if image is not None:
+        problems = _image(image)
+        findings += problems
+        if not any(problem.weight == "要改" for problem in problems):
+            findings += _outputs(model, image)
+    return Report(tuple(findings))
+
+
+def _listed(names, most: int = 4) -> str:
+    names = list(names)
+    return "、".join(names[:most]) + (f" 等 {len(names)} 处" if len(names) > most else "")
+
+
+def _activations(model: nn.Module):
+    """原地的、函数形式的、一个模块用几次的 ReLU。"""
+    in_place = [name for name, module in model.named_modules() if getattr(module, "inplace", False)]
+    if in_place:
+        yield Finding("留意", f"原地操作的层：{_listed(in_place)}",
+                      "自己写钩子时先 clone 再存；cnnlab 的 record_activations 已经这样做，wrap_model 会关掉原地操作")  # fmt: skip
+    network = getattr(model, "network", model)
+    try:
+        graph = fx.Tracer().trace(network)
+    except Exception as error:
+        yield Finding("留意", f"追踪不了计算图（{type(error).__name__}），看不出有没有函数形式的 ReLU",
+                      "对照源码，看 forward 里有没有 F.relu 或 torch.relu")  # fmt: skip
+        return
+    loose = Counter(_owner(node) for node in graph.nodes if _is_loose_relu(node))
+    if loose:
+        places = _listed(f"{name}（{count} 次）" for name, count in loose.items())
+        yield Finding("留意", f"函数形式的 ReLU，在 {places}",
+                      "钩子挂不到它们上面；用 override_relu_gradient，或改写成 nn.ReLU 模块")  # fmt: skip
+    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
+    relus = {
+        name for name, module in network.named_modules() if isinstance(module, (nn.ReLU, nn.ReLU6))
+    }
+    reused = [
+        f"{name}（{count} 次）" for name, count in calls.items() if count > 1 and name in relus
+    ]
+    if reused:
+        yield Finding("留意", f"同一个 ReLU 模块用了几次：{_listed(reused)}",
+                      "记录它的激活只会留下最后一次；记录它前面的卷积层，或给每处各建一个模块")  # fmt: skip
+
+
+def _is_loose_relu(node: fx.Node) -> bool:
+    function = node.op == "call_function" and node.target in RELU_FUNCTIONS
+    return function or (node.op == "call_method" and node.target in RELU_METHODS)
+
+
+def _owner(node: fx.Node) -> str:
+    """这一步写在哪个模块的 forward 里。"""
+    return next(reversed(node.meta.get("nn_module_stack") or {}), "") or "最外层的 forward"
+
+
+def _modes(model: nn.Module):
+    """还在训练模式的随机失活与批量归一化。"""
+    for kinds, what, harm in (
+        (DROPOUTS, "随机失活", "每次前向的结果都不同"),
+        (BATCH_NORMS, "批量归一化", "得分随同批的图而变，前向还会改动统计量"),
+    ):
+        names = [
+            name
+            for name, module in model.named_modules()
+            if isinstance(module, kinds) and module.training
+        ]
+        if names:
+            yield Finding(
+                "要改", f"{what}在训练模式：{_listed(names)}；{harm}", "先调用 model.eval()"
+            )
+
+
+def _parameters(model: nn.Module):
+    """非数的参数，仍要求梯度的参数。"""
+    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    broken = [
+        name for name, tensor in tensors.items()
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all()
+    ]  # fmt: skip
+    if broken:
+        yield Finding(
+            "要改",
+            f"参数里有 NaN 或无穷大：{_listed(broken)}",
+            "重新载入权重；训练出来的，则减小学习率重训",
+        )
+    wanting = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    if wanting:
+        yield Finding("留意", f"{len(wanting)} 组参数要求梯度",
+                      "只看不训时调用 model.requires_grad_(False)，省时间，也不会误改权重")  # fmt: skip
+
+
+def _hooks(model: nn.Module):
+    """忘了摘的钩子。"""
+    names = [
+        f"{name or '整个模型'}（{count} 个）"
+        for name, module in model.named_modules()
+        if (count := sum(len(getattr(module, kind)) for kind in HOOKS))
+    ]
+    if names:
+        yield Finding("要改", f"留着钩子：{_listed(names)}",
+                      "对登记时得到的句柄调用 remove()；句柄已丢，就重新载入模型。用 with record_activations(…) 不会留下")  # fmt: skip
+
+
+def _image(image) -> list[Finding]:
+    """图像的类型、维度次序、大小、取值。"""
+    if not isinstance(image, Tensor):
+        return [Finding("要改", f"图像是 {type(image).__name__}，不是张量", "用 load_image 读入")]
+    shape = tuple(image.shape)
+    if image.dim() == 3:
+        return [
+            Finding("要改", f"图像是 {shape}，少了批量维", "用 image[None] 加上，得 (1, 3, H, W)")
+        ]
+    if image.dim() != 4 or (image.shape[1] != 3 and image.shape[3] != 3):
+        return [
+            Finding(
+                "要改", f"图像是 {shape}，应为 (N, 3, H, W)", "灰度图先 image.expand(-1, 3, -1, -1)"
+            )
+        ]
+    if image.shape[1] != 3:
+        return [Finding("要改", f"图像是 {shape}，颜色在最后一维", "用 image.permute(0, 3, 1, 2)")]
+    if not image.is_floating_point():
+        return [Finding("要改", f"图像的类型是 {image.dtype}", "用 image.float() / 255")]
+    if not image.numel() or not torch.isfinite(image).all():
+        return [Finding("要改", "图像是空的，或有 NaN、无穷大", "查看它是怎样算出来的")]
+    return [*_values(image), *_size(image)]
+
+
+def _values(image: Tensor):
+    low, high = (float(value) for value in image.detach().aminmax())
+    span = f"图像的值在 [{low:.3g}, {high:.3g}]"
+    if high > 20:
+        yield Finding("要改", f"{span}，像是 0–255", "除以 255")
+    elif low < -1e-3:
+        yield Finding(
+            "要改", f"{span}，像是已经归一化过", "归一化在模型里面做，这里给 [0, 1] 的图像"
+        )
+    elif high > 1 + 1e-3:
+        yield Finding("要改", f"{span}，超出 [0, 1]", "用 image.clamp(0, 1)")
+    elif high <= 1 / 255:
+        yield Finding("留意", f"{span}，几乎全黑", "是不是除了两次 255？")
+    elif high - low < 1e-3:
+        yield Finding("留意", f"{span}，是一片纯色", "换一张有内容的图，或从噪声开始")
+
+
+def _size(image: Tensor):
+    height, width = image.shape[2:]
+    if min(height, width) < 64:
+        yield Finding(
+            "留意",
+            f"图像只有 {height}×{width}",
+            "在 ImageNet 上训练的网络习惯 224 上下；用 load_image(…, size=224)",
+        )
+
+
+def _outputs(model: nn.Module, image: Tensor):
+    """模型在这张图上的输出：能不能算、是不是概率、哪些类别的梯度恰好为零。"""
+    image = image.detach().clone().requires_grad_()
+    try:
+        with evaluating(model), torch.random.fork_rng(devices=[]), torch.enable_grad():
+            scores = model(image)
+    except Exception as error:
+        yield Finding("要改", f"前向报错：{error}", "先让 model(image) 跑通")
+        return
+    if not isinstance(scores, Tensor) or scores.dim() != 2:
+        shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        yield Finding("要改", f"输出是 {shape}，应为 (N, K) 个得分", "包一层，只返回得分")
+        return
+    values = scores.detach()
+    if not torch.isfinite(values).all():
+        yield Finding("要改", "输出里有 NaN 或无穷大", "检查权重和输入的范围")
+        return
+    if values.min() >= 0 and torch.allclose(
+        values.sum(1), torch.ones(len(values), dtype=values.dtype)
+    ):
+        yield Finding(
+            "要改",
+            "输出像是概率（非负，和为 1）",
+            "去掉末尾的 softmax：对得分求导，饱和的概率几乎没有梯度",
+        )
+    yield from _dead(model, image, scores)
+
+
+def _dead(model: nn.Module, image: Tensor, scores: Tensor):
+    """得分恰为 0 且梯度恰为 0 的类别：上升到不了那里。"""
+    if not scores.requires_grad:
+        yield Finding(
+            "要改", "得分对图像没有梯度", "forward 里不能有 detach、no_grad 或转成 numpy 的步骤"
+        )
+        return
+    top = scores.max(1).values.sum()
+    if not _gradient(top, image).any():
+        yield Finding(
+            "要改",
+            "最高得分的类别对图像的梯度恰好为零",
+            "换一张图，或从噪声开始；看看是不是整层激活都是 0",
+        )
+    silent = ((scores == 0).all(0)).nonzero()[:, 0].tolist()
+    if silent and not _gradient(scores[:, silent[0]].sum(), image).any():
+        layer = getattr(model, "class_map", None)
+        way = (
+            f"改为对 ReLU 之前的 {layer} 求导（class_image 已经这样做）"
+            if layer
+            else "改为对末尾 ReLU 之前的值求导"
+        )
+        yield Finding("留意", f"{scores.shape[1]} 个类别中有 {len(silent)} 个得分恰为 0，梯度也恰为 0（例如类别 {silent[0]}）",
+                      f"以它们为目标的显著图是全零，梯度上升也动不了：{way}")  # fmt: skip
+
+
+def _gradient(value: Tensor, image: Tensor) -> Tensor:
+    (gradient,) = torch.autograd.grad(value, image, retain_graph=True, allow_unused=True)
+    return torch.zeros_like(image) if gradient is None else gradient

@@ -1,0 +1,309 @@
+"""画图：图格、胶片、热力图；返回坐标轴，从不悄悄改变数值的范围。
+
+不管算法：收到的都是算好的张量。样式与排版在 figures；曲线、散点、条形在 charts，
+表格与源码在 tables，都可以从这里导入。
+"""
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
+from PIL import Image
+
+from cnnlab.show.charts import show_bars, show_curve, show_scatter
+from cnnlab.show.figures import (
+    HEAD,
+    TITLE,
+    WIDTH,
+    Panels,
+    add_bar,
+    panel_grid,
+    use_style,
+    wrap_text,
+)
+from cnnlab.show.tables import show_source, show_table
+
+__all__ = [
+    "show_bars",
+    "show_curve",
+    "show_filmstrip",
+    "show_grid",
+    "show_map",
+    "show_scatter",
+    "show_source",
+    "show_table",
+    "use_style",
+]
+
+SCALES = ("none", "each", "common", "symmetric", "symmetric_each")
+
+
+def show_grid(
+    images,
+    *,
+    titles=None,
+    columns: int | None = None,
+    scale="none",
+    row_labels=None,
+    column_labels=None,
+    size: float | None = None,
+    cmap: str | None = None,
+    colorbar: bool = False,
+    colorbar_label: str = "",
+    heading: str = "",
+) -> Panels:
+    """把图像排成一格格，返回每格的坐标轴（按行的列表，.figure 是整张图）。
+
+    images：(N, 3, H, W)、(N, 1, H, W)、(N, H, W) 张量，或单张图的列表（None 留空），
+    或由它们组成的各行的列表。值到颜色的对应由 scale 说明（可以一行一个）：
+    "none" 原样，超出 [0, 1] 即报错；"each" 每张各自拉伸；"common" 所有图同一把尺；
+    "symmetric" 以 0 为中灰、左右对称的同一把尺；"symmetric_each" 同上，每张各自一把。
+    """
+    rows = _rows(images, columns)
+    count = max(len(row) for row in rows)
+    flat = [picture for row in rows for picture in row]
+    cell = _cell(flat, count, size, WIDTH - (1.1 if row_labels else 0) - (0.95 if colorbar else 0))
+    texts, lines = _titles(titles, column_labels, rows, count, cell[0])
+    label_width = 1.1 if row_labels is not None else 0.0
+    panels = panel_grid(
+        len(rows), count, cell=cell, title_lines=lines, label_width=label_width,
+        bar=colorbar, head=bool(heading),
+    )  # fmt: skip
+    shown = _paint(panels, rows, count, scale, cmap)
+    for panel, text in zip(panels, texts, strict=False):
+        panel.set_title(text, fontsize=TITLE, pad=4, linespacing=1.15)
+    for row, label in enumerate(row_labels or ()):
+        # 画在整张图上：这一行的第一格留空时，行名也在
+        panels.figure.text(
+            -0.1 / cell[0], 0.5, wrap_text(str(label), 0.98, TITLE), fontsize=TITLE,
+            ha="right", va="center", linespacing=1.3, transform=panels[row * count].transAxes,
+        )  # fmt: skip
+    if heading:
+        top = 1 - (HEAD - 0.04) / panels.figure.get_figheight()
+        panels.figure.suptitle(heading, y=top, va="bottom", fontsize=13)
+    if colorbar:
+        add_bar(panels, _one_scale(shown), colorbar_label)
+    return panels
+
+
+def show_filmstrip(frames, labels, **options) -> Panels:
+    """一次优化或训练留下的若干帧，自左至右按先后排成一行，每帧上方是它的标签。
+
+    frames 与 labels 一样多；options 与 show_grid 的选项相同。
+    """
+    if len(frames) != len(labels):
+        raise ValueError(f"帧与标签要一样多，现在是 {len(frames)} 帧、{len(labels)} 个标签")
+    options.setdefault("columns", min(len(frames), 8))
+    return show_grid(frames, titles=labels, **options)
+
+
+def show_map(
+    image,
+    heatmap,
+    *,
+    titles=None,
+    label: str = "数值",
+    limit: float | None = None,
+    beside: bool = True,
+    smooth: bool = True,
+    size: float | None = None,
+) -> Panels:
+    """把热力图叠在灰度照片上，右边是颜色条；返回各格的坐标轴。
+
+    image：(N, 3, H, W)；heatmap：(N, h, w)，比图小时放大到图的大小（smooth=False 保留方格）。
+    没有负值时由透明到深红，封顶于 limit（默认所有图的最大值）；有负值时红正蓝负，以 0 为中心。
+    beside=True 时上一行是原图，下一行是叠图。
+    """
+    photos, maps = _rows(image, None)[0], _heatmaps(heatmap)
+    if len(photos) != len(maps):
+        raise ValueError(f"图像有 {len(photos)} 张，热力图有 {len(maps)} 张：要一一对应")
+    signed = min(float(one.min()) for one in maps) < 0
+    top = limit or max(float(np.abs(one).max()) for one in maps) or 1.0
+    overlays = [
+        _overlay(photo, one / top, signed, smooth) for photo, one in zip(photos, maps, strict=True)
+    ]
+    alone = beside and len(photos) == 1
+    rows = [photos + overlays] if alone else [photos, overlays] if beside else [overlays]
+    cell = _cell(photos, len(rows[0]), size, WIDTH - 0.95)
+    texts, lines = _titles(titles, None, rows, len(rows[0]), cell[0])
+    panels = panel_grid(len(rows), len(rows[0]), cell=cell, title_lines=lines, bar=True)
+    for panel, picture in zip(panels, [picture for row in rows for picture in row], strict=True):
+        panel.imshow(np.clip(picture, 0, 1))
+    for panel, text in zip(panels, texts, strict=False):
+        panel.set_title(text, fontsize=TITLE, pad=4)
+    bar = ScalarMappable(Normalize(-top if signed else 0, top), _tinted(signed))
+    add_bar(panels, bar, label)
+    return panels
+
+
+def _array(picture) -> np.ndarray:
+    picture = getattr(picture, "image", picture)
+    if hasattr(picture, "detach"):
+        return picture.detach().cpu().float().numpy()
+    if hasattr(picture, "convert"):  # PIL
+        return np.asarray(picture.convert("RGB"), dtype=np.float32).transpose(2, 0, 1) / 255
+    return np.asarray(picture)
+
+
+def _rows(images, columns: int | None) -> list[list]:
+    """整理成若干行 (H, W) 或 (H, W, 3) 的数组；空位是 None，各行一样长。"""
+    whole = not isinstance(images, (list, tuple))
+    items = list(_batch(_array(images))) if whole else list(images)
+    deep = [isinstance(one, (list, tuple)) or _is_batch(one) for one in items]
+    if any(deep):
+        rows = [_row(one) for one in items]
+    else:
+        flat = [_picture(one) for one in items]
+        count = len(flat)
+        columns = columns or (count if count <= 6 else -(-count // -(-count // 8)))
+        rows = [flat[start : start + columns] for start in range(0, count, columns)]
+    if not any(one is not None for row in rows for one in row):
+        raise ValueError("没有图可画：images 是空的")
+    longest = max(len(row) for row in rows)
+    return [row + [None] * (longest - len(row)) for row in rows]
+
+
+def _row(items) -> list:
+    if not isinstance(items, (list, tuple)):
+        items = _batch(_array(items))
+    return [_picture(one) for one in items]
+
+
+def _is_batch(one) -> bool:
+    shape = () if one is None else _array(one).shape
+    return (len(shape) == 4 and shape[0] != 1) or (len(shape) == 3 and shape[0] not in (1, 3))
+
+
+def _batch(images: np.ndarray) -> np.ndarray:
+    if images.ndim == 2:
+        return images[None]
+    if images.ndim not in (3, 4):
+        raise ValueError(f"images 要是 (N, 3, H, W) 或 (N, H, W)，得到 {images.shape}")
+    return images
+
+
+def _picture(one) -> np.ndarray | None:
+    if one is None:
+        return None
+    picture = _array(one)
+    if picture.ndim == 4 and len(picture) == 1:
+        picture = picture[0]
+    if picture.ndim == 3 and len(picture) == 1:
+        picture = picture[0]
+    if picture.ndim == 3 and len(picture) == 3:
+        picture = picture.transpose(1, 2, 0)
+    elif picture.ndim != 2:
+        raise ValueError(f"一张图要是 (3, H, W) 或 (H, W)，得到 {picture.shape}")
+    if not np.isfinite(picture).all():
+        raise ValueError("图里有 NaN 或无穷大，画不出来")
+    return picture
+
+
+def _heatmaps(heatmap) -> list[np.ndarray]:
+    maps = np.asarray(_array(heatmap), dtype=float)
+    if maps.ndim == 4 and maps.shape[1] == 1:
+        maps = maps[:, 0]
+    if maps.ndim not in (2, 3) or not np.isfinite(maps).all():
+        raise ValueError(f"heatmap 要是有限的 (N, h, w)，得到 {maps.shape}")
+    return list(maps if maps.ndim == 3 else maps[None])
+
+
+def _cell(pictures, columns: int, size: float | None, room: float) -> tuple[float, float]:
+    """一格的宽高（英寸）：列少时不放大到失真，列多时恰好占满版面。"""
+    largest = {1: 3.4, 2: 3.1, 3: 2.7}.get(columns, 2.3)
+    width = size or min(largest, room / columns - 0.08)
+    shapes = [picture.shape for picture in pictures if picture is not None]
+    return width, width * max(shape[0] / shape[1] for shape in shapes)
+
+
+def _titles(titles, column_labels, rows, columns: int, width: float) -> tuple[list[str], list[int]]:
+    """每格的标题（折好行）与每行图格的标题占几行；标题比图格多时报错。"""
+    if titles is not None and column_labels is not None:
+        raise ValueError("titles 与 column_labels 只给一个：后者只写在第一行上方")
+    given = [titles] if isinstance(titles, str) else list(titles or column_labels or ())
+    cells = sum(len(row) for row in rows)
+    if len(given) > cells or (column_labels is not None and len(given) != columns):
+        raise ValueError(f"标题有 {len(given)} 个，图格是 {len(rows)} 行 {columns} 列")
+    texts = [wrap_text(str(text), width, TITLE) for text in given]
+    lines = [
+        max(
+            (text.count("\n") + 1 for text in texts[row * columns : (row + 1) * columns] if text),
+            default=0,
+        )
+        for row in range(len(rows))
+    ]
+    return texts, lines
+
+
+def _paint(panels, rows, columns: int, scale, cmap) -> list:
+    """把每行的图画进图格；返回画出的图，供颜色条用。"""
+    scales = [scale] * len(rows) if isinstance(scale, str) else list(scale)
+    if len(scales) != len(rows) or not set(scales) <= set(SCALES):
+        raise ValueError(f"scale 要是 {'、'.join(SCALES)} 之一，或每行一个；得到 {scale!r}")
+    shown = []
+    for order, (row, kind) in enumerate(zip(rows, scales, strict=True)):
+        pool = [one for line in (rows if isinstance(scale, str) else [row]) for one in line]
+        for panel, picture in zip(panels[order * columns :], row, strict=False):
+            if picture is None:
+                panel.set_visible(False)
+                continue
+            low, high = _limits(picture, pool, kind)
+            shown.append(_draw(panel, picture, low, high, cmap))
+    return shown
+
+
+def _limits(picture, pool, kind: str) -> tuple[float, float]:
+    """这张图的哪个值画成最暗、哪个画成最亮。"""
+    among = [picture] if kind in ("none", "each", "symmetric_each") else pool
+    low = min(float(one.min()) for one in among if one is not None)
+    high = max(float(one.max()) for one in among if one is not None)
+    if kind == "none":
+        if low < -1e-3 or high > 1 + 1e-3:
+            raise ValueError(
+                f"图的值在 [{low:.3g}, {high:.3g}]，超出 [0, 1]：用 scale= 说明怎样对应到颜色，有 each、common、symmetric、symmetric_each"
+            )
+        return 0.0, 1.0
+    if kind.startswith("symmetric"):
+        high = max(abs(low), abs(high)) or 1.0
+        return -high, high
+    return low, high if high > low else low + 1.0
+
+
+def _draw(panel, picture, low: float, high: float, cmap):
+    if picture.ndim == 3:
+        return panel.imshow(np.clip((picture - low) / (high - low), 0, 1), aspect="equal")
+    cmap = cmap or ("RdBu_r" if low == -high else "gray")
+    return panel.imshow(picture, cmap=cmap, vmin=low, vmax=high, aspect="equal")
+
+
+def _one_scale(shown: list):
+    limits = {(one.norm.vmin, one.norm.vmax) for one in shown if one.get_array().ndim == 2}
+    if len(limits) != 1:
+        raise ValueError("颜色条只能给用同一把尺的单通道图：scale 用 none、common 或 symmetric")
+    return next(one for one in shown if one.get_array().ndim == 2)
+
+
+def _tinted(signed: bool, base: float = 0.82) -> LinearSegmentedColormap:
+    """叠图用的颜色：0 处透明，越大越不透明；颜色条上的底色是浅灰。"""
+    values = np.linspace(-1 if signed else 0, 1, 256)
+    colors = base * np.ones((256, 3))
+    return LinearSegmentedColormap.from_list("cnnlab", _blend(colors, values, signed), N=256)
+
+
+def _blend(gray: np.ndarray, values: np.ndarray, signed: bool) -> np.ndarray:
+    values = np.clip(values, -1, 1)
+    tint = colormaps["RdBu_r"]((values + 1) / 2) if signed else colormaps["YlOrRd"](values)
+    opacity = (0.9 * np.abs(values) ** 0.6)[..., None]
+    return gray * (1 - opacity) + tint[..., :3] * opacity
+
+
+def _overlay(photo: np.ndarray, heat: np.ndarray, signed: bool, smooth: bool) -> np.ndarray:
+    if not -1e-3 <= photo.min() <= photo.max() <= 1 + 1e-3:
+        raise ValueError(f"image 的值要在 [0, 1]，得到 [{photo.min():.3g}, {photo.max():.3g}]")
+    photo = photo if photo.ndim == 3 else np.repeat(photo[..., None], 3, axis=2)
+    if heat.shape != photo.shape[:2]:
+        way = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
+        small = Image.fromarray(heat.astype(np.float32))
+        heat = np.asarray(small.resize(photo.shape[1::-1], way))
+    gray = photo @ np.array([0.299, 0.587, 0.114])
+    return np.clip(_blend(0.25 + 0.7 * np.repeat(gray[..., None], 3, axis=2), heat, signed), 0, 1)

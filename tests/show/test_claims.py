@@ -1,0 +1,163 @@
+"""账本：不成立就失败，没有对照不收，卡片与表格内容齐全；讲义的每条说法恰好在一章里记一次。"""
+
+import ast
+import importlib.util
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cnnlab import claims
+from cnnlab.show.claims import claim_texts, ledger, record
+
+ROOT = Path(__file__).resolve().parents[2]
+NUMBERS = {"measured": "相关 0.97", "control": "普通梯度 0.55", "n": "20 张照片", "holds": True}
+
+
+@pytest.fixture(autouse=True)
+def _empty_ledger(monkeypatch):
+    monkeypatch.setattr(claims, "_book", {})
+
+
+def test_record_keeps_everything_and_card_says_it():
+    card = record(54, **NUMBERS)
+    for text in (
+        "54",
+        claim_texts()["54"]["claim"],
+        "相关 0.97",
+        "普通梯度 0.55",
+        "20 张照片",
+        "◐ 不确切",
+        "Adebayo 等，2018",
+    ):
+        assert text in card._repr_markdown_() and text in card._repr_html_() and text in repr(card)
+    assert ledger() == (card,)
+
+
+@pytest.mark.parametrize("holds", [False, np.bool_(False), torch.tensor(False)])
+def test_a_claim_that_does_not_hold_fails_and_is_not_kept(holds):
+    with pytest.raises(AssertionError, match=r"第 54 条.*0\.97"):
+        record(54, **{**NUMBERS, "holds": holds})
+    assert ledger() == ()
+
+
+@pytest.mark.parametrize("missing", ["control", "n", "holds"])
+def test_control_number_and_condition_are_needed_except_for_definitions(missing):
+    with pytest.raises(ValueError, match=r"第 1 条缺少.*ⓘ"):
+        record(1, **{**NUMBERS, missing: None})
+    assert record(13, measured="1024 格").verdict == "ⓘ"
+
+
+def test_unknown_number_is_refused():
+    with pytest.raises(ValueError, match="没有第 107 条说法"):
+        record(107, **NUMBERS)
+
+
+def test_recording_again_replaces_and_selection_keeps_the_order_asked():
+    for number, measured in ((1, "旧"), (2, "乙"), (1, "新")):
+        record(number, **{**NUMBERS, "measured": measured})
+    assert [one.measured for one in ledger(2, 1)] == ["乙", "新"]
+    with pytest.raises(ValueError, match="没有第 7 条"):
+        ledger(1, 7)
+
+
+# 书里的各章
+
+
+def recorded() -> list[tuple[str, str]]:
+    """各章里 record 的调用：(编号, 章)。"""
+    found = []
+    for path in sorted((ROOT / "book").glob("*.ipynb")):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = "\n".join(
+            "".join(cell["source"])
+            for cell in cells
+            if cell["cell_type"] == "code" and "record(" in "".join(cell["source"])
+        )
+        for node in ast.walk(ast.parse(code)):
+            if (
+                isinstance(node, ast.Call)
+                and getattr(node.func, "attr", getattr(node.func, "id", "")) == "record"
+            ):
+                found.append((str(node.args[0].value), path.stem))
+    return found
+
+
+def test_every_claim_is_run_once_in_its_chapter():
+    calls, texts = recorded(), claim_texts()
+    assert not (
+        repeated := [
+            number for number, times in Counter(number for number, _ in calls).items() if times > 1
+        ]
+    ), f"记了两次：{repeated}"
+    expected = {(number, text["chapter"]) for number, text in texts.items() if not text["pending"]}
+    assert set(calls) == expected, (
+        f"有文字没有实验：{sorted(expected - set(calls))}；有实验没有文字：{sorted(set(calls) - expected)}"
+    )
+    assert {str(number) for number in range(1, 107)} <= set(texts)
+
+
+def test_texts_are_whole_and_papers_are_in_the_bibliography():
+    bibliography = (ROOT / "book" / "references.bib").read_text(encoding="utf-8")
+    assert len({text["claim"] for text in claim_texts().values()}) == len(claim_texts())
+    for text in claim_texts().values():
+        keys, names = text["papers"].split(), [name for name in text["source"].split("；") if name]
+        assert text["verdict"] in claims.VERDICTS and text["claim"] and len(keys) == len(names)
+        assert all(f"{{{key}," in bibliography for key in keys), keys
+        assert all(name[-4:] in key for key, name in zip(keys, names, strict=True)), (keys, names)
+
+
+# 建书时
+
+
+@pytest.fixture
+def extension():
+    pytest.importorskip("docutils")
+    specification = importlib.util.spec_from_file_location(
+        "claims_page", ROOT / "book" / "_ext" / "claims_page.py"
+    )
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+class Builder:
+    def get_relative_uri(self, page, other):
+        return f"{other.rpartition('/')[2]}.html"
+
+
+def pages(extension, *outputs):
+    """读一章 book/one（它的输出是 outputs），再写出两页。"""
+    from types import SimpleNamespace
+
+    from docutils import nodes, utils
+
+    document = utils.new_document("page")
+    document += [nodes.raw("", text, format="html") for text in outputs]
+    app = SimpleNamespace(env=SimpleNamespace(docname="book/one"), builder=Builder())
+    extension.collect(app, document)
+    chapter, table = (
+        {"body": "".join(outputs)},
+        {
+            "body": '<span class="cnnlab-measured" data-number="1"></span>|<span class="cnnlab-measured" data-number="9"></span>'
+        },
+    )
+    extension.fill(app, "book/one", "", chapter, None)
+    extension.fill(app, "book/claims", "", table, None)
+    extension.forget(app, app.env, "book/one")
+    assert app.env.cnnlab_claims == {}
+    return chapter["body"], table["body"]
+
+
+def test_numbers_reach_the_page_and_links_go_both_ways(extension):
+    card = record(1, **{**NUMBERS, "measured": '甲 <b> "引号"'})
+    chapter, table = pages(extension, card._repr_html_(), ledger(1)._repr_html_())
+    assert (
+        chapter.count('id="claim-1"') == 1
+        and chapter.count('href="claims.html#row-1"') == 2
+        and "data-claim" not in chapter
+    )
+    assert table.endswith("|–") and "甲 &lt;b&gt;" in table and 'href="one.html#claim-1"' in table

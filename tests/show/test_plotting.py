@@ -1,0 +1,256 @@
+"""画图：数值到颜色的对应、版面、中文字体，都量得出来。"""
+
+import itertools
+import warnings
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib import pyplot as plt
+from matplotlib.colors import to_rgb
+from matplotlib.image import AxesImage
+
+from cnnlab.show.charts import show_bars, show_curve, show_scatter
+from cnnlab.show.figures import FONT, font_path, text_width, use_style, wrap_text
+from cnnlab.show.plotting import show_filmstrip, show_grid, show_map
+
+
+@pytest.fixture(autouse=True)
+def _close_figures():
+    yield
+    plt.close("all")
+
+
+def pixels(panel) -> np.ndarray:
+    """坐标轴里那张图的数组。"""
+    (shown,) = [child for child in panel.get_children() if isinstance(child, AxesImage)]
+    return np.asarray(shown.get_array())
+
+
+def limits(panel) -> tuple[float, float]:
+    return panel.images[0].get_clim()
+
+
+def draw(panels) -> None:
+    """真的画一遍，任何警告都是错误。"""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        panels.figure.canvas.draw()
+
+
+def test_grid_shows_unit_range_as_it_is():
+    images = torch.rand(3, 3, 8, 8)
+    for panel, image in zip(show_grid(images), images, strict=True):
+        assert np.allclose(pixels(panel), image.permute(1, 2, 0))
+
+
+def test_grid_refuses_values_outside_unit_range_and_names_the_choices():
+    with pytest.raises(ValueError, match="symmetric"):
+        show_grid(torch.rand(2, 3, 8, 8) * 2)
+    with pytest.raises(ValueError, match="NaN"):
+        show_grid(torch.full((1, 3, 4, 4), float("nan")))
+
+
+def test_each_stretches_every_image_and_common_only_the_whole():
+    images = torch.rand(2, 3, 8, 8) * torch.tensor([1.0, 10.0]).view(2, 1, 1, 1) - 3
+    for panel in show_grid(images, scale="each"):
+        assert pixels(panel).min() == 0 and pixels(panel).max() == 1
+    first, second = show_grid(images, scale="common")
+    low, high = images.min(), images.max()
+    expected = ((images - low) / (high - low)).permute(0, 2, 3, 1)
+    assert np.allclose(pixels(first), expected[0], atol=1e-6)
+    assert np.allclose(pixels(second), expected[1], atol=1e-6)
+
+
+def test_symmetric_puts_zero_in_the_middle():
+    gradient = torch.zeros(1, 3, 4, 4)
+    gradient[0, 0, 0, 0] = -2.0
+    (panel,) = show_grid(gradient, scale="symmetric")
+    assert np.allclose(pixels(panel)[1, 1], 0.5) and pixels(panel)[0, 0, 0] == 0
+    maps = torch.stack([torch.full((4, 4), -3.0), torch.full((4, 4), 1.0)])
+    assert [limits(panel) for panel in show_grid(maps, scale="symmetric")] == [(-3, 3), (-3, 3)]
+    assert [limits(panel) for panel in show_grid(maps, scale="symmetric_each")] == [
+        (-3, 3),
+        (-1, 1),
+    ]
+
+
+def test_rows_have_their_own_scales_and_three_maps_in_rows_stay_maps():
+    photos, maps = torch.rand(3, 3, 6, 6), torch.rand(3, 6, 6) * 5
+    panels = show_grid([photos, maps], scale=["none", "common"], row_labels=["照片", "激活图"])
+    assert len(panels) == 6 and pixels(panels[0]).shape == (6, 6, 3)
+
+
+def test_three_maps_given_alone_are_maps():
+    maps = torch.rand(3, 6, 6)
+    panels = show_grid(maps)
+    assert len(panels) == 3 and all(pixels(panel).shape == (6, 6) for panel in panels)
+
+
+def test_columns_blanks_and_too_many_titles():
+    panels = show_grid([torch.rand(3, 4, 4), None, torch.rand(4, 4)], columns=2)
+    assert [panel.get_visible() for panel in panels] == [True, False, True, False]
+    with pytest.raises(ValueError, match="标题"):
+        show_grid(torch.rand(2, 3, 4, 4), titles=list("甲乙丙"))
+    with pytest.raises(ValueError, match="scale"):
+        show_grid(torch.rand(2, 3, 4, 4), scale="minmax")
+
+
+def test_a_row_keeps_its_name_when_its_first_cell_is_blank():
+    rows = [[torch.rand(3, 4, 4)] * 2, [None, torch.rand(3, 4, 4)]]
+    panels = show_grid(rows, row_labels=["原图", "合成"])
+    panels.figure.draw_without_rendering()
+    named = {text.get_text(): text.get_window_extent() for text in panels.figure.texts}
+    assert list(named) == ["原图", "合成"]
+    assert (
+        named["合成"].y1 < panels[0].get_window_extent().y0
+        and named["合成"].x1 < panels[3].get_window_extent().x0
+    )
+
+
+def test_colour_bar_needs_one_scale():
+    maps = torch.rand(2, 6, 6)
+    assert len(show_grid(maps, scale="common", colorbar=True).figure.axes) == 3
+    with pytest.raises(ValueError, match="同一把尺"):
+        show_grid(maps, scale="each", colorbar=True)
+
+
+def test_grid_leaves_tensors_alone():
+    images = torch.rand(2, 3, 8, 8, requires_grad=True)
+    before = images.detach().clone()
+    show_grid(images, scale="each")
+    assert torch.equal(images.detach(), before) and images.grad is None
+
+
+def test_figure_is_never_wider_than_the_page():
+    for count in (1, 3, 8, 40):
+        figure = show_grid(torch.rand(count, 3, 4, 4), row_labels=None).figure
+        assert figure.get_figwidth() * figure.dpi <= 1600
+        assert figure.get_figwidth() <= 9.0
+
+
+def test_map_shows_nothing_where_heat_is_zero_and_red_at_the_top():
+    image = torch.full((1, 3, 8, 8), 0.5)
+    heat = torch.zeros(1, 8, 8)
+    heat[0, 2, 3] = 4.0
+    photo, overlay = show_map(image, heat, label="得分下降")
+    shown = pixels(overlay)
+    assert np.allclose(pixels(photo), 0.5)
+    assert np.allclose(shown[0, 0], 0.25 + 0.7 * 0.5)
+    assert shown[2, 3, 0] > shown[2, 3, 2] + 0.2
+    assert overlay.figure.axes[-1].get_ylim() == (0, 4)
+
+
+def test_signed_map_is_centred_on_zero():
+    heat = torch.tensor([[[-1.0, 0.0], [0.0, 3.0]]])
+    panels = show_map(torch.full((1, 3, 2, 2), 0.5), heat)
+    shown = pixels(panels[1])
+    assert shown[0, 0, 2] > shown[0, 0, 0] and shown[1, 1, 0] > shown[1, 1, 2]
+    assert panels.figure.axes[-1].get_ylim() == (-3, 3)
+
+
+def test_map_checks_counts_and_ranges():
+    with pytest.raises(ValueError, match="一一对应"):
+        show_map(torch.rand(2, 3, 8, 8), torch.rand(1, 8, 8))
+    with pytest.raises(ValueError, match=r"\[0, 1\]"):
+        show_map(torch.rand(1, 3, 8, 8) * 255, torch.rand(1, 8, 8))
+    assert len(show_map(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 3))) == 4
+    assert len(show_map(torch.rand(2, 3, 8, 8), torch.rand(2, 3, 3), beside=False)) == 2
+
+
+def test_filmstrip_wants_a_label_for_every_frame():
+    panels = show_filmstrip(torch.rand(3, 3, 8, 8), ["0 步", "1 步", "2 步"])
+    assert [panel.get_title() for panel in panels] == ["0 步", "1 步", "2 步"]
+    with pytest.raises(ValueError, match="3 帧、2 个标签"):
+        show_filmstrip(torch.rand(3, 3, 8, 8), ["0 步", "1 步"])
+
+
+def test_curves_differ_in_line_style_and_keep_their_numbers():
+    axes = show_curve({"甲": [3.0, 1.0], "乙": ([0, 10], torch.tensor([2.0, 5.0]))})
+    first, second = axes.lines
+    assert list(first.get_ydata()) == [3, 1] and list(second.get_xdata()) == [0, 10]
+    assert first.get_linestyle() != second.get_linestyle()
+    with pytest.raises(ValueError, match="横坐标"):
+        show_curve([1, 2, 3], x=[0, 1])
+
+
+def test_bars_put_a_gray_control_beside_each_value():
+    axes = show_bars(["甲", "乙"], [0.5, -0.25], [0.1, 0.2])
+    heights = [bar.get_height() for bar in axes.patches]
+    assert heights == [0.5, -0.25, 0.1, 0.2]
+    assert axes.patches[0].get_x() < axes.patches[2].get_x()
+    assert len(set(to_rgb(axes.patches[2].get_facecolor()[:3]))) == 1
+    assert "−0.25" in [text.get_text() for text in axes.texts]
+    with pytest.raises(ValueError, match="3 个数"):
+        show_bars(["甲", "乙"], [1, 2, 3])
+
+
+def test_scatter_gives_each_class_its_colour_and_shape():
+    points = torch.rand(20, 2)
+    axes = show_scatter(points, labels=torch.arange(20) % 10)
+    kinds = {
+        (tuple(group.get_facecolor()[0][:3]), group.get_paths()[0].vertices.shape[0])
+        for group in axes.collections
+    }
+    assert len(axes.collections) == 10 and len(kinds) == 10
+    with pytest.raises(ValueError, match=r"\(N, 2\)"):
+        show_scatter(torch.rand(20, 3))
+
+
+def test_chinese_math_and_minus_never_miss_a_glyph(recwarn):
+    draw(
+        show_curve(
+            {"损失 $L-\\lambda R$": [1e-3, 1e-1]},
+            log=True,
+            ylabel="得分 −3 ✔ ◐ ✘ ⓘ",
+            title="σ ± × ≤",
+        )
+    )
+    draw(show_bars(["梯度", "引导式 $g$"], [-0.2, 1], [0.1, 0], title="对照 $\\rho=-0.5$"))
+    draw(
+        show_grid(
+            torch.rand(2, 8, 8) - 0.5, scale="symmetric", colorbar=True, colorbar_label="权重 $w$"
+        )
+    )
+    assert not [warning for warning in recwarn if "missing" in str(warning.message)]
+
+
+def test_missing_glyph_warning_would_be_seen():
+    axes = show_curve([1, 2], title="\U0001f984")
+    with pytest.raises(UserWarning, match="missing"):
+        draw(axes)
+
+
+def test_style_is_installed_once_and_the_font_file_exists():
+    use_style()
+    assert font_path().is_file() and matplotlib.rcParams["font.family"][0] == FONT
+    with matplotlib.rc_context({"font.size": 5}):
+        use_style()
+        assert matplotlib.rcParams["font.size"] == 5
+    with matplotlib.rc_context({"font.family": ["DejaVu Sans"]}):
+        use_style()
+        assert matplotlib.rcParams["font.family"][0] == FONT
+
+
+def test_text_wraps_within_its_width_and_not_before_punctuation():
+    text = "很长的标题要折成几行，conv1 的激活图也一样"
+    lines = wrap_text(text, 1.0, 10).split("\n")
+    assert all(text_width(line) <= 7.2 + 1 for line in lines) and len(lines) > 2
+    assert not any(line[0] in "，。" for line in lines)
+    assert "".join(lines).replace(" ", "") == text.replace(" ", "")
+    assert wrap_text("公式 $a+b$ 不折", 0.1, 10) == "公式 $a+b$ 不折"
+
+
+def test_titles_do_not_overlap_their_neighbours():
+    panels = show_grid(torch.rand(8, 3, 4, 4), titles=["显著图与遮挡图的相关系数"] * 8, columns=8)
+    panels.figure.canvas.draw()
+    boxes = [panel.title.get_window_extent() for panel in panels]
+    assert all(left.x1 <= right.x0 + 1 for left, right in itertools.pairwise(boxes))
+
+
+def test_results_print_nothing_in_a_notebook():
+    for show in (lambda: show_grid(torch.rand(1, 3, 4, 4)), lambda: show_curve([1, 2])):
+        drawn = show()
+        assert drawn._ipython_display_() is None
+        assert drawn.figure is plt.gcf()

@@ -1,0 +1,148 @@
+"""滑块：每帧画一次、大小有界、不漏图、静态与控件两种形式一致。"""
+
+import base64
+import html
+import io
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from cnnlab.show.widgets import MOST_BYTES, explore
+
+
+def line(value):
+    figure, axes = plt.subplots()
+    axes.plot([0, float(value)])
+    return figure
+
+
+def noise(value):
+    """最难压缩的图。"""
+    axes = plt.figure(figsize=(9, 9)).subplots()
+    axes.imshow(np.random.default_rng(int(value)).random((300, 300, 3)))
+    return axes
+
+
+def decode(source: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(source.split(",", 1)[1])))
+
+
+def test_each_frame_is_drawn_once_even_when_shown_and_used():
+    calls = []
+
+    def draw(value):
+        calls.append(value)
+        return line(value)
+
+    explorer = explore(draw, "斜率", [1, 2, 3])
+    explorer._repr_mimebundle_()
+    explorer._repr_html_()
+    explorer.widget.children[0].value = 2
+    assert calls == [1, 2, 3]
+
+
+def test_figures_are_closed_and_others_left_open():
+    plt.close("all")
+    mine = plt.figure()
+    explore(line, "斜率", [1, 2])
+    explore(lambda value: plt.plot([0, value]) and None, "画在当前图上", [1, 2])
+    assert plt.get_fignums() == [mine.number] and not mine.axes
+    plt.close(mine)
+
+
+def test_figures_are_closed_when_draw_fails():
+    plt.close("all")
+
+    def draw(value):
+        plt.figure()
+        raise RuntimeError("坏了")
+
+    with pytest.raises(RuntimeError):
+        explore(draw, "值", [1, 2])
+    assert plt.get_fignums() == []
+
+
+def test_frames_differ_and_all_have_one_size():
+    def draw(value):
+        return plt.figure(figsize=(value, 2)).subplots()
+
+    sizes = {decode(frame["source"]).size for frame in explore(draw, "宽", [2, 3, 4]).frames}
+    assert len(sizes) == 1
+    sources = {frame["source"] for frame in explore(line, "斜率", [1, -1]).frames}
+    assert len(sources) == 2
+
+
+def test_frames_are_small_even_when_the_picture_is_noise():
+    explorer = explore(noise, "种子", [1, 2])
+    for frame in explorer.frames:
+        assert len(base64.b64decode(frame["source"].split(",", 1)[1])) <= MOST_BYTES
+        assert decode(frame["source"]).format == "WEBP"
+    assert 200 <= explorer.size[0] <= 900
+
+
+def test_static_slider_has_label_alt_and_all_frames():
+    values = ["conv1", "fire4<b>", 'a"b']
+    explorer = explore(
+        lambda value: line(len(value)), "层", values, start=1, alt=lambda value: f"看见 {value}"
+    )
+    page = explorer._repr_html_()
+    assert 'class="cnnlab-frames"' in page and 'aria-label="层"' in page
+    assert re.search(r'<input type="range" min="0" max="2" step="1" value="1"', page)
+    assert (
+        f'alt="{html.escape("看见 fire4<b>")}"' in page and "<b>" not in page.split("<script>")[0]
+    )
+    frames = json.loads(re.search(r"frames = (\[.*?\]);\n", page).group(1))
+    assert [frame["text"] for frame in frames] == values
+    assert "http" not in page.replace("data:", "")
+
+
+def test_two_sliders_on_a_page_have_their_own_names():
+    first, second = explore(line, "斜率", [1, 2]), explore(line, "斜率", [1, 2])
+    name = re.compile(r'id="([^"]+)"')
+    assert name.search(first._repr_html_()).group(1) != name.search(second._repr_html_()).group(1)
+
+
+def test_script_cannot_be_closed_by_a_value():
+    page = explore(lambda value: line(1), "值", ["</script>", "b"])._repr_html_()
+    assert page.count("</script>") == 1
+
+
+def test_live_widget_follows_the_slider():
+    explorer = explore(line, "斜率", [1, 2, 3], alt=["一", "二", "三"])
+    slider, picture = explorer.widget.children
+    assert slider.description == "斜率" and 'alt="一"' in picture.value
+    slider.value = 2
+    assert 'alt="三"' in picture.value and explorer.frames[2]["source"] in picture.value
+    bundle = explorer._repr_mimebundle_()
+    view = bundle["application/vnd.jupyter.widget-view+json"]
+    assert view["model_id"] == explorer.widget.model_id and "text/html" in bundle
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "words"),
+    [
+        (list(range(10)), {}, "9 个值"),
+        ([1], {}, "2 到 9"),
+        ([1, 2], {"start": 2}, "start"),
+        ([1, 2], {"alt": ["一"]}, "替代文字"),
+    ],
+)
+def test_bad_arguments_are_refused(values, options, words):
+    with pytest.raises(ValueError, match=words):
+        explore(line, "值", values, **options)
+
+
+def test_drawing_nothing_is_refused():
+    with pytest.raises(ValueError, match="没有画出图"):
+        explore(lambda value: None, "值", [1, 2])
+
+
+def test_importing_widgets_does_not_import_torch():
+    code = "import sys, cnnlab.show.widgets; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

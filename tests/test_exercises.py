@@ -249,7 +249,7 @@ def test_each_exercise_has_a_statement_a_stub_and_one_check(slug):
         following = code[places[0] + 1]
         assert "check" in following[1], f"{exercise.id} 的练习格之后应当是检查格"
         assert f"check.{exercise.name}({exercise.function_name}" in following[0]
-        assert f":label: {exercise.id}\n" in prose, f"没有 {exercise.id} 的题面"
+        assert f"> **练习 {exercise.id} · {exercise.title}" in prose, f"没有 {exercise.id} 的题面"
     for source, tags in code:
         if "exercise" in tags:
             top = [type(node).__name__ for node in ast.parse(source).body]

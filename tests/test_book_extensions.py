@@ -84,7 +84,8 @@ def quote_of(*paragraphs):
     from docutils import nodes
 
     quote = nodes.block_quote()
-    quote.extend(nodes.paragraph("", "", each) for each in paragraphs)
+    empty = nodes.Text("")
+    quote.extend(nodes.paragraph("", "", empty, each, empty) for each in paragraphs)
     return quote
 
 

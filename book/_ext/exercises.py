@@ -9,7 +9,7 @@ import re
 from docutils import nodes
 from docutils.transforms import Transform
 
-HEAD = re.compile(r"练习 ([a-z_]+-\d+) · (.+)", re.DOTALL)
+HEAD = re.compile(r"练习 ([a-z_]+-(?:\d+|open)) · (.+)", re.DOTALL)
 
 
 class Exercises(Transform):
@@ -33,10 +33,12 @@ class Exercises(Transform):
 def head_of(quote) -> re.Match | None:
     """引用的第一段若只有一句粗体的“练习 编号 · 标题”，返回拆开的样子。"""
     first = quote.children[0] if quote.children else None
-    if not isinstance(first, nodes.paragraph) or len(first.children) != 1:
+    if not isinstance(first, nodes.paragraph):
         return None
-    strong = first.children[0]
-    return HEAD.fullmatch(strong.astext()) if isinstance(strong, nodes.strong) else None
+    # 解析器在粗体前后各留一个空的文字节点
+    parts = [child for child in first.children if child.astext()]
+    alone = len(parts) == 1 and isinstance(parts[0], nodes.strong)
+    return HEAD.fullmatch(parts[0].astext()) if alone else None
 
 
 def setup(app):

@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _exports = {
     "core.hooks": ["activations_of", "record_activations"],
     "core.images": ["load_image", "resize", "save_animation", "save_image", "to_pil"],
+    "core.measures": ["correlation", "rank_correlation"],
     "core.profiles": ["run_profile"],
     "core.relu_rules": ["override_relu_gradient"],
     "networks.digit_networks": ["ImageGenerator", "load_digit_network"],
@@ -158,7 +159,6 @@ _exports = {
         "insertion_curve",
         "mass_inside",
         "randomize_layers",
-        "rank_correlation",
     ],
     "chapters.gradient_ascent": [
         "channel_image",
@@ -186,7 +186,6 @@ _exports = {
     "chapters.inversion": [
         "DECODER_HELD_OUT",
         "FeatureDecoder",
-        "correlation",
         "feature_error",
         "invert_features",
         "load_decoder",

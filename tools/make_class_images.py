@@ -52,7 +52,7 @@ def make(model, names: list[str]) -> None:
         to_pil(result.image).save(GALLERY_FOLDER / f"{name}.webp", quality=90, method=6)
         recorded[name] = {
             **settings,
-            "model": model.name,
+            "model": model.network_name,
             "weights": model.weights_hash(),
             "torch": torch.__version__,
         }

@@ -24,6 +24,7 @@ from cnnlab.chapters.saliency import (
 )
 from cnnlab.core.hooks import evaluating, find_layer, named_layers
 from cnnlab.core.images import check_images
+from cnnlab.core.measures import rank_correlation as rank_correlation
 from cnnlab.engine.gradients import asked_outputs
 from cnnlab.networks.models import resolve_target
 
@@ -56,32 +57,6 @@ def randomize_layers(
                 noise = (noise - noise.mean()) / noise.std(unbiased=False).clamp_min(1e-12) * spread
                 parameter.copy_(noise + parameter.double().mean().cpu())
     return shuffled
-
-
-def average_ranks(values: Tensor) -> Tensor:
-    """每一行的名次 (N, M)，从 0 起；并列的取平均名次。"""
-    ordered, order = values.sort(dim=1)
-    count = values.shape[1]
-    place = torch.arange(count, device=values.device).expand(values.shape)
-    opens = torch.ones_like(ordered, dtype=torch.bool)  # 一组并列的值从哪里开始
-    opens[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
-    first = torch.where(opens, place, 0).cummax(1).values
-    last = torch.where(opens.roll(-1, 1), place, count - 1).flip(1).cummin(1).values.flip(1)
-    return torch.zeros(values.shape, dtype=torch.float64, device=values.device).scatter(
-        1, order, (first + last).double() / 2
-    )
-
-
-def rank_correlation(a: Tensor, b: Tensor) -> Tensor:
-    """两组图逐张的秩相关 (N,)，−1 到 1：只比哪里强哪里弱，不比数值。
-
-    ρ = 名次的皮尔逊相关，并列取平均名次。a、b 同形状 (N, …)；有一张处处相同，那一张是 NaN。（Spearman，1904）
-    """
-    if a.shape != b.shape or a.dim() < 2:
-        raise ValueError(f"两组图应同形状 (N, …)，得到 {tuple(a.shape)} 和 {tuple(b.shape)}")
-    ranks = [average_ranks(each.detach().flatten(1)) for each in (a, b)]
-    first, second = (each - each.mean(1, keepdim=True) for each in ranks)
-    return (first * second).sum(1) / (first.norm(dim=1) * second.norm(dim=1))
 
 
 def edge_map(image: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from cnnlab.core.hooks import activations_of
 from cnnlab.core.images import check_images, resize
+from cnnlab.core.measures import correlation as correlation
 from cnnlab.core.paths import DATA
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.optimize import adam, optimize_image
@@ -144,15 +145,6 @@ def luminance_and_color_error(image: Tensor, original: Tensor) -> tuple[Tensor, 
     return (bright - target).flatten(1).norm(dim=1) / spread, torch.where(
         colorful, error / chroma, torch.nan
     )
-
-
-def correlation(image: Tensor, original: Tensor) -> Tensor:
-    """与原图的相关系数 (N,)：全部像素、三个通道一起算，1 是一样，0 是无关。常数图没有相关，给 0。"""
-    same_shape(image, original)
-    first, second = (
-        each.flatten(1) - each.flatten(1).mean(1, keepdim=True) for each in (image, original)
-    )
-    return (first * second).sum(1) / (first.norm(dim=1) * second.norm(dim=1)).clamp_min(1e-12)
 
 
 class FeatureDecoder(nn.Module):

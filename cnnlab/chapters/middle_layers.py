@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from cnnlab.core.hooks import activations_of
+from cnnlab.core.measures import correlation
 from cnnlab.core.receptive_field import nominal, trace_steps
 
 BATCH = 32
@@ -121,9 +122,7 @@ def predicted_maps(
 
 def channel_correlation(first: Tensor, second: Tensor) -> Tensor:
     """两组激活图 (N, C, h, w) 逐通道的相关系数 (C,)，各图各位置合起来算；没有起伏的通道得 0。"""
-    centred = [one.transpose(0, 1).flatten(1) for one in (first, second)]
-    centred = [functional.normalize(one - one.mean(1, keepdim=True), dim=1) for one in centred]
-    return (centred[0] * centred[1]).sum(1)
+    return correlation(first.transpose(0, 1), second.transpose(0, 1)).nan_to_num(0)
 
 
 def _square_field(model: nn.Module, layer: str) -> tuple[int, int, int]:

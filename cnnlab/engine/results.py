@@ -130,7 +130,7 @@ def _describe(value):
         return {"generator": _describe_tensor(value.get_state())}
     if isinstance(value, VisionModel):
         return {
-            "model": value.name,
+            "model": value.network_name,
             "weights": value.weights_hash(),
             "device": str(value.mean.device),
         }

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from cnnlab.core.hooks import activations_of, evaluating, input_of
+from cnnlab.core.hooks import activations_of, evaluating, find_layer, input_of
 from cnnlab.core.images import check_images
 from cnnlab.networks.categories import imagenet_categories
 from cnnlab.networks.zoo import ZOO, ModelInfo, build
@@ -51,7 +51,7 @@ class VisionModel(nn.Module):
                 f"网络里没有这些模块：{'、'.join(missing)}；有的是 {'、'.join(filter(None, modules))}"
             )
         self.layers = {layer: modules[path] for layer, path in paths.items()}
-        self.categories, self.name = categories, name
+        self.categories, self.network_name = categories, name
         self.penultimate, self.class_map = penultimate, class_map
         self.eval()
 
@@ -66,7 +66,7 @@ class VisionModel(nn.Module):
         except RuntimeError as error:
             if "size" in str(error) and min(image.shape[-2:]) < 64:
                 raise ValueError(
-                    f"图像太小：{tuple(image.shape[-2:])}，{self.name or '这个网络'} 的某一层已经没有像素可算；放大后再试"
+                    f"图像太小：{tuple(image.shape[-2:])}，{self.network_name or '这个网络'} 的某一层已经没有像素可算；放大后再试"
                 ) from error
             raise
 
@@ -93,6 +93,18 @@ class VisionModel(nn.Module):
             list(zip(map(self.label, row.tolist()), values.tolist(), strict=True))
             for row, values in zip(indices, probabilities, strict=True)
         ]
+
+    def name(self, index: int) -> str:
+        """一个类别号的中文名；没有中文名时是英文名，没有类别名时是编号本身。"""
+        chinese = getattr(self.categories, "chinese", None)
+        return self.label(index) if chinese is None else chinese[_category_index(self, int(index))]
+
+    def weight(self, layer: str) -> Tensor:
+        """一层的权重：CPU 上的一份副本，改它不影响网络。"""
+        weight = getattr(find_layer(self, layer), "weight", None)
+        if weight is None:
+            raise ValueError(f"{layer} 没有权重：它不是卷积层，也不是线性层")
+        return weight.detach().cpu().clone()
 
     def label(self, index: int) -> str:
         """一个类别号的中英文名字。"""

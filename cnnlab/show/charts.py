@@ -6,7 +6,16 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from cnnlab.show.figures import CONTROL, PALETTE, WIDTH, QuietAxes, new_axes, use_style, wrap_text
+from cnnlab.show.figures import (
+    CONTROL,
+    PALETTE,
+    WIDTH,
+    QuietAxes,
+    describe,
+    new_axes,
+    use_style,
+    wrap_text,
+)
 
 MARKERS = "os^DvPX<*>"
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
@@ -20,24 +29,26 @@ def show_curve(
     ylabel: str = "",
     title: str = "",
     log: bool = False,
+    caption: str = "",
+    alt: str = "",
     axes=None,
 ) -> QuietAxes:
     """一条或几条曲线；颜色之外还用线型区分。
 
-    curves：一列数，或 {名字: 一列数}，或 {名字: (横坐标, 纵坐标)}；x 是公用的横坐标。
-    log=True 时纵轴取对数。
+    curves：一条曲线，或 {名字: 曲线}。曲线是一列数、(横坐标, 纵坐标) 或 {横坐标: 数}；
+    横坐标可以是文字（如层名），x 是公用的横坐标。log=True 时纵轴取对数。
+    caption 是图下的图注，alt 是替代文字（不给就用图注）。
     """
     axes = _axes(axes)
-    named = curves if isinstance(curves, dict) else {"": curves}
+    named = curves if _is_named(curves) else {"": curves}
     for order, (name, values) in enumerate(named.items()):
-        pair = isinstance(values, tuple) and len(values) == 2
-        across, up = values if pair else (x, values)
-        up = _numbers(up)
-        across = np.arange(len(up)) if across is None else _numbers(across)
+        across, up = _curve(values, x)
         if len(across) != len(up):
             raise ValueError(f"曲线“{name}”的横坐标有 {len(across)} 个，纵坐标有 {len(up)} 个")
+        words = any(isinstance(each, str) for each in across)
+        across = list(map(str, across)) if words else _numbers(across)
         axes.plot(across, up, label=name or None, linestyle=LINES[order % len(LINES)])
-        if (across == across.round()).all():
+        if not words and (across == across.round()).all():
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.grid(axis="y")
@@ -45,7 +56,26 @@ def show_curve(
         axes.set_yscale("log")
     if any(named):
         axes.legend()
+    describe(axes.figure, caption, alt)
     return axes
+
+
+def _is_named(curves) -> bool:
+    """{名字: 曲线}，而不是一列数或一条 {横坐标: 数}。"""
+    return isinstance(curves, dict) and not all(map(_is_number, curves.values()))
+
+
+def _is_number(value) -> bool:
+    return not isinstance(value, (dict, list, tuple)) and np.ndim(_array(value)) == 0
+
+
+def _curve(values, x) -> tuple[list, np.ndarray]:
+    """一条曲线的横坐标与纵坐标。"""
+    if isinstance(values, dict):
+        return list(values), _numbers(values.values())
+    across, up = values if isinstance(values, tuple) and len(values) == 2 else (x, values)
+    up = _numbers(up)
+    return list(range(len(up)) if across is None else across), up
 
 
 def show_scatter(
@@ -58,11 +88,14 @@ def show_scatter(
     title: str = "",
     size: float = 26,
     colorbar_label: str = "",
+    caption: str = "",
+    alt: str = "",
     axes=None,
 ) -> QuietAxes:
     """散点图；labels 分类着色并换形状（图例在外），values 按数值着色（带颜色条）。
 
     points：(N, 2)；labels 与 values 各 N 个，至多给一个。
+    caption 是图注，alt 是替代文字（不给就用图注）。
     """
     axes, points = _axes(axes, height=4.6), np.asarray(_array(points), dtype=float)
     if points.ndim != 2 or points.shape[1] != 2:
@@ -80,12 +113,13 @@ def show_scatter(
     else:
         axes.scatter(*points.T, s=size, alpha=0.7, linewidths=0)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    describe(axes.figure, caption, alt)
     return axes
 
 
 def show_bars(
     names,
-    values,
+    values=None,
     control=None,
     *,
     value_label: str = "测得",
@@ -94,24 +128,25 @@ def show_bars(
     ylabel: str = "",
     title: str = "",
     number: str = "{:.2f}",
+    caption: str = "",
+    alt: str = "",
     axes=None,
 ) -> QuietAxes:
     """条形图：每个名字一组，测得的值旁边是灰色的对照，条上写数。
 
-    values 与 control：与 names 一样多的数；values 也可以是 {系列名: 一列数}（这时不给 control）。
-    errors 是 values 的误差（正负各半）；number 是条上数字的格式，空串则不写。
+    names 是 {名字: 数}；或 {系列名: {名字: 数}}，几个系列并排；或一列名字，数另在 values 里
+    （一样多的数，或 {系列名: 一列数}）。control 与 errors（values 的误差，正负各半）：{名字: 数}
+    或一样多的数。number 是条上数字的格式，空串则不写；caption 是图注，alt 是替代文字（不给就用图注）。
     """
-    series = dict(values) if isinstance(values, dict) else {value_label: values}
+    names, series = _series(names, values, value_label)
     if control is not None:
         series[control_label] = control
     axes = _axes(axes, width=max(5.0, min(WIDTH, 1.2 + 0.62 * len(names) * len(series))))
     wide, across = 0.8 / len(series), np.arange(len(names))
     for order, (name, heights) in enumerate(series.items()):
-        heights = _numbers(heights)
-        if len(heights) != len(names):
-            raise ValueError(f"“{name}”有 {len(heights)} 个数，名字有 {len(names)} 个")
+        heights = _in_order(heights, names, name)
         gray = control is not None and name == control_label
-        spread = None if gray or errors is None else _numbers(errors)
+        spread = None if gray or errors is None else _in_order(errors, names, "误差")
         bars = axes.bar(across + (order - (len(series) - 1) / 2) * wide, heights, wide * 0.94,
                         yerr=spread, capsize=3, label=name,
                         color=CONTROL if gray else PALETTE[order % len(PALETTE)])  # fmt: skip
@@ -126,7 +161,36 @@ def show_bars(
     axes.grid(axis="y")
     if len(series) > 1:
         axes.legend(ncols=len(series), loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2)
+    describe(axes.figure, caption, alt)
     return axes
+
+
+def _series(names, values, label: str) -> tuple[list, dict]:
+    """条形图的名字，与 {系列名: 各名字的数}。"""
+    if not isinstance(names, dict):
+        if values is None:
+            raise ValueError("show_bars 要 {名字: 数}，或一列名字加 values")
+        return list(names), dict(values) if isinstance(values, dict) else {label: values}
+    if values is not None:
+        raise ValueError("names 已经是 {名字: 数}，不必再给 values；对照写成 control=")
+    if names and all(isinstance(each, dict) for each in names.values()):
+        return list(next(iter(names.values()))), dict(names)
+    return list(names), {label: names}
+
+
+def _in_order(heights, names, series: str) -> np.ndarray:
+    """一个系列的数，按名字的次序；缺了哪个、数目不对时说清楚。"""
+    if isinstance(heights, dict):
+        if set(heights) != set(names):
+            raise ValueError(
+                f"“{series}”的名字是 {'、'.join(map(str, heights))}，"
+                f"与 {'、'.join(map(str, names))} 对不上"
+            )
+        heights = [heights[name] for name in names]
+    heights = _numbers(heights)
+    if len(heights) != len(names):
+        raise ValueError(f"“{series}”有 {len(heights)} 个数，名字有 {len(names)} 个")
+    return heights
 
 
 def _axes(axes, **shape) -> QuietAxes:

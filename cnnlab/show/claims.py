@@ -7,10 +7,11 @@ import csv
 import functools
 import html
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from cnnlab.core.paths import DATA
-from cnnlab.show.tables import show_table
+from cnnlab.show.tables import number_text, show_table
 
 TEXTS = DATA / "claims.csv"
 
@@ -81,37 +82,61 @@ class Ledger(tuple):
         return "".join(map(_mark, self)) + self._table()._repr_html_() if self else "（账本是空的）"
 
 
-def record(
-    number: int | str,
-    *,
-    measured: str,
-    control: str | None = None,
-    n: int | str | None = None,
-    holds=None,
-) -> Claim:
-    """记下一条说法的实测结论，返回它的卡片；`holds` 为假时报错，笔记本随之失败。
+def record(number: int | str, *, measured, control=None, n=None, holds=None) -> Claim:
+    """记下一条说法的实测结论，返回它的卡片；`holds` 里有一条不成立就报错，笔记本随之失败。
 
-    `number` 是讲义说法的编号，文字、判定、出处由它在 data/claims.csv 里查；`measured` 与 `control` 是写明数值的一句话；
-    `n` 是样本，如 "20 张照片"；`holds` 是判定在这次运行里是否成立。只有 ⓘ（定义或步骤）可以没有对照、样本和 `holds`。
-    同一编号再记一次，后一次取代前一次。
+    `number` 是讲义说法的编号，文字、判定、出处由它在 data/claims.csv 里查。`measured` 与 `control` 是
+    {名字: 数、几个数或文字}，排成文字是这里的事；`n` 是样本，如 "20 张照片"。
+    `holds` 是判定赖以成立的界：{名字: (下界, 值, 上界)}，下界 ≤ 值 ≤ 上界，None 是这一边不设界。
+    只有 ⓘ（定义或步骤）可以没有对照、样本和 `holds`。同一编号再记一次，后一次取代前一次。
     """
     text = claim_text(number)
     if text["verdict"] != "ⓘ" and not (control and n and holds is not None):
         raise ValueError(f"第 {number} 条缺少对照、样本数或 holds：只有 ⓘ 可以没有")
-    if holds is not None and not bool(holds):
+    found = {"measured": _sentence(measured), "control": _sentence(control), "n": str(n or "")}
+    if broken := _broken(holds):
         raise AssertionError(
-            f"第 {number} 条的结论在这次运行里不成立：测得 {measured}；对照 {control}"
+            f"第 {number} 条的结论在这次运行里不成立：{broken}"
+            f"测得 {found['measured']}；对照 {found['control'] or '无'}"
         )
-    found = {"measured": measured, "control": str(control or ""), "n": str(n or "")}
-    entry = Claim(
-        number=str(number),
-        claim=text["claim"],
-        verdict=text["verdict"],
-        source=text["source"],
-        **found,
-    )
-    _book[entry.number] = entry
+    known = {name: text[name] for name in ("claim", "verdict", "source")}
+    entry = _book[str(number)] = Claim(number=str(number), **known, **found)
     return entry
+
+
+def _sentence(values) -> str:
+    """{名字: 数} 排成“名字 数；名字 数”。"""
+    if values is None or isinstance(values, str):
+        return values or ""
+    return "；".join(f"{name} {_value(value)}".strip() for name, value in values.items())
+
+
+def _value(value) -> str:
+    if isinstance(value, str):
+        return value
+    if hasattr(value, "tolist"):  # 张量与数组
+        value = value.tolist()
+    if isinstance(value, Iterable):
+        return "、".join(map(_value, value))
+    return number_text(value)
+
+
+def _broken(holds) -> str:
+    """不成立的界，各自连同它的数；都成立就是空的。"""
+    if not isinstance(holds, dict):
+        return "" if holds is None or bool(holds) else "条件为假；"
+    broken = ""
+    for name, bounds in holds.items():
+        if not isinstance(bounds, Sequence) or len(bounds) != 3:
+            raise ValueError(
+                f"holds 里的“{name}”要写成 (下界, 值, 上界)，没有界的一边写 None；得到 {bounds!r}"
+            )
+        low, value, high = (None if each is None else float(each) for each in bounds)
+        if low is not None and not value >= low:
+            broken += f"“{name}”是 {number_text(value, 6)}，应不小于 {number_text(low, 6)}；"
+        if high is not None and not value <= high:
+            broken += f"“{name}”是 {number_text(value, 6)}，应不大于 {number_text(high, 6)}；"
+    return broken
 
 
 @functools.cache

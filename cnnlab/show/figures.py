@@ -11,6 +11,7 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 FONT = "Noto Sans SC"
 WIDTH = 9.0  # 英寸；缩到书页宽（700–900 像素）后字仍有 12 像素以上
@@ -62,6 +63,15 @@ class QuietAxes(Axes):
         return None
 
 
+class PageFigure(Figure):
+    """带替代文字的图：`.alt` 写进单元格输出的元数据，书页与导出的网页用它。"""
+
+    alt = ""
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {}, {"image/png": {"alt": self.alt}} if self.alt else {}
+
+
 class Panels(list):
     """一组坐标轴的列表；.figure 是它们所在的图，作为单元格的最后一个值时不打印。"""
 
@@ -99,7 +109,7 @@ def use_style() -> None:
 def new_axes(*, width: float = 6.5, height: float = 3.6) -> QuietAxes:
     """一张新图上的一个坐标轴；width 与 height 是英寸。"""
     use_style()
-    figure = plt.figure(figsize=(width, height), layout="constrained")
+    figure = plt.figure(FigureClass=PageFigure, figsize=(width, height), layout="constrained")
     return figure.add_subplot(projection="cnnlab")
 
 
@@ -164,7 +174,7 @@ def panel_grid(
     tops = [count * line + (0.07 if count else 0.0) for count in title_lines or [0] * rows]
     width = label_width + columns * (cell[0] + gap) - gap + (0.95 if bar else 0.0)
     height = rows * (cell[1] + gap) - gap + sum(tops) + (HEAD if head else 0.0)
-    figure = plt.figure(figsize=(width, height), dpi=PHOTO_DPI)
+    figure = plt.figure(FigureClass=PageFigure, figsize=(width, height), dpi=PHOTO_DPI)
     panels = Panels()
     for row in range(rows):
         for column in range(columns):
@@ -177,6 +187,16 @@ def panel_grid(
             panel.spines[:].set(visible=True, color="#BFBFBF", linewidth=0.5)
             panels.append(panel)
     return panels
+
+
+def describe(figure: Figure, caption: str, alt: str) -> None:
+    """图下左对齐写一行（或几行）图注，并记下替代文字；没有替代文字时用图注。"""
+    figure.alt = alt or caption
+    if caption:
+        # 写在图的边界之外：显示与保存时按内容裁边，会把它包进来
+        width = max(figure.get_figwidth(), 6.0)
+        figure.text(0, -0.08 / figure.get_figheight(), wrap_text(caption, width, 11.5),
+                    fontsize=11.5, va="top", linespacing=1.4, color="#404040")  # fmt: skip
 
 
 def add_bar(panels: Panels, shown, label: str = "") -> Axes:

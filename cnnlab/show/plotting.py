@@ -17,6 +17,7 @@ from cnnlab.show.figures import (
     WIDTH,
     Panels,
     add_bar,
+    describe,
     panel_grid,
     use_style,
     wrap_text,
@@ -35,7 +36,7 @@ __all__ = [
     "use_style",
 ]
 
-SCALES = ("none", "each", "common", "symmetric", "symmetric_each")
+SCALES = ("none", "each", "common", "symmetric", "symmetric_each", "bright", "signed")
 
 
 def show_grid(
@@ -51,13 +52,17 @@ def show_grid(
     colorbar: bool = False,
     colorbar_label: str = "",
     heading: str = "",
+    caption: str = "",
+    alt: str = "",
 ) -> Panels:
     """把图像排成一格格，返回每格的坐标轴（按行的列表，.figure 是整张图）。
 
-    images：(N, 3, H, W)、(N, 1, H, W)、(N, H, W) 张量，或单张图的列表（None 留空），
+    images：(N, 3, H, W)、(N, 1, H, W)、(N, H, W) 张量，或单张图的列表（(1, 3, H, W) 也算一张，None 留空），
     或由它们组成的各行的列表。值到颜色的对应由 scale 说明（可以一行一个）：
     "none" 原样，超出 [0, 1] 即报错；"each" 每张各自拉伸；"common" 所有图同一把尺；
-    "symmetric" 以 0 为中灰、左右对称的同一把尺；"symmetric_each" 同上，每张各自一把。
+    "symmetric" 以 0 为中灰、左右对称的同一把尺；"symmetric_each" 同上，每张各自一把；
+    "bright" 0 为黑、每张各自的第 99 百分位为白；"signed" 每张红正蓝负、0 为白、左右对称。
+    后两种只管单通道的图：同一行里的彩色照片原样。caption 是图下的图注，alt 是替代文字（不给就用图注）。
     """
     rows = _rows(images, columns)
     count = max(len(row) for row in rows)
@@ -83,6 +88,7 @@ def show_grid(
         panels.figure.suptitle(heading, y=top, va="bottom", fontsize=13)
     if colorbar:
         add_bar(panels, _one_scale(shown), colorbar_label)
+    describe(panels.figure, caption, alt)
     return panels
 
 
@@ -107,12 +113,14 @@ def show_map(
     beside: bool = True,
     smooth: bool = True,
     size: float | None = None,
+    caption: str = "",
+    alt: str = "",
 ) -> Panels:
     """把热力图叠在灰度照片上，右边是颜色条；返回各格的坐标轴。
 
     image：(N, 3, H, W)；heatmap：(N, h, w)，比图小时放大到图的大小（smooth=False 保留方格）。
     没有负值时由透明到深红，封顶于 limit（默认所有图的最大值）；有负值时红正蓝负，以 0 为中心。
-    beside=True 时上一行是原图，下一行是叠图。
+    beside=True 时上一行是原图，下一行是叠图。caption 是图注，alt 是替代文字（不给就用图注）。
     """
     photos, maps = _rows(image, None)[0], _heatmaps(heatmap)
     if len(photos) != len(maps):
@@ -133,6 +141,7 @@ def show_map(
         panel.set_title(text, fontsize=TITLE, pad=4)
     bar = ScalarMappable(Normalize(-top if signed else 0, top), _tinted(signed))
     add_bar(panels, bar, label)
+    describe(panels.figure, caption, alt)
     return panels
 
 
@@ -254,16 +263,19 @@ def _paint(panels, rows, columns: int, scale, cmap) -> list:
 
 def _limits(picture, pool, kind: str) -> tuple[float, float]:
     """这张图的哪个值画成最暗、哪个画成最亮。"""
-    among = [picture] if kind in ("none", "each", "symmetric_each") else pool
-    low = min(float(one.min()) for one in among if one is not None)
-    high = max(float(one.max()) for one in among if one is not None)
-    if kind == "none":
+    own = kind not in ("common", "symmetric")
+    among = [picture] if own else [one for one in pool if one is not None]
+    low, high = min(float(one.min()) for one in among), max(float(one.max()) for one in among)
+    if kind == "none" or (kind in ("bright", "signed") and picture.ndim == 3):
         if low < -1e-3 or high > 1 + 1e-3:
             raise ValueError(
-                f"图的值在 [{low:.3g}, {high:.3g}]，超出 [0, 1]：用 scale= 说明怎样对应到颜色，有 each、common、symmetric、symmetric_each"
+                f"图的值在 [{low:.3g}, {high:.3g}]，超出 [0, 1]：用 scale= 说明怎样对应到颜色，"
+                "有 each、common、symmetric、symmetric_each，单通道的图还有 bright、signed"
             )
         return 0.0, 1.0
-    if kind.startswith("symmetric"):
+    if kind == "bright":
+        return 0.0, float(np.quantile(picture, 0.99)) or high or 1.0
+    if kind in ("symmetric", "symmetric_each", "signed"):
         high = max(abs(low), abs(high)) or 1.0
         return -high, high
     return low, high if high > low else low + 1.0

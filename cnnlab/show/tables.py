@@ -107,13 +107,26 @@ def _is_number(value) -> bool:
 
 
 def _text(value, digits: int) -> str:
-    if isinstance(value, bool):
-        return "是" if value else "否"
     if value is None:
         return "–"
-    if not _is_number(value) or isinstance(value, int):
-        return str(value)
+    return (
+        number_text(value, digits) if _is_number(value) or isinstance(value, bool) else str(value)
+    )
+
+
+def number_text(value, digits: int = 3) -> str:
+    """一个数的文字：整数照写，小数留 digits 位有效数字，很小的写成 2.1×10⁻⁷，负号用 −，真假是“是”“否”。"""
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, bool):
+        return "是" if value else "否"
+    if isinstance(value, int):
+        return str(value).replace("-", "−")
     number = float(value)
-    if "int" in str(getattr(value, "dtype", "")):
-        return str(int(number))
-    return f"{number:.{digits}g}" if abs(number) < 10**digits else f"{number:.0f}"
+    text = f"{number:.{digits}g}" if abs(number) < 10**digits else f"{number:.0f}"
+    mantissa, _, exponent = text.partition("e")
+    power = f"×10{str(int(exponent)).translate(_SUPERSCRIPT)}" if exponent else ""
+    return (mantissa + power).replace("-", "−")
+
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

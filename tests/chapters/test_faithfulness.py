@@ -8,7 +8,6 @@ from torch import nn
 
 from cnnlab.chapters.faithfulness import (
     METHODS,
-    average_ranks,
     cascade_layers,
     curve_area,
     deletion_curve,
@@ -17,7 +16,6 @@ from cnnlab.chapters.faithfulness import (
     insertion_curve,
     mass_inside,
     randomize_layers,
-    rank_correlation,
 )
 from cnnlab.core.hooks import activations_of
 
@@ -78,27 +76,6 @@ def test_cascade_of_squeezenet_goes_by_fire_modules():
     pairs = zip(model.network.parameters(), changed.network.parameters(), strict=True)
     moved = sum(not torch.equal(a, b) for a, b in pairs)
     assert 3 <= moved <= 6  # fire9 的三个卷积的权重（偏置可能原来就是常数）
-
-
-def test_average_ranks_by_hand():
-    values = torch.tensor([[3.0, 1.0, 3.0, 2.0], [5.0, 5.0, 5.0, 5.0]])
-    assert average_ranks(values).tolist() == [[2.5, 0, 2.5, 1], [1.5] * 4]
-
-
-def test_rank_correlation_equals_scipy():
-    from scipy.stats import spearmanr
-
-    generator = torch.Generator().manual_seed(0)
-    a = torch.randn(4, 6, 5, generator=generator).mul(2).round()  # 有并列
-    b = a + torch.randn(4, 6, 5, generator=generator)
-    expected = [spearmanr(x.flatten(), y.flatten())[0] for x, y in zip(a, b, strict=True)]
-    assert torch.allclose(rank_correlation(a, b), torch.tensor(expected, dtype=torch.float64))
-    assert torch.allclose(
-        rank_correlation(a, a.exp()), torch.ones(4, dtype=torch.float64)
-    )  # 单调变换不改变
-    assert torch.allclose(rank_correlation(a, -a), -torch.ones(4, dtype=torch.float64))
-    a[0] = 1
-    assert math.isnan(rank_correlation(a, b)[0]) and not math.isnan(rank_correlation(a, b)[1])
 
 
 def test_edge_map_of_a_step():
@@ -186,7 +163,6 @@ def test_bad_input_is_explained(tiny_cnn, photo):
         (lambda: deletion_curve(tiny_cnn, photo, 0, heat * math.nan), "有限"),
         (lambda: insertion_curve(tiny_cnn, photo, 0, heat, output="logit"), "probability"),
         (lambda: deletion_curve(tiny_cnn, photo, 9, heat), "9"),
-        (lambda: rank_correlation(heat, heat[:, :16]), "同形状"),
     ):
         with pytest.raises(ValueError, match=words):
             call()

@@ -7,7 +7,6 @@ from torch import nn
 from cnnlab.chapters.inversion import (
     DECODER_HELD_OUT,
     FeatureDecoder,
-    correlation,
     feature_error,
     fit_decoder,
     invert_features,
@@ -16,6 +15,7 @@ from cnnlab.chapters.inversion import (
     varied,
 )
 from cnnlab.core.hooks import activations_of
+from cnnlab.core.measures import correlation
 from cnnlab.engine.priors import total_variation
 from cnnlab.engine.results import reproduce
 
@@ -70,17 +70,6 @@ def test_luminance_and_color_are_told_apart(image):
         color, torch.zeros(2), atol=1e-4
     )
     assert luminance_and_color_error(image, grey)[1].isnan().all()
-
-
-def test_correlation_agrees_with_numpy_and_ignores_gain(image):
-    other = torch.rand(image.shape, generator=torch.Generator().manual_seed(3))
-    expected = [
-        torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]
-        for a, b in zip(other, image, strict=True)
-    ]
-    assert torch.allclose(correlation(other, image), torch.stack(expected), atol=1e-5)
-    assert torch.allclose(correlation(0.5 * image + 0.2, image), torch.ones(2), atol=1e-5)
-    assert torch.equal(correlation(torch.full_like(image, 0.5), image), torch.zeros(2))
 
 
 @pytest.mark.parametrize("parameterization", ["pixel", "fourier"])
@@ -208,8 +197,6 @@ def test_bad_input_is_explained(network, image):
         invert_features(network, image * 255, "1")
     with pytest.raises(ValueError, match="起点"):
         invert_features(network, image, "1", start=image[:1])
-    with pytest.raises(ValueError, match="同为"):
-        correlation(image, image[..., 1:])
     with pytest.raises(ValueError, match="全是零"):
         feature_error(nn.Sequential(nn.ReLU()), image, image * 0, "0")
     with pytest.raises(ValueError, match="16 的倍数"):

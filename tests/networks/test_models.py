@@ -353,3 +353,22 @@ print(faults())
         [sys.executable, "-c", counting], capture_output=True, text=True, check=True
     )
     assert int(run.stdout) < 2000  # 每批都重新要来，是九千到四万页
+
+
+def test_name_is_the_chinese_one_and_weight_is_a_copy():
+    model = load_model(weights=None)
+    index = model.categories.index_of("giant panda")
+    assert model.name(index) == model.name(torch.tensor(index)) == "大熊猫"
+    weight = model.weight("conv1")
+    weight.zero_()
+    assert weight.shape == (64, 3, 3, 3) and model.layers["conv1"].weight.abs().sum() > 0
+    assert not weight.requires_grad
+    for call, words in (
+        (lambda: model.weight("relu1"), "没有权重"),
+        (lambda: model.weight("conv99"), "conv99"),
+        (lambda: model.name(1000), "1000"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            call()
+    plain = wrap_model(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), mean=[0] * 3, std=[1] * 3)
+    assert plain.name(1) == "1"

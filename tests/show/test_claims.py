@@ -44,6 +44,40 @@ def test_a_claim_that_does_not_hold_fails_and_is_not_kept(holds):
     assert ledger() == ()
 
 
+DATA = {
+    "measured": {"相关": 0.97123, "逐层": [0.5, torch.tensor(2e-7)], "张": 12},
+    "control": {"普通梯度": torch.tensor(-0.551)},
+    "n": 20,
+}
+
+
+def test_data_becomes_sentences():
+    card = record(54, **DATA, holds={"相关": (0.9, 0.97123, None), "张": (5, 12, 20)})
+    assert card.measured == "相关 0.971；逐层 0.5、2×10⁻⁷；张 12"
+    assert card.control == "普通梯度 −0.551" and card.n == "20"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        ((0.98, 0.97, None), "“相关”是 0.97，应不小于 0.98"),
+        ((None, torch.tensor(0.97), 0.5), "“相关”是 0.97，应不大于 0.5"),
+        ((0, float("nan"), None), "“相关”是 nan，应不小于 0"),
+        ((None, float("nan"), 1), "“相关”是 nan，应不大于 1"),
+    ],
+)
+def test_a_failure_names_the_bound_and_its_numbers(bounds, words):
+    with pytest.raises(AssertionError, match=words) as failure:
+        record(54, **DATA, holds={"好的": (0, 1, 2), "相关": bounds})
+    assert "好的" not in str(failure.value) and "0.971" in str(failure.value)
+    assert ledger() == ()
+
+
+def test_bounds_need_three_places():
+    with pytest.raises(ValueError, match="“相关”要写成"):
+        record(54, **DATA, holds={"相关": (0.9, 0.97)})
+
+
 @pytest.mark.parametrize("missing", ["control", "n", "holds"])
 def test_control_number_and_condition_are_needed_except_for_definitions(missing):
     with pytest.raises(ValueError, match=r"第 1 条缺少.*ⓘ"):

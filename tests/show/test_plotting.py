@@ -254,3 +254,73 @@ def test_results_print_nothing_in_a_notebook():
         drawn = show()
         assert drawn._ipython_display_() is None
         assert drawn.figure is plt.gcf()
+
+
+# 直接收字典、批、图注
+
+
+def test_bars_take_dicts_in_any_order():
+    axes = show_bars({"甲": 0.5, "乙": torch.tensor(-0.25)}, control={"乙": 0.2, "甲": 0.1})
+    assert [bar.get_height() for bar in axes.patches] == [0.5, -0.25, 0.1, 0.2]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["甲", "乙"]
+    axes = show_bars({"训练过": {"甲": 1, "乙": 2}, "随机": {"乙": 4, "甲": 3}})
+    assert [bar.get_height() for bar in axes.patches] == [1, 2, 3, 4]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["训练过", "随机"]
+    assert axes.patches[2].get_facecolor()[:3] != to_rgb("#A6A6A6")
+    with pytest.raises(ValueError, match=r"“对照”的名字是 甲.*对不上"):
+        show_bars({"甲": 1, "乙": 2}, control={"甲": 1})
+    with pytest.raises(ValueError, match="不必再给 values"):
+        show_bars({"甲": 1}, [1])
+    with pytest.raises(ValueError, match="values"):
+        show_bars(["甲", "乙"])
+
+
+def test_a_curve_may_be_a_dict_of_points():
+    (line,) = show_curve({0: 1.0, 2: torch.tensor(3.0)}).lines
+    assert line.get_xdata().tolist() == [0, 2] and line.get_ydata().tolist() == [1, 3]
+    axes = show_curve({"误差": {"conv1": 0.1, "fire2": 0.4}, "对照": {"conv1": 1, "fire2": 1}})
+    assert [line.get_label() for line in axes.lines] == ["误差", "对照"]
+    axes.figure.draw_without_rendering()
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["conv1", "fire2"]
+    assert axes.lines[0].get_ydata().tolist() == [0.1, 0.4]
+
+
+def test_rows_may_hold_batches_of_one():
+    photo, heat = torch.rand(1, 3, 6, 6), torch.rand(1, 6, 6) * 7
+    panels = show_grid([[photo, heat], [None, heat[0]]], scale="bright")
+    assert np.allclose(pixels(panels[0]), photo[0].permute(1, 2, 0))
+    assert pixels(panels[1]).shape == (6, 6) and not panels[2].get_visible()
+    assert len(show_grid([photo, photo])) == 2
+
+
+def test_bright_cuts_at_the_99th_percentile_and_signed_is_red_and_blue():
+    heat = torch.rand(10, 100)
+    heat[0, 0] = 50
+    (panel,) = show_grid(heat, scale="bright")
+    assert limits(panel) == (0, pytest.approx(heat.quantile(0.99).item()))
+    (panel,) = show_grid(torch.zeros(4, 4), scale="bright")
+    assert limits(panel) == (0, 1)
+    _, second = show_grid([torch.rand(3, 4, 4), torch.tensor([[-2.0, 1.0]])], scale="signed")
+    assert limits(second) == (-2, 2) and second.images[0].get_cmap().name == "RdBu_r"
+    with pytest.raises(ValueError, match="each"):
+        show_grid(torch.rand(1, 3, 4, 4) * 2, scale="bright")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **words: show_grid(torch.rand(2, 3, 4, 4), **words).figure,
+        lambda **words: show_filmstrip(torch.rand(2, 3, 4, 4), ["一", "二"], **words).figure,
+        lambda **words: show_map(torch.rand(1, 3, 4, 4), torch.rand(1, 4, 4), **words).figure,
+        lambda **words: show_bars({"甲": 1}, **words).figure,
+        lambda **words: show_curve([1, 2], **words).figure,
+        lambda **words: show_scatter(torch.rand(4, 2), **words).figure,
+    ],
+)
+def test_every_figure_has_a_caption_below_and_words_for_those_who_cannot_see_it(make):
+    figure = make(caption="左边的更亮。" * 20)
+    figure.draw_without_rendering()
+    (caption,) = [text for text in figure.texts if text.get_text().startswith("左边的更亮")]
+    assert caption.get_window_extent().y1 <= 0 and "\n" in caption.get_text()
+    assert figure._repr_mimebundle_() == ({}, {"image/png": {"alt": "左边的更亮。" * 20}})
+    assert make(caption="图注", alt="替代").alt == "替代" and make()._repr_mimebundle_() == ({}, {})

@@ -10,15 +10,16 @@ PORT ?= 8000
 export OMP_NUM_THREADS ?= $(THREADS)
 export OMP_WAIT_POLICY ?= PASSIVE
 export CNNLAB_PROFILE ?= quick
-# 建书和测试时不画进度条
-export CNNLAB_BARS ?= 0
+# 建书和测试时不画进度条、不记练习的进度
+book test more-tests: export CNNLAB_BARS = 0
 
 INSTALLED := $(VENV)/.installed
 BOOK_INPUTS := _build/.inputs
+LAB_OPTIONS := --LabApp.app_settings_dir=book/_lab --LabApp.default_url=/lab/tree/book/index.md
 PACKAGE := $(shell find cnnlab -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test lab serve bench pages lint publish-url clean
+.PHONY: help install book test lab serve zip wheel bench pages lint publish-url clean
 
 help:  ## 列出所有命令
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -44,12 +45,18 @@ test: $(INSTALLED)  ## 跑全部测试，连同每一章笔记本
 	$(BIN)/python -m pytest
 	@echo "测试都通过了"
 
-lab: $(INSTALLED)  ## 在 JupyterLab 里打开这本书
-	$(BIN)/jupyter-lab book/index.md
+lab: $(INSTALLED)  ## 在中文的 JupyterLab 里打开这本书
+	$(BIN)/jupyter-lab $(LAB_OPTIONS)
 
 serve: book  ## 在本机的网页服务器上看建好的书
 	@echo "打开 http://127.0.0.1:$(PORT)/ ，按 Ctrl-C 结束"
 	$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
+
+zip: book  ## 把建好的书打成一个压缩包：解开就能从硬盘打开
+	$(BIN)/python tools/make_zip.py
+
+wheel: $(INSTALLED)  ## 打成可以安装的 wheel，放在 dist/
+	$(BIN)/python -m hatchling build -t wheel
 
 bench: $(INSTALLED)  ## 运行 benchmarks/ 里的速度比较
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

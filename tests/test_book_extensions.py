@@ -103,3 +103,42 @@ def test_a_quoted_exercise_becomes_a_box_with_its_id():
     assert isinstance(box, nodes.admonition) and box["ids"] == ["first_layer-2"]
     assert [child.astext() for child in box] == ["练习 first_layer-2 · 画出来 ★★", "写一个函数。"]
     assert isinstance(other, nodes.block_quote)
+
+
+@pytest.fixture
+def finishing():
+    return load("book/_ext/finishing.py")
+
+
+def test_theme_words_are_translated_in_attributes_only(finishing):
+    page = '<a title="Link to this heading" href="#Light">Light</a><p>Search</p>'
+    assert finishing.in_chinese(page) == (
+        '<a title="本节的链接" href="#Light">Light</a><p>Search</p>'
+    )
+
+
+def test_large_pictures_become_webp_and_pages_follow(finishing, tmp_path):
+    import numpy as np
+    from PIL import Image
+
+    images = tmp_path / "_images"
+    images.mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (400, 400, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(images / "large.png")
+    Image.fromarray(noise[:8, :8]).save(images / "small.png")
+    page = tmp_path / "page.html"
+    page.write_text('<img src="_images/large.png"><img src="_images/small.png">', "utf-8")
+    app = SimpleNamespace(outdir=tmp_path, builder=SimpleNamespace(format="html"))
+    finishing.finish(app, None)
+    assert sorted(path.name for path in images.iterdir()) == ["large.webp", "small.png"]
+    text = '<img src="_images/large.webp"><img src="_images/small.png">'
+    assert page.read_text("utf-8") == text
+
+
+@pytest.mark.parametrize("url", ["https://github.com/OWNER/cnnlab", "https://github.com/a/cnnlab"])
+def test_buttons_wait_for_an_address(finishing, url):
+    options = {"repository_url": url, "launch_buttons": {"colab_url": "https://example.org"}}
+    finishing.hide_buttons(None, SimpleNamespace(html_theme_options=options))
+    known = "OWNER" not in url
+    assert options["use_repository_button"] is options["use_issues_button"] is known
+    assert bool(options["launch_buttons"]) is known

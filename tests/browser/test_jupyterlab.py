@@ -88,6 +88,7 @@ def server(tmp_path, chromium):
         f"--IdentityProvider.token={token}",
         f"--ServerApp.root_dir={folder}",
         "--expose-app-in-browser",
+        f"--LabApp.app_settings_dir={BOOK / '_lab'}",
         "--LabApp.news_url=",
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
@@ -177,4 +178,21 @@ def test_a_chapter_runs_and_its_slider_changes_the_picture(server, chromium):
     page.wait_for_function(
         "([image, old]) => image.src !== old", arg=[picture.element_handle(), before]
     )
+    context.close()
+
+
+def test_the_index_is_rendered_in_chinese_and_leads_to_a_chapter(server, chromium):
+    url, token, folder = server
+    for name in ("index.md", "first_layer.ipynb"):
+        shutil.copy(BOOK / name, folder)
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.goto(f"{url}/lab/tree/index.md?token={token}&reset")
+    page.wait_for_selector(".jp-RenderedMarkdown h1", timeout=120_000)
+    assert "看懂卷积神经网络" in page.locator(".jp-RenderedMarkdown h1").first.inner_text()
+    assert "文件" in page.locator("#jp-MainMenu, .jp-MenuBar").first.inner_text()
+    page.locator(".jp-RenderedMarkdown a", has_text="第一个卷积层").first.click()
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    assert "第一个卷积层" in page.locator(".jp-Notebook h1").first.inner_text()
     context.close()

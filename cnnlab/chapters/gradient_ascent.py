@@ -30,7 +30,7 @@ from cnnlab.engine.priors import (
 from cnnlab.engine.results import reproducible
 from cnnlab.engine.terms import Term, class_score, image_prior
 from cnnlab.engine.terms import channel as channel_term
-from cnnlab.networks.models import resolve_target, target_scores
+from cnnlab.networks.models import checked_scores, resolve_target, target_list, target_scores
 from cnnlab.pictures.photos import ImageSet, photos
 
 GALLERY_FOLDER = DATA / "class_images"
@@ -78,13 +78,7 @@ def class_image(
     `blur`（σ，每 4 步）、`small_norm`、`small_contribution`（百分位）只用于像素；每样都可以单独开。
     出处：Erhan 等，2009；Simonyan 等，2014；Yosinski 等，2015；Olah 等，2017。
     """
-    targets = (
-        [target]
-        if isinstance(target, int | str)
-        else target.tolist()
-        if isinstance(target, Tensor)
-        else list(target)
-    )
+    targets = target_list(target)
     options = {
         key: value for key, value in locals().items() if key not in ("model", "target", "targets")
     }
@@ -122,7 +116,7 @@ def channel_image(
     `channel` 是通道号，或每张图一个的列表。`position` 为 None 取全图平均；"center" 取正中的一个神经元，
     (行, 列) 取一处；看一个神经元时用 robust=False，否则它会在变换里移来移去。出处：Erhan 等，2009。
     """
-    channels = [channel] if isinstance(channel, int) else list(channel)
+    channels = target_list(channel)
     options = {
         key: value
         for key, value in locals().items()
@@ -345,7 +339,7 @@ def scores_before_relu(model: nn.Module, image: Tensor, target) -> Tensor:
         scores = (
             activations_of(model, image, class_map)[class_map].mean((2, 3))
             if class_map
-            else model(image)
+            else checked_scores(model, image)
         )
         return target_scores(scores, targets)
 
@@ -361,7 +355,7 @@ def class_ranks(model: nn.Module, image: Tensor, target) -> Tensor:
     """目标类的得分在全部类里排第几 (N,)，1 为最高。"""
     targets = resolve_target(model, target, len(image))
     with torch.no_grad():
-        scores = model(image)
+        scores = checked_scores(model, image)
     return (scores > target_scores(scores, targets)[:, None]).sum(1) + 1
 
 

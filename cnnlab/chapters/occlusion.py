@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cnnlab.core.hooks import evaluating
 from cnnlab.core.images import check_images
-from cnnlab.engine.gradients import asked_outputs, check_same_kind, checked_scores
+from cnnlab.engine.gradients import asked_outputs, checked_scores
 from cnnlab.networks.models import resolve_target
 
 # 四张一批就够：更大的一批不更快，只多占内存
@@ -37,7 +37,7 @@ def occlusion_map(
     """
     if output not in OUTPUTS:
         raise ValueError(f"output 是 {output!r}；可用 {'、'.join(OUTPUTS)}")
-    check_same_kind(model, check_images(image))
+    check_images(image)
     size, steps = _pair(window, "window"), _pair(stride, "stride")
     grid = [window_starts(*each) for each in zip(image.shape[-2:], size, steps, strict=True)]
     filling = fill_image(image, fill)

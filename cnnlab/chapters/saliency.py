@@ -11,7 +11,7 @@ from cnnlab.core.hooks import find_layer, record_activations
 from cnnlab.core.images import check_images
 from cnnlab.engine.gradients import class_scores, gradient_of, pixel_leaf, score_gradient
 from cnnlab.engine.optimize import adam, optimize_image
-from cnnlab.networks.models import resolve_target, target_scores
+from cnnlab.networks.models import checked_scores, resolve_target, target_scores
 
 
 def saliency_map(model: nn.Module, image: Tensor, target, *, reduce: str | None = "max") -> Tensor:
@@ -171,8 +171,10 @@ def adversarial_step(
     x′ = clip(x − ε·sign(∂S_t/∂x), 0, 1)，ε = grey_levels/255；raises=True 则上升。
     （Goodfellow 等，2015）
     """
-    if grey_levels < 0:
-        raise ValueError(f"grey_levels 是 {grey_levels}，应不小于 0；要得分上升用 raises=True")
+    if not 0 <= grey_levels <= 255:
+        raise ValueError(
+            f"grey_levels 是 {grey_levels}，应在 0 与 255 之间；要得分上升用 raises=True"
+        )
     sign = score_gradient(model, check_images(image), target).sign()
     return (image.detach() + (1 if raises else -1) * grey_levels / 255 * sign).clamp(0, 1)
 
@@ -185,19 +187,21 @@ def fooling_image(
     max S_t − max_{k≠t} S_k，|x′ − x| ≤ ε；用 Adam 走 `steps` 步，每步之后截回原图附近。
     不保证成功，核对预测再用。（Szegedy 等，2014；Madry 等，2018）
     """
-    if grey_levels <= 0:
-        raise ValueError(f"grey_levels 是 {grey_levels}，应大于 0：原图附近得有地方可走")
+    if not 0 < grey_levels <= 255:
+        raise ValueError(
+            f"grey_levels 是 {grey_levels}，应大于 0、不大于 255：原图附近得有地方可走"
+        )
     radius = grey_levels / 255
     with pixel_leaf(model, check_images(image)) as leaf:
         origin = leaf.detach()
         index = resolve_target(model, target, len(origin)).to(origin.device)
-        target_scores(model(origin), index)
+        target_scores(checked_scores(model, origin), index)
 
         def stay_close(moved: Tensor, gradient: Tensor, step: int) -> Tensor:
             return torch.minimum(torch.maximum(moved, origin - radius), origin + radius).clamp(0, 1)
 
         def loss(moved: Tensor) -> Tensor:
-            return -target_margins(model(moved), index).sum()
+            return -target_margins(checked_scores(model, moved), index).sum()
 
         return optimize_image(
             origin, loss, steps=steps, optimizer=adam(radius / 8), after_step=stay_close
@@ -230,7 +234,7 @@ def class_activation_map(
         torch.no_grad(),
         record_activations(network, names) as recorded,
     ):
-        scores = model(leaf)
+        scores = checked_scores(model, leaf)
     target_scores(scores, index)
     maps = {
         name: each

@@ -11,30 +11,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnlab.core.hooks import evaluating, find_layer, input_of
-from cnnlab.core.images import check_images
-from cnnlab.networks.models import resolve_target, target_scores
-
-
-def check_same_kind(model: nn.Module, image: Tensor) -> None:
-    """图像的类型、设备要与模型的参数一致，否则说清楚哪里不一致、怎样换。"""
-    parameter = next(iter(model.parameters()), image)
-    for what, mine, theirs in (
-        ("类型", image.dtype, parameter.dtype),
-        ("设备", image.device, parameter.device),
-    ):
-        if mine != theirs:
-            raise ValueError(
-                f"图像的{what}是 {mine}，模型参数的{what}是 {theirs}；用 image.to({str(theirs)!r}) 那样换成一致的"
-            )
+from cnnlab.core.images import check_images, check_kind
+from cnnlab.networks.models import checked_scores, resolve_target, target_scores
 
 
 @contextmanager
 def pixel_leaf(model: nn.Module, image: Tensor) -> Iterator[Tensor]:
     """在 with 之内：模型是评估模式、梯度打开，得到 `image` 的一份要梯度的副本；调用者的张量不动。
 
-    像素可以超出 [0, 1]（加噪声时会），但必须有限；类型、设备要与模型的参数一致，否则 ValueError。
+    像素可以超出 [0, 1]（加噪声时会），但必须有限；设备要与模型的参数一致，否则 ValueError。
     """
-    check_same_kind(model, check_images(image, bounded=False))
+    check_kind(check_images(image, bounded=False), next(model.parameters(), None))
     with torch.inference_mode(False), torch.enable_grad(), evaluating(model):
         yield image.detach().clone().requires_grad_()
 
@@ -68,17 +55,6 @@ def asked_outputs(model: nn.Module, image: Tensor, target, output: str) -> Tenso
     return target_scores(
         checked_scores(model, image).softmax(1), resolve_target(model, target, len(image))
     )
-
-
-def checked_scores(model: nn.Module, image: Tensor) -> Tensor:
-    """模型的得分 (N, K)；输出不是这个形状时说清楚。"""
-    scores = model(image)
-    if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != len(image):
-        found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise ValueError(
-            f"模型的输出应是 (N, K) 个得分，得到 {found}；先把它包成只输出得分的 nn.Module"
-        )
-    return scores
 
 
 def gradient_of(value: Tensor, leaf: Tensor) -> Tensor:

@@ -76,10 +76,10 @@ def test_train_mode_dropout_and_batch_norm_do_not_act_and_come_back():
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
-def test_another_dtype_is_refused_with_the_way_out(tiny_cnn, photo):
-    with pytest.raises(ValueError, match=r"float32.*float64"):
-        score_gradient(tiny_cnn.double(), photo, 0)
-    assert score_gradient(tiny_cnn, photo.double(), 0).dtype == torch.float64
+def test_another_dtype_is_computed_in_the_models_type(tiny_cnn, photo):
+    found = score_gradient(tiny_cnn, photo.double(), 2)
+    assert found.dtype == torch.float64
+    assert torch.equal(found.float(), score_gradient(tiny_cnn, photo, 2))
 
 
 def test_a_score_without_a_gradient_is_explained(photo):

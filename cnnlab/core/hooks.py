@@ -4,6 +4,7 @@
 """
 
 import difflib
+import itertools
 import re
 import threading
 from collections import Counter
@@ -53,6 +54,12 @@ def find_call(model: nn.Module, name: str) -> tuple[nn.Module, int]:
 # 各次求值都要评估模式：两个线程同时用一个模型时，最后离开的那个才恢复
 _HELD: dict[nn.Module, int] = {}
 _HOLDING = threading.Lock()
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """模型的参数在哪个设备上；没有参数时看缓冲区，都没有是 CPU。"""
+    tensors = [*itertools.islice(model.parameters(), 1), *itertools.islice(model.buffers(), 1)]
+    return tensors[0].device if tensors else torch.device("cpu")
 
 
 @contextmanager

@@ -67,13 +67,7 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
     """暂时换到评估模式，离开时逐个模块恢复原来的模式；函数形式的 dropout 用掉的随机数也还回去。"""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model 应是 nn.Module，得到 {type(model).__name__}")
-    # 每次求值都要走一遍：自己走比 model.modules() 快好几倍
-    training, waiting = [], [model]
-    while waiting:
-        module = waiting.pop()
-        waiting += [child for child in module._modules.values() if child is not None]
-        if module.training or (_HELD and module in _HELD):
-            training.append(module)
+    training = [module for module in model.modules() if module.training or module in _HELD]
     held, state = [], _random_state(model)
     try:
         with _HOLDING:
@@ -173,19 +167,11 @@ class _AllRecorded(Exception):
     """要的层都记下了，前向可以停了。"""
 
 
-def _works_in_place(model: nn.Module) -> bool:
-    network = getattr(model, "network", model)
-    return not getattr(network, "in_place_free", False) or any(
-        getattr(module, "inplace", False) for module in network.modules()
-    )
-
-
 @contextmanager
 def _recording(model: nn.Module, layers, stop: bool) -> Iterator[dict[str, Tensor]]:
     names = [layers] if isinstance(layers, str) else list(layers)
     wanted = {name: find_call(model, name) for name in names}
     activations: dict[str, Tensor] = {}
-    copying = _works_in_place(model)
     # 一次前向里各模块用到第几次；不在模型的前向里时（只调用了一个子模块）不数，记最近的一次
     calls, inside = Counter(), []
 
@@ -204,7 +190,7 @@ def _recording(model: nn.Module, layers, stop: bool) -> Iterator[dict[str, Tenso
         if stop and len(activations) == len(wanted):
             raise _AllRecorded
         # 后面可能有原地操作：把副本交给后面的层，记下的这一份不会被改写
-        return output.clone() if copying and isinstance(output, Tensor) else None
+        return output.clone() if isinstance(output, Tensor) else None
 
     modules = {module for module, _ in wanted.values()}
     hooks = [(model.register_forward_pre_hook, begin)]

@@ -3,14 +3,14 @@
 不管梯度怎样取绝对值、怎样合并通道、画成什么图。
 """
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from cnnlab.core.hooks import evaluating, find_layer, input_of
+from cnnlab.core.hooks import evaluating
 from cnnlab.core.images import check_images, check_kind
 from cnnlab.networks.models import checked_scores, resolve_target, target_scores
 
@@ -32,29 +32,11 @@ def class_scores(model: nn.Module, image: Tensor, target) -> Tensor:
     return target_scores(checked_scores(model, image), target)
 
 
-def asked_scores(model: nn.Module, image: Tensor, target) -> Tensor:
-    """每张图自己目标类的得分 (N,)，与 `class_scores` 同值；以类别图结尾的网络只算问到的类，省下前向的近两成。
-
-    S_t = 平均 ReLU(w_t · A + b_t)，A 是进入最后那个 1×1 卷积的激活。别的网络照常算出全部得分再取。
-    """
-    layer = getattr(model, "class_map", None)
-    if layer is None:
-        return class_scores(model, image, target)
-    asked, places = (
-        resolve_target(model, target, len(image)).to(image.device).unique(return_inverse=True)
-    )
-    head = find_layer(model, layer)
-    maps = functional.conv2d(input_of(model, image, layer), head.weight[asked], head.bias[asked])
-    return target_scores(maps.relu().mean((2, 3)), places)
-
-
-def asked_outputs(model: nn.Module, image: Tensor, target, output: str) -> Tensor:
+def class_outputs(model: nn.Module, image: Tensor, target, output: str) -> Tensor:
     """每张图自己目标类的得分（output="score"）或 softmax 之后的概率（"probability"），(N,)。"""
-    if output == "score":
-        return asked_scores(model, image, target)
-    return target_scores(
-        checked_scores(model, image).softmax(1), resolve_target(model, target, len(image))
-    )
+    scores = checked_scores(model, image)
+    values = scores.softmax(1) if output == "probability" else scores
+    return target_scores(values, resolve_target(model, target, len(image)))
 
 
 def gradient_of(value: Tensor, leaf: Tensor) -> Tensor:
@@ -74,4 +56,18 @@ def gradient_of(value: Tensor, leaf: Tensor) -> Tensor:
 def score_gradient(model: nn.Module, image: Tensor, target) -> Tensor:
     """目标类得分对像素的梯度 (N, 3, H, W)，带符号，不带计算图。"""
     with pixel_leaf(model, image) as leaf:
-        return gradient_of(asked_scores(model, leaf, target), leaf)
+        return gradient_of(class_scores(model, leaf, target), leaf)
+
+
+def explaining(function: Callable) -> Callable:
+    """装饰器，站在算法前面：核对图像，模型换到评估模式，打开梯度；函数里的 `image` 是一份要梯度的副本。
+
+    算完一切复原，调用者的张量不动。图像不合 [0, 1] 的约定、设备与模型不一致：ValueError。
+    """
+
+    @functools.wraps(function)
+    def run(model: nn.Module, image: Tensor, *arguments, **options):
+        with pixel_leaf(model, check_images(image)) as leaf:
+            return function(model, leaf, *arguments, **options)
+
+    return run

@@ -133,7 +133,6 @@ def load_model(
     随包而来的是 squeezenet1_1 和 efficientnet_lite0，其余要联网下载；
     全部名字见 `available_models()`。随机权重取自当前的随机数状态，之后状态复原。
     """
-    _let_freed_memory_stay()
     blueprint = build(name, weights)
     model = VisionModel(
         blueprint.module,
@@ -146,15 +145,6 @@ def load_model(
         class_map=blueprint.class_map,
     )
     return model if device is None else model.to(device)
-
-
-def _let_freed_memory_stay() -> None:
-    """借一块 32 MB 的内存又还回去，没有用到它的内容。
-
-    Linux 的 malloc 见过这样大的一块被释放，以后就把至多 64 MB 用过的内存留在手里，不再每批激活都向系统重新要、
-    重新清零：整批的前向快一到三成。别的系统上没有作用。
-    """
-    torch.empty(32 * 2**20 - 8192, dtype=torch.uint8)
 
 
 def available_models() -> list[ModelInfo]:

@@ -5,7 +5,13 @@ import torch
 from torch import nn
 
 from cnnlab import covered_image, load_model, occlusion_map, photo, saliency_map
-from cnnlab.engine.gradients import class_outputs, gradient_of, pixel_leaf, score_gradient
+from cnnlab.engine.gradients import (
+    class_outputs,
+    class_scores,
+    gradient_of,
+    pixel_leaf,
+    score_gradient,
+)
 
 
 def test_linear_model_gives_its_weights_for_each_image_its_own_target(linear_model, photo):

@@ -1,7 +1,6 @@
 """模型：真实权重认得真实照片，论文层名，状态，坏输入的说明。"""
 
 import copy
-import platform
 from pathlib import Path
 
 import pytest
@@ -302,7 +301,6 @@ def test_children_called_one_by_one_leave_what_the_caller_holds():
     assert torch.equal(before, copy)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="只有 glibc 的 malloc 这样做")
 def test_name_is_the_chinese_one_and_weight_is_a_copy():
     model = load_model(weights=None)
     index = model.categories.index_of("giant panda")

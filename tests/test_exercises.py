@@ -67,7 +67,7 @@ def import_lines(source: str) -> str:
 def scope_of(code: list[tuple[str, tuple[str, ...]]]) -> dict:
     scope: dict = {}
     for source, tags in code:
-        if not tags:
+        if set(tags) <= {"hide-input"}:
             exec(import_lines(source), scope)
     return scope
 

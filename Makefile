@@ -19,7 +19,7 @@ LAB_OPTIONS := --LabApp.app_settings_dir=book/_lab --LabApp.default_url=/lab/tre
 PACKAGE := $(shell find cnnlab -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test lab serve zip wheel bench pages lint publish-url clean
+.PHONY: help install book test more-tests lab serve zip wheel bench pages lint publish-url clean
 
 help:  ## 列出所有命令
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -44,6 +44,10 @@ book: $(INSTALLED) $(BOOK_INPUTS)  ## 运行每一章，建成网页
 test: $(INSTALLED)  ## 跑全部测试，连同每一章笔记本
 	$(BIN)/python -m pytest
 	@echo "测试都通过了"
+
+more-tests: $(INSTALLED)  ## 慢一些的测试：假想的加速器、Colab 的版本、小项目、大文件夹
+	$(BIN)/python -m pytest tests/slow -o addopts="-ra -p no:nbval"
+	@echo "慢的测试都通过了"
 
 lab: $(INSTALLED)  ## 在中文的 JupyterLab 里打开这本书
 	$(BIN)/jupyter-lab $(LAB_OPTIONS)

@@ -32,7 +32,6 @@ HEAVY = {
     "cv2",
     "scipy",
     "pandas",
-    "mlxtend",
     "IPython",
     "ipywidgets",
 }
@@ -221,7 +220,6 @@ def test_import_cnnlab_loads_no_more_than_torch():
         "skimage",
         "cv2",
         "scipy",
-        "mlxtend",
         "ipywidgets",
         "IPython",
         "torch._dynamo",

@@ -1,6 +1,6 @@
 """合成随书的十张类图像，写到 cnnlab/data/class_images/：python tools/make_class_images.py [类名 …]
 
-每张图的全部设置写在 settings.json 里：照着调 cnnlab.class_image 就能再做一次。已有的图跳过，给出类名则重做。
+每张图的全部设置写在 settings.json 里：照着调 cnnlab.class_image（其中 size、steps、seed 之外的写进 Ascent）就能再做一次。已有的图跳过，给出类名则重做。
 最后由 SqueezeNet 和没有参与合成的 EfficientNet-Lite0 逐张辨认。CPU 上一张约一分钟。
 """
 
@@ -10,23 +10,13 @@ import time
 
 import torch
 
-from cnnlab import class_image, load_model, to_pil
-from cnnlab.chapters.gradient_ascent import (
-    GALLERY_FOLDER,
-    class_gallery,
-    class_ranks,
-    halve_and_restore,
-)
+from cnnlab import Ascent, class_image, load_model, to_pil
+from cnnlab.chapters.gradient_ascent import class_ranks
+from cnnlab.core.measures import halve_and_restore
+from cnnlab.pictures.class_gallery import GALLERY_FOLDER, class_gallery
 
-SETTINGS = {
-    "size": 224,
-    "steps": 144,
-    "crop": 0.3,
-    "views": 3,
-    "natural": 10.0,
-    "decay": 1.2,
-    "seed": 2,
-}
+SETTINGS = {"size": 224, "steps": 144, "seed": 2}
+ASCENT = {"crop": 0.3, "views": 3, "natural": 10.0, "decay": 1.2}
 CLASSES = {
     "flamingo": {},
     "zebra": {},
@@ -38,7 +28,7 @@ CLASSES = {
     "gorilla": {},
     "banana": {},
     "balloon": {},
-}  # 类名 -> 与 SETTINGS 不同的设置
+}  # 类名 -> 与 ASCENT 不同的设置
 
 
 def make(model, names: list[str]) -> None:
@@ -46,12 +36,13 @@ def make(model, names: list[str]) -> None:
     table = GALLERY_FOLDER / "settings.json"
     recorded = json.loads(table.read_text(encoding="utf-8")) if table.exists() else {}
     for name in names:
-        settings = {**SETTINGS, **CLASSES[name]}
+        ascent = {**ASCENT, **CLASSES[name]}
         began = time.process_time()
-        result = class_image(model, name, **settings)
+        result = class_image(model, name, **SETTINGS, settings=Ascent(**ascent))
         to_pil(result.image).save(GALLERY_FOLDER / f"{name}.webp", quality=90, method=6)
         recorded[name] = {
-            **settings,
+            **SETTINGS,
+            **ascent,
             "model": model.network_name,
             "weights": model.weights_hash(),
             "torch": torch.__version__,

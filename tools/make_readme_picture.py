@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 
 from cnnlab import dream, load_model, load_stylizer, photo, stylize
-from cnnlab.chapters.gradient_ascent import class_gallery
 from cnnlab.core.images import resize, to_pil
+from cnnlab.pictures.class_gallery import class_gallery
 
 TARGET = Path(__file__).parents[1] / "book" / "images" / "readme.webp"
 

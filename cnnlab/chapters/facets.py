@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cnnlab.chapters.gradient_ascent import natural_statistics
 from cnnlab.core.hooks import activations_of
+from cnnlab.engine.ascent import natural_statistics
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.optimize import adam, optimize_image
 from cnnlab.engine.parameterizations import CodeImage, FourierImage

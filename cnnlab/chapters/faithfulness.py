@@ -25,7 +25,7 @@ from cnnlab.chapters.saliency import (
 from cnnlab.core.hooks import evaluating, find_layer, named_layers
 from cnnlab.core.images import check_images
 from cnnlab.core.measures import rank_correlation as rank_correlation
-from cnnlab.engine.gradients import asked_outputs
+from cnnlab.engine.gradients import class_outputs
 from cnnlab.networks.models import resolve_target
 
 
@@ -164,7 +164,7 @@ def _replacing(
     with torch.no_grad(), evaluating(model):
         for step in range(steps + 1):
             changed = (rank < round(pixels * step / steps))[:, None]
-            values.append(asked_outputs(model, torch.where(changed, end, start), index, output))
+            values.append(class_outputs(model, torch.where(changed, end, start), index, output))
     return torch.stack(values, 1)
 
 

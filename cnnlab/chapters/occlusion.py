@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from cnnlab.core.hooks import evaluating
 from cnnlab.core.images import check_images
-from cnnlab.engine.gradients import asked_outputs, check_same_kind, checked_scores
+from cnnlab.engine.gradients import checked_scores, class_outputs
 from cnnlab.networks.models import resolve_target
 
 # 四张一批就够：更大的一批不更快，只多占内存
@@ -37,7 +37,7 @@ def occlusion_map(
     """
     if output not in OUTPUTS:
         raise ValueError(f"output 是 {output!r}；可用 {'、'.join(OUTPUTS)}")
-    check_same_kind(model, check_images(image))
+    check_images(image)
     size, steps = _pair(window, "window"), _pair(stride, "stride")
     grid = [window_starts(*each) for each in zip(image.shape[-2:], size, steps, strict=True)]
     filling = fill_image(image, fill)
@@ -127,11 +127,9 @@ def average_per_pixel(drop: Tensor, image_size, *, window=32, stride=8) -> Tenso
 
 
 def _measured(model: nn.Module, images: Tensor, target: Tensor, output: str) -> Tensor:
-    return (
-        checked_scores(model, images)
-        if output == "all"
-        else asked_outputs(model, images, target, output)
-    )
+    if output == "all":
+        return checked_scores(model, images)
+    return class_outputs(model, images, target, output)
 
 
 def _covered(image: Tensor, filling: Tensor, places: Tensor, size: tuple[int, int]) -> Tensor:

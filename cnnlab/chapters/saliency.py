@@ -7,45 +7,53 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cnnlab.core.hooks import find_layer, record_activations
+from cnnlab.core.hooks import record_activations
 from cnnlab.core.images import check_images
-from cnnlab.engine.gradients import class_scores, gradient_of, pixel_leaf, score_gradient
+from cnnlab.engine.gradients import (
+    class_scores,
+    explaining,
+    gradient_of,
+    pixel_leaf,
+    score_gradient,
+)
 from cnnlab.engine.optimize import adam, optimize_image
-from cnnlab.networks.models import resolve_target, target_scores
+from cnnlab.networks.models import checked_scores, resolve_target, target_scores
 
 
+@explaining
 def saliency_map(model: nn.Module, image: Tensor, target, *, reduce: str | None = "max") -> Tensor:
     """显著图：每个像素变一点点，目标类的得分会变多少。
 
     M = max_c |∂S_t/∂x_c|；S_t 是 softmax 之前的得分。`image` (N, 3, H, W)；
     reduce="max" 或 "sum" 得 (N, H, W)，不小于 0；None 得带符号的梯度 (N, 3, H, W)。
-    目标类不存在、图像不合约定、类型或设备与模型不一致：ValueError。（Simonyan 等，2014）
+    目标类不存在、图像不合约定、设备与模型不一致：ValueError。（Simonyan 等，2014）
     """
-    check_reduce(reduce)
-    return reduce_channels(score_gradient(model, check_images(image), target), reduce)
-
-
-def check_reduce(reduce: str | None) -> None:
-    """合并通道的办法只有三种；写错了就列出来。"""
-    if reduce not in ("max", "sum", None):
-        raise ValueError(
-            f'reduce 是 {reduce!r}；可用的有 "max"（通道中绝对值最大的）、"sum"（绝对值之和）、None（带符号，不合并）'
-        )
+    score = class_scores(model, image, target)
+    gradient = gradient_of(score, image)
+    return reduce_channels(gradient, reduce)
 
 
 def reduce_channels(gradient: Tensor, reduce: str | None) -> Tensor:
     """把 (N, 3, H, W) 的梯度合并成 (N, H, W)：各通道绝对值的最大或之和；None 原样返回。"""
-    if reduce is None:
-        return gradient
-    return gradient.abs().amax(1) if reduce == "max" else gradient.abs().sum(1)
+    ways = {
+        "max": lambda gradient: gradient.abs().amax(1),
+        "sum": lambda gradient: gradient.abs().sum(1),
+        None: lambda gradient: gradient,
+    }
+    if reduce not in ways:
+        raise ValueError(
+            f'reduce 是 {reduce!r}；可用的有 "max"（通道中绝对值最大的）、"sum"（绝对值之和）、None（带符号，不合并）'
+        )
+    return ways[reduce](gradient)
 
 
+@explaining
 def gradient_times_input(model: nn.Module, image: Tensor, target) -> Tensor:
     """梯度 × 输入：把“变一点会怎样”乘上“现在是多少”，带符号 (N, 3, H, W)。
 
     A = x · ∂S_t/∂x，x 取 [0, 1]：黑色像素处恒为 0。（Shrikumar 等，2017）
     """
-    return image.detach() * score_gradient(model, check_images(image), target)
+    return image.detach() * gradient_of(class_scores(model, image, target), image)
 
 
 def smooth_grad(
@@ -63,7 +71,6 @@ def smooth_grad(
     σ = noise · (max x − min x)，每张图各算各的；噪声不截断。noise=0 或常数图像就是普通的显著图。
     形状与 `reduce` 同 saliency_map；同一个 `seed` 结果相同，全局随机数状态不动。（Smilkov 等，2017）
     """
-    check_reduce(reduce)
     if samples < 1 or noise < 0:
         raise ValueError(f"samples 是 {samples}、noise 是 {noise}；samples 至少 1，noise 不小于 0")
     low, high = check_images(image).detach().flatten(1).aminmax(dim=1)
@@ -171,8 +178,10 @@ def adversarial_step(
     x′ = clip(x − ε·sign(∂S_t/∂x), 0, 1)，ε = grey_levels/255；raises=True 则上升。
     （Goodfellow 等，2015）
     """
-    if grey_levels < 0:
-        raise ValueError(f"grey_levels 是 {grey_levels}，应不小于 0；要得分上升用 raises=True")
+    if not 0 <= grey_levels <= 255:
+        raise ValueError(
+            f"grey_levels 是 {grey_levels}，应在 0 与 255 之间；要得分上升用 raises=True"
+        )
     sign = score_gradient(model, check_images(image), target).sign()
     return (image.detach() + (1 if raises else -1) * grey_levels / 255 * sign).clamp(0, 1)
 
@@ -185,19 +194,21 @@ def fooling_image(
     max S_t − max_{k≠t} S_k，|x′ − x| ≤ ε；用 Adam 走 `steps` 步，每步之后截回原图附近。
     不保证成功，核对预测再用。（Szegedy 等，2014；Madry 等，2018）
     """
-    if grey_levels <= 0:
-        raise ValueError(f"grey_levels 是 {grey_levels}，应大于 0：原图附近得有地方可走")
+    if not 0 < grey_levels <= 255:
+        raise ValueError(
+            f"grey_levels 是 {grey_levels}，应大于 0、不大于 255：原图附近得有地方可走"
+        )
     radius = grey_levels / 255
     with pixel_leaf(model, check_images(image)) as leaf:
         origin = leaf.detach()
         index = resolve_target(model, target, len(origin)).to(origin.device)
-        target_scores(model(origin), index)
+        target_scores(checked_scores(model, origin), index)
 
         def stay_close(moved: Tensor, gradient: Tensor, step: int) -> Tensor:
             return torch.minimum(torch.maximum(moved, origin - radius), origin + radius).clamp(0, 1)
 
         def loss(moved: Tensor) -> Tensor:
-            return -target_margins(model(moved), index).sum()
+            return -target_margins(checked_scores(model, moved), index).sum()
 
         return optimize_image(
             origin, loss, steps=steps, optimizer=adam(radius / 8), after_step=stay_close
@@ -230,7 +241,7 @@ def class_activation_map(
         torch.no_grad(),
         record_activations(network, names) as recorded,
     ):
-        scores = model(leaf)
+        scores = checked_scores(model, leaf)
     target_scores(scores, index)
     maps = {
         name: each
@@ -286,6 +297,7 @@ def _same(value: Tensor, scores: Tensor) -> bool:
     return torch.allclose(value, scores, rtol=1e-3, atol=1e-4 * float(scores.abs().amax()))
 
 
+@explaining
 def grad_cam(
     model: nn.Module, image: Tensor, target, layer: str, *, upsample: bool = True
 ) -> Tensor:
@@ -294,21 +306,22 @@ def grad_cam(
     M = ReLU(Σ_k α_k A_k)，α_k = (1/hw) Σ_ij ∂S_t/∂A_kij。双线性放大到图像大小，不作归一化；
     upsample=False 得该层的网格 (N, h, w)。层名不存在、该层没有空间维度：ValueError。（Selvaraju 等，2017）
     """
-    find_layer(model, layer)
-    check_images(image)
-    with pixel_leaf(model, image) as leaf, record_activations(model, layer) as recorded:
-        score = class_scores(model, leaf, target)
-        activation = recorded.get(layer)
-        if not isinstance(activation, Tensor) or activation.dim() != 4:
-            found = (
-                "没有用到"
-                if activation is None
-                else f"的输出是 {tuple(getattr(activation, 'shape', ()))}"
-            )
-            raise ValueError(f"层 {layer!r} {found}，应是 (N, C, h, w) 的激活图；换一个卷积层")
-        gradient = gradient_of(score, activation)
-    heat = (gradient.mean((2, 3), keepdim=True) * activation.detach()).sum(1).relu()
+    with record_activations(model, layer) as recorded:
+        score = class_scores(model, image, target)
+    activation = _maps_of(recorded, layer)
+    weight = gradient_of(score, activation).mean((2, 3), keepdim=True)
+    heat = (weight * activation.detach()).sum(1).relu()
     return _enlarge(heat, image) if upsample else heat
+
+
+def _maps_of(recorded: dict[str, Tensor], layer: str) -> Tensor:
+    """记下的那一层；不是 (N, C, h, w) 的激活图就说明。"""
+    activation = recorded.get(layer)
+    if not isinstance(activation, Tensor) or activation.dim() != 4:
+        shape = tuple(getattr(activation, "shape", ()))
+        found = "没有用到" if activation is None else f"的输出是 {shape}"
+        raise ValueError(f"层 {layer!r} {found}，应是 (N, C, h, w) 的激活图；换一个卷积层")
+    return activation
 
 
 def _enlarge(heat: Tensor, image: Tensor) -> Tensor:

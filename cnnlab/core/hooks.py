@@ -4,11 +4,17 @@
 """
 
 import difflib
+import itertools
+import re
+import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import torch
 from torch import Tensor, nn
+
+from cnnlab.core.images import check_kind
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -24,70 +30,187 @@ def named_layers(model: nn.Module) -> dict[str, nn.Module]:
 def find_layer(model: nn.Module, name: str) -> nn.Module:
     """按名字找一层；找不到时列出相近的名字和全部的层。"""
     layers = named_layers(model)
-    if name in layers:
-        return layers[name]
-    near = difflib.get_close_matches(str(name), layers, n=5, cutoff=0.5)
-    hint = f"；相近的有 {'、'.join(near)}" if near else ""
-    raise ValueError(f"没有名为 {name!r} 的层{hint}。这个模型的层：{'、'.join(layers)}")
+    if not isinstance(name, str):
+        raise ValueError(
+            f"层要用名字（字符串）指明，得到 {name!r}；这个模型的层：{'、'.join(layers)}"
+        )
+    if name not in layers:
+        near = difflib.get_close_matches(name, layers, n=5, cutoff=0.5)
+        hint = f"；相近的有 {'、'.join(near)}" if near else ""
+        raise ValueError(f"没有名为 {name!r} 的层{hint}。这个模型的层：{'、'.join(layers)}")
+    if isinstance(layers[name], torch.jit.ScriptModule):
+        raise ValueError(f"{name} 是 TorchScript 模块，取不出它的激活；传编译之前的那个 nn.Module")
+    return layers[name]
+
+
+def find_call(model: nn.Module, name: str) -> tuple[nn.Module, int]:
+    """层名写成 "relu:2" 时是 relu 在一次前向里的第 2 次使用；不写次数是第 1 次。得到（模块，第几次）。"""
+    found = re.fullmatch(r"(.+):([1-9]\d*)", name) if isinstance(name, str) else None
+    if found is None or name in named_layers(model):
+        return find_layer(model, name), 1
+    return find_layer(model, found[1]), int(found[2])
+
+
+# 各次求值都要评估模式：两个线程同时用一个模型时，最后离开的那个才恢复
+_HELD: dict[nn.Module, int] = {}
+_HOLDING = threading.Lock()
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """模型的参数在哪个设备上；没有参数时看缓冲区，都没有是 CPU。"""
+    tensors = [*itertools.islice(model.parameters(), 1), *itertools.islice(model.buffers(), 1)]
+    return tensors[0].device if tensors else torch.device("cpu")
 
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """暂时换到评估模式，离开时逐个模块恢复原来的模式。"""
-    # 每次求值都要走一遍：自己走比 model.modules() 快好几倍
-    training, waiting = [], [model]
-    while waiting:
-        module = waiting.pop()
-        waiting += [child for child in module._modules.values() if child is not None]
-        if module.training:
-            training.append(module)
-    for module in training:
-        module.training = False
+    """暂时换到评估模式，离开时逐个模块恢复原来的模式；函数形式的 dropout 用掉的随机数也还回去。"""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model 应是 nn.Module，得到 {type(model).__name__}")
+    training = [module for module in model.modules() if module.training or module in _HELD]
+    held, state = [], _random_state(model)
     try:
+        with _HOLDING:
+            for module in training:
+                held.append(module)
+                _HELD[module] = _HELD.get(module, 0) + 1
+                module.training = False
         yield model
     finally:
-        for module in training:
-            module.training = True
+        with _HOLDING:
+            for module in held:
+                left = _HELD.pop(module, 1) - 1
+                module.training = left == 0
+                if left:
+                    _HELD[module] = left
+        _restore_random_state(state)
+
+
+def _random_state(model: nn.Module) -> list[tuple]:
+    """全局随机数的状态，[(放回去的函数, 取出来的函数, 状态)]；模型在 GPU 上时连同那里的。"""
+    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
+    pairs = [(torch.set_rng_state, torch.get_rng_state)]
+    if device.type == "cuda":
+        pairs += [
+            (
+                lambda state: torch.cuda.set_rng_state(state, device),
+                lambda: torch.cuda.get_rng_state(device),
+            )
+        ]
+    return [(write, read, read()) for write, read in pairs]
+
+
+def _restore_random_state(states: list[tuple]) -> None:
+    for write, read, state in states:
+        # 没有动过就不写：别的线程这时可能正在抽
+        if not torch.equal(read(), state):
+            write(state)
+
+
+@contextmanager
+def hooked(registrations) -> Iterator[None]:
+    """在 with 之内挂上若干钩子，[(登记的方法, 钩子), …]；别的线程里的前向看不见它们，离开时全部摘掉。"""
+    owner, handles = threading.get_ident(), []
+
+    def mine(hook: Callable) -> Callable:
+        return lambda *inputs: hook(*inputs) if threading.get_ident() == owner else None
+
+    try:
+        for register, hook in registrations:
+            handles.append(register(mine(hook)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def run_model(model: nn.Module, image: Tensor):
+    """model(image)，但送进去的是一份类型与模型相同的副本：在输入上原地计算的网络改不到调用者的图。
+
+    尺寸、通道数不合时，把 torch 的错换成一句说明。
+    """
+    parameter = next(model.parameters(), None)
+    image = check_kind(image, parameter)
+    try:
+        return model(image.clone())
+    except (RuntimeError, AssertionError) as error:
+        reason = _reason(str(error), image, model)
+        if reason is None:
+            raise
+        raise ValueError(reason) from error
+
+
+def _reason(message: str, image: Tensor, model: nn.Module) -> str | None:
+    """torch 的错里关于图像的几种，换成中文；别的错是 None。"""
+    shape, name = tuple(image.shape), getattr(model, "network_name", "") or type(model).__name__
+    if found := re.search(r"to have (\d+) channels, but got (\d+) channels", message):
+        wanted, given = found.groups()
+        if given == str(image.shape[1] if image.dim() > 1 else None):
+            ways = {
+                ("3", "1"): "灰度图先 image.expand(-1, 3, -1, -1)",
+                ("1", "3"): "先变成灰度：image.mean(1, keepdim=True)",
+            }
+            way = ways.get((wanted, given), "换成通道数相同的图")
+            return f"图像有 {given} 个通道，{name} 要 {wanted} 个；{way}"
+    if re.search(
+        r"[Kk]ernel size can't be greater|[Oo]utput size is too small|is smaller than", message
+    ):
+        return f"图像太小：{shape[-2:]}，{name} 的某一层已经没有像素可算；放大后再试"
+    if found := re.search(r"Wrong image \w+! Expected (\d+)", message):
+        return f"图像是 {shape[-2:]}，{name} 只收 {found[1]}×{found[1]} 的图；先 resize(image, {found[1]})，合成图像时不用会改尺寸的变换（robust=False）"
+    if found := re.search(r"mat1 and mat2 shapes cannot be multiplied", message):
+        return f"图像是 {shape[-2:]}，{name} 的线性层接不上（{message}）；换成它训练时的尺寸"
+    return None
 
 
 class _AllRecorded(Exception):
     """要的层都记下了，前向可以停了。"""
 
 
-def _works_in_place(model: nn.Module) -> bool:
-    return not getattr(getattr(model, "network", model), "in_place_free", False)
-
-
 @contextmanager
 def _recording(model: nn.Module, layers, stop: bool) -> Iterator[dict[str, Tensor]]:
     names = [layers] if isinstance(layers, str) else list(layers)
-    modules = {name: find_layer(model, name) for name in names}
+    wanted = {name: find_call(model, name) for name in names}
     activations: dict[str, Tensor] = {}
-    copying = _works_in_place(model)
+    # 一次前向里各模块用到第几次；不在模型的前向里时（只调用了一个子模块）不数，记最近的一次
+    calls, inside = Counter(), []
 
-    def keep(name: str) -> Callable:
-        def hook(module, inputs, output):
-            activations[name] = output
-            if stop and len(activations) == len(modules):
-                raise _AllRecorded
-            # 后面可能有原地操作：把副本交给后面的层，记下的这一份不会被改写
-            return output.clone() if copying and isinstance(output, Tensor) else None
+    def begin(*_) -> None:
+        calls.clear()
+        inside.append(True)
 
-        return hook
+    def finish(*_) -> None:
+        inside.clear()
 
-    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
-    try:
+    def keep(module, inputs, output):
+        calls[module] += 1
+        for name, (each, number) in wanted.items():
+            if each is module and (number == calls[module] or not inside):
+                activations[name] = output
+        if stop and len(activations) == len(wanted):
+            raise _AllRecorded
+        # 后面可能有原地操作：把副本交给后面的层，记下的这一份不会被改写
+        return output.clone() if isinstance(output, Tensor) else None
+
+    modules = {module for module, _ in wanted.values()}
+    hooks = [(model.register_forward_pre_hook, begin)]
+    hooks += [(module.register_forward_hook, keep) for module in modules]
+    network = getattr(model, "network", None)
+    if isinstance(network, nn.Module) and not isinstance(network, torch.jit.ScriptModule):
+        hooks += [
+            (network.register_forward_pre_hook, begin),
+            (network.register_forward_hook, finish),
+        ]
+    with hooked([*hooks, (model.register_forward_hook, finish)]):
         yield activations
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager
 def record_activations(model: nn.Module, layers) -> Iterator[dict[str, Tensor]]:
     """在 with 之内，每次前向都把指定层的输出记进一个字典 {层名: 激活}。
 
-    `layers` 是一个层名或一组层名。记下的激活在计算图上，也不会被后面的原地操作改写；离开 with 时钩子全部摘掉。
+    `layers` 是一个层名或一组层名；一次前向里用了几次的模块，名字是第 1 次，"名字:2" 是第 2 次。
+    记下的激活在计算图上，也不会被后面的原地操作改写；只记这个线程的前向，离开 with 时钩子全部摘掉。
     """
     with _recording(model, layers, stop=False) as activations:
         yield activations
@@ -97,40 +220,42 @@ def activations_of(model: nn.Module, image: Tensor, layers) -> dict[str, Tensor]
     """一次前向，得到 {层名: 激活}；要的层都算出来就停，不算后面的层。
 
     `image` 要梯度时保留计算图，否则不建图；按评估模式运行，之后恢复模型原来的模式。
+    一次前向里用了几次的模块，名字是第 1 次，"名字:2" 是第 2 次。
     """
     names = [layers] if isinstance(layers, str) else list(layers)
+    check_kind(image)
     with (
         evaluating(model),
         torch.set_grad_enabled(image.requires_grad),
         _recording(model, names, True) as activations,
         suppress(_AllRecorded),
     ):
-        model(image)
+        run_model(model, image)
     _check_reached([name for name in names if name not in activations])
     return activations
 
 
 def input_of(model: nn.Module, image: Tensor, layer: str) -> Tensor:
-    """一次前向，得到进入 `layer` 的那个张量；到这一层就停。其余约定同 `activations_of`。"""
+    """一次前向，得到第一次进入 `layer` 的那个张量；到这一层就停。其余约定同 `activations_of`。"""
     found = []
 
     def hook(module, inputs):
         found.append(inputs[0])
         raise _AllRecorded
 
-    with evaluating(model), torch.set_grad_enabled(image.requires_grad):
-        handle = find_layer(model, layer).register_forward_pre_hook(hook)
-        try:
-            model(image)
-        except _AllRecorded:
-            pass
-        finally:
-            handle.remove()
+    check_kind(image)
+    with (
+        evaluating(model),
+        torch.set_grad_enabled(image.requires_grad),
+        hooked([(find_layer(model, layer).register_forward_pre_hook, hook)]),
+        suppress(_AllRecorded),
+    ):
+        run_model(model, image)
     _check_reached([] if found else [layer])
     return found[0]
 
 
 def _check_reached(missing: list[str]) -> None:
     if missing:
-        reasons = "模块换成了别的，名字还指着旧的（换过就重新 wrap_model）；或这一层只在训练时用"
+        reasons = "这一层只在训练时用；或一次前向里没有用到那么多次（名字里的 :2 是第 2 次）"
         raise ValueError(f"前向没有经过 {'、'.join(missing)}。可能的原因：{reasons}")

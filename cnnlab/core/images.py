@@ -24,20 +24,26 @@ PHOTO_FOLDER = DATA / "photos"
 def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Tensor:
     """核对一批图像并原样返回；不合约定时说明错在哪里、应该怎样。
 
-    形状 (N, 3, H, W)，浮点，取值 [0, 1]（`bounded=False` 时只要求有限、不像 0–255），高和宽不小于 `minimum`。
+    形状 (N, 3, H, W)（灰度网络的图是 (N, 1, H, W)），浮点，取值 [0, 1]（`bounded=False` 时只要求有限、不像 0–255），
+    高和宽不小于 `minimum`。
     """
     if not isinstance(image, Tensor):
         raise TypeError(
-            f"图像应当是 torch.Tensor，得到的是 {type(image).__name__}；文件或 PIL 图像先用 load_image 读入"
+            f"图像应当是 torch.Tensor，得到的是 {type(image).__name__}；文件、PIL 图像或 numpy 数组先用 load_image 读入"
         )
-    if image.dim() == 4 and image.shape[1] != 3 and image.shape[-1] == 3:
+    shape = tuple(image.shape)
+    if image.dim() == 4 and shape[1] not in (1, 3) and shape[-1] in (1, 3):
         raise ValueError(
-            f"图像的维度次序是 {tuple(image.shape)}，应为 (N, 3, H, W)：先 image.permute(0, 3, 1, 2)"
+            f"图像的维度次序是 {shape}，应为 (N, 3, H, W)：先 image.permute(0, 3, 1, 2)"
         )
-    if image.dim() != 4 or image.shape[1] != 3:
+    if image.dim() == 4 and shape[1] == 4:
         raise ValueError(
-            f"图像的形状是 {tuple(image.shape)}，应为 (N, 3, H, W)；单张图像先加一维：image[None]"
+            f"图像的形状是 {shape}，多了透明通道，应为 (N, 3, H, W)：只留颜色 image[:, :3]"
         )
+    if image.dim() == 3 and shape[0] in (1, 3):
+        raise ValueError(f"图像的形状是 {shape}，应为 (N, 3, H, W)；单张图像先加一维：image[None]")
+    if image.dim() != 4 or shape[1] not in (1, 3):
+        raise ValueError(f"图像的形状是 {shape}，应为 (N, 3, H, W)：N 张、红绿蓝三个通道、高、宽")
     if not image.is_floating_point():
         raise ValueError(f"图像的类型是 {image.dtype}，应为浮点数，取值 [0, 1]；整数图像先除以 255")
     if image.numel() == 0:
@@ -54,6 +60,23 @@ def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Te
     if high > 20:
         raise ValueError(f"图像的最大值是 {high:.0f}，像是 0–255 的图像；先除以 255")
     return image
+
+
+def check_kind(image: Tensor, parameter: Tensor | None = None) -> Tensor:
+    """图像变成网络参数的浮点类型（numpy 来的多是 float64）；不是张量、不是浮点或不在一个设备上时说明。"""
+    if not isinstance(image, Tensor):
+        raise TypeError(
+            f"图像应当是 torch.Tensor，得到的是 {type(image).__name__}；文件、PIL 图像或 numpy 数组先用 load_image 读入"
+        )
+    if not image.is_floating_point():
+        raise ValueError(f"图像的类型是 {image.dtype}，应为浮点数，取值 [0, 1]；整数图像先除以 255")
+    if parameter is None or not parameter.is_floating_point():
+        return image
+    if image.device != parameter.device:
+        raise ValueError(
+            f"图像在 {image.device}，模型的参数在 {parameter.device}；先 image.to('{parameter.device}')"
+        )
+    return image.to(parameter.dtype)
 
 
 def load_image(path_or_name, size: int | tuple[int, int] | None = None) -> Tensor:

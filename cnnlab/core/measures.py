@@ -1,10 +1,11 @@
-"""比较两组数：相关系数与秩相关，一对一个数。
+"""量图与比图：相关、秩相关、高频的份额；缩小再放大、打散成块，是量之前对图做的两件事。
 
-不管数从哪里来，也不画图；收张量、数组或列表，给 CPU 上的双精度张量。
+不管数从哪里来，也不画图。相关收张量、数组或列表，给 CPU 上的双精度张量。
 """
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 
 def correlation(a, b) -> Tensor:
@@ -46,3 +47,44 @@ def _pairs(a, b) -> list[Tensor]:
         raise ValueError(f"要比较的两组数应同形状，(N, …) 或一维，且不空；得到 {shapes}")
     rows = [each.flatten(1) if each.dim() > 1 else each for each in pair]
     return [each - each[..., :1] for each in rows]
+
+
+def frequency_share(image: Tensor, cutoff: float = 0.125) -> Tensor:
+    """高频份额 (N,)：去掉均值之后，频率高于 `cutoff`（每像素的周期数）的能量占全部能量的多少。
+
+    先乘一个汉宁窗：边缘不接的图不会因此凭空多出高频。照片的能量集中在低频，份额小。
+    """
+    height, width = image.shape[-2:]
+    window = torch.hann_window(height, periodic=False)[:, None] * torch.hann_window(
+        width, periodic=False
+    )
+    centred = image - image.mean((2, 3), keepdim=True)
+    energy = torch.fft.fft2(centred * window.to(image)).abs().square().sum(1)
+    rows, columns = torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width)[None, :]
+    high = (rows.square() + columns.square()).sqrt() > cutoff
+    # 常数图减去均值只剩浮点误差：算作没有高频
+    total = energy.sum((1, 2))
+    return torch.where(total > 1e-6 * energy[0].numel(), energy[:, high].sum(1) / total, 0.0)
+
+
+def halve_and_restore(image: Tensor) -> Tensor:
+    """缩到一半再放大回原来的尺寸（双线性，缩小时先平滑）：只损失最细的那一层细节。"""
+    height, width = image.shape[-2:]
+    small = functional.interpolate(
+        image, (height // 2, width // 2), mode="bilinear", align_corners=False, antialias=True
+    )
+    return functional.interpolate(small, (height, width), mode="bilinear", align_corners=False)
+
+
+def shuffle_blocks(image: Tensor, side: int, seed: int = 0) -> Tensor:
+    """把图切成 side×side 的块，随机换位（各图同一个次序）；不满一块的边留在原处。比块大的结构被打散，块里的不变。"""
+    height, width = (length // side * side for length in image.shape[-2:])
+    if not height * width:
+        raise ValueError(f"块的边长 {side} 比图像 {tuple(image.shape[-2:])} 大；块应小于图像")
+    blocks = functional.unfold(image[..., :height, :width], side, stride=side)
+    order = torch.randperm(blocks.shape[-1], generator=torch.Generator().manual_seed(seed))
+    out = image.clone()
+    out[..., :height, :width] = functional.fold(
+        blocks[..., order.to(blocks.device)], (height, width), side, stride=side
+    )
+    return out

@@ -4,14 +4,16 @@
 """
 
 import functools
-import itertools
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _pop_mode
+
+from cnnlab.core.hooks import hooked
 
 # 规则收到传回来的梯度和激活函数在该处的斜率（ReLU 即前向的门：0 或 1），给出继续往回传的梯度
 RELU_RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -64,17 +66,27 @@ _OTHERS = {functional.relu6, functional.hardtanh, functional.silu, functional.ha
 _ON_NATIVE_RELU = {RELU_RULES["plain"], RELU_RULES["guided"]}
 
 
+# 这个线程正在按某条规则算一处激活：外层的规则让开，最里层的说了算
+_BUSY = threading.local()
+
+
 class _ActivationMode(TorchFunctionMode):
-    """截住每一次 ReLU 类调用，不论它是模块、函数还是张量方法，也不论是否原地。"""
+    """截住模型里每一次 ReLU 类调用，不论它是模块、函数还是张量方法，也不论是否原地。"""
 
     def __init__(self, rule: Callable):
         super().__init__()
-        self.rule = rule
+        self.rule, self.inside = rule, 0
+
+    def enter_module(self, *_) -> None:
+        self.inside += 1
+
+    def leave_module(self, *_) -> None:
+        self.inside -= 1
 
     def __torch_function__(self, function, types, arguments=(), keywords=None):
         keywords = keywords or {}
-        if function in _RELUS and self.rule in _ON_NATIVE_RELU:
-            return self._native(function(*arguments, **keywords))
+        if not self.inside or getattr(_BUSY, "ruling", False):
+            return function(*arguments, **keywords)
         if function in _RELUS or (function in _CLAMPS and self._is_relu(arguments, keywords)):
             ruled = functional.relu
         elif function in _OTHERS:
@@ -83,6 +95,15 @@ class _ActivationMode(TorchFunctionMode):
             )
         else:
             return function(*arguments, **keywords)
+        try:
+            _BUSY.ruling = True
+            return self._ruled(function, ruled, arguments, keywords)
+        finally:
+            _BUSY.ruling = False
+
+    def _ruled(self, function: Callable, ruled: Callable, arguments, keywords) -> Tensor:
+        if function in _RELUS and self.rule in _ON_NATIVE_RELU:
+            return self._native(function(*arguments, **keywords))
         value = arguments[0] if arguments else keywords["input"]
         if not (keywords.get("inplace") or function in _IN_PLACE):
             return _RuledActivation.apply(value, ruled, self.rule)
@@ -101,41 +122,48 @@ class _ActivationMode(TorchFunctionMode):
     @staticmethod
     def _is_relu(arguments, keywords) -> bool:
         bounds = dict(zip(("min", "max"), arguments[1:], strict=False)) | keywords
-        return bounds.get("min") == 0 and bounds.get("max") is None
+        low, high = bounds.get("min"), bounds.get("max")
+        return not isinstance(low, Tensor) and low == 0 and high is None
 
 
 @contextmanager
 def override_relu_gradient(model: nn.Module, rule) -> Iterator[nn.Module]:
-    """在 with 之内，这个模型的 ReLU 按 `rule` 回传梯度；前向不变，离开时一切照旧。
+    """在 with 之内，这个模型的 ReLU 按 `rule` 回传梯度；前向不变，离开时一切照旧，按 Ctrl-C 离开也是。
 
-    `rule` 是 "plain"、"deconvnet"、"guided" 之一，或函数 (梯度, 斜率) → 梯度。
-    模块、函数、原地、重复使用、嵌套的 ReLU 都管到；ReLU6、SiLU、Hardswish 的斜率取其导数。
-    编译过的模型（TorchScript、torch.compile）里的 ReLU 管不到，报错而不是悄悄给出普通梯度。
+    `rule` 是 "plain"、"deconvnet"、"guided" 之一，或函数 (梯度, 斜率) → 梯度。嵌套时最里层的规则说了算。
+    模块、函数、原地、重复使用、嵌套的 ReLU 都管到，单独调用它的子模块时也管；只管这个线程里的前向。
+    ReLU6、SiLU、Hardswish 的斜率取其导数。编译过的模型里的 ReLU 管不到，报错而不是悄悄给出普通梯度。
     """
     if isinstance(rule, str) and rule not in RELU_RULES:
         raise ValueError(
             f"没有名为 {rule!r} 的规则；可用 {'、'.join(RELU_RULES)}，或一个函数 (梯度, 斜率) → 梯度"
         )
+    if not isinstance(rule, str) and not callable(rule):
+        raise TypeError(
+            f"rule 是 {rule!r}；可用 {'、'.join(RELU_RULES)}，或一个函数 (梯度, 斜率) → 梯度"
+        )
     for name, module in model.named_modules():
-        if isinstance(module, torch.jit.ScriptModule) or "_orig_mod" in module._modules:
+        if _is_compiled(module):
             place = name or type(module).__name__
             raise ValueError(
                 f"{place} 是编译过的模块，里面的 ReLU 改不了回传规则；出路：传编译之前的那个 nn.Module"
             )
     mode = _ActivationMode(RELU_RULES[rule] if isinstance(rule, str) else rule)
-    # 空钩子让池化前的 ReLU 知道有人看着：别与池化换次序，规则看到的才是网络写明的样子
-    pairs = (pair for parent in model.modules() for pair in itertools.pairwise(parent.children()))
-    handles = [
-        first.register_forward_hook(lambda *_: None)
-        for first, second in pairs
-        if isinstance(second, nn.MaxPool2d)
-    ]
-    handles += [
-        model.register_forward_pre_hook(lambda *_: mode.__enter__() and None),
-        model.register_forward_hook(lambda *_: mode.__exit__(None, None, None), always_call=True),
-    ]
+    hooks = []
+    for module in model.modules():
+        leave = functools.partial(module.register_forward_hook, always_call=True)
+        hooks += [(module.register_forward_pre_hook, mode.enter_module), (leave, mode.leave_module)]
+    depth = torch._C._len_torch_function_stack()
     try:
-        yield model
+        with hooked(hooks), mode:
+            yield model
     finally:
-        for handle in handles:
-            handle.remove()
+        # 中断可能落在 with 的两头之间：还留在栈上的都退掉
+        while torch._C._len_torch_function_stack() > depth:
+            _pop_mode()
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    """TorchScript、torch.compile(模块)、模块.compile() 三种。"""
+    compiled = getattr(module, "_compiled_call_impl", None) is not None
+    return compiled or isinstance(module, torch.jit.ScriptModule) or "_orig_mod" in module._modules

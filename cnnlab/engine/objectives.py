@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from cnnlab.core.hooks import activations_of, evaluating, record_activations
 from cnnlab.engine.terms import Term, Values
+from cnnlab.networks.models import checked_scores
 
 
 def objective(
@@ -57,7 +58,7 @@ class Objective:
             values["scores"] = values[class_map].mean((2, 3))
         else:
             with evaluating(self.model), record_activations(self.model, layers) as values:
-                scores = self.model(seen)
+                scores = checked_scores(self.model, seen)
             values["scores"] = scores
         return {**values, "image": image}
 

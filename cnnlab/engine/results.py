@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cnnlab.engine.ascent import Ascent
 from cnnlab.networks.models import VisionModel, load_model
 
 # 只影响显示、不影响结果的参数
@@ -122,6 +123,8 @@ def _describe(value):
         return {type(value).__name__: [_describe(each) for each in value]}
     if isinstance(value, dict):
         return {"dict": [[_describe(key), _describe(each)] for key, each in value.items()]}
+    if isinstance(value, Ascent):
+        return {"ascent": {key: _describe(each) for key, each in vars(value).items()}}
     if isinstance(value, np.generic | Path):
         return value.item() if isinstance(value, np.generic) else str(value)
     if isinstance(value, Tensor):
@@ -166,6 +169,8 @@ def _restore(key: str, value, replacement):
         return {
             _restore(key, name, None): _restore(key, each, None) for name, each in value["dict"]
         }
+    if "ascent" in value:
+        return Ascent(**value["ascent"])
     if "generator" in value:
         generator = torch.Generator()
         generator.set_state(_restore(key, value["generator"], None))

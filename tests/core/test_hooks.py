@@ -1,5 +1,7 @@
 """钩子：取值、生命周期、异常、模式、.grad、别名，以及三条 ReLU 规则。"""
 
+import threading
+
 import pytest
 import torch
 from torch import nn
@@ -63,7 +65,7 @@ def test_hooks_are_gone_afterwards_and_after_an_exception(network, image):
         network(image[:, :2])
     with pytest.raises(RuntimeError), override_relu_gradient(network, "guided"):
         network(image[:, :2])
-    with pytest.raises(RuntimeError):
+    with pytest.raises(ValueError, match="图像有 2 个通道"):
         input_of(network, image[:, :2], "second")
     assert hook_count(network) == 0
     # 规则也没有残留：离开之后是普通梯度
@@ -246,3 +248,127 @@ def test_built_in_rules_equal_the_same_rules_given_as_functions(rule, network, i
         with override_relu_gradient(network.eval(), each):
             gradients.append(torch.autograd.grad(network(image).sum(), image)[0])
     assert torch.equal(*gradients) and gradients[0].abs().sum() > 0
+
+
+# 中断、线程、嵌套、重复使用、原地、随机数
+
+
+def test_an_interrupt_inside_the_forward_leaves_no_rule_behind(network, image):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    handle = network.second.register_forward_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt), override_relu_gradient(network, "guided"):
+        network(image)
+    handle.remove()
+    value = torch.tensor([1.0], requires_grad=True)
+    (gradient,) = torch.autograd.grad(-torch.relu(value).sum(), value)
+    assert gradient.tolist() == [-1] and hook_count(network) == 0
+
+
+def test_nested_rules_the_innermost_wins():
+    value = torch.tensor([1.0, -1.0, 2.0], requires_grad=True)
+    weight = torch.tensor([1.0, 2.0, -3.0])
+
+    def gradient():
+        return torch.autograd.grad((model(value) * weight).sum(), value)[0].tolist()
+
+    model = nn.ReLU()
+    with override_relu_gradient(model, "guided"):
+        with override_relu_gradient(model, "deconvnet"):
+            assert gradient() == [1, 2, 0]
+        with override_relu_gradient(model, "plain"):
+            assert gradient() == [1, 0, -3]
+        assert gradient() == [1, 0, 0]
+    assert gradient() == [1, 0, -3]
+
+
+def test_a_submodule_called_by_itself_follows_the_rule(network, image):
+    value = torch.tensor([1.0, -1.0, 2.0], requires_grad=True)
+    with override_relu_gradient(network, "guided"):
+        output = network.relu(value * 1) * torch.tensor([1.0, 2.0, -3.0])
+    assert torch.autograd.grad(output.sum(), value)[0].tolist() == [1, 0, 0]
+
+
+def test_threads_do_not_see_each_others_hooks_and_rules(network, image):
+    """一个线程记激活、改规则，另一个线程同时照常用：两边都与单独跑时相同。"""
+    network.train()
+
+    def plain():
+        leaf = image.clone().requires_grad_()
+        with evaluating(network):
+            return torch.autograd.grad(network(leaf).sum(), leaf)[0]
+
+    def guided():
+        leaf = image.clone().requires_grad_()
+        with evaluating(network), override_relu_gradient(network, "guided"):
+            return torch.autograd.grad(network(leaf).sum(), leaf)[0]
+
+    calls = [plain, guided, lambda: activations_of(network, image, "second")["second"]]
+    expected, wrong = [call() for call in calls], []
+
+    def repeat(call, answer):
+        try:
+            wrong.extend(1 for _ in range(40) if not torch.equal(call(), answer))
+        except Exception as error:
+            wrong.append(error)
+
+    pairs = zip(calls, expected, strict=True)
+    threads = [threading.Thread(target=repeat, args=pair) for pair in pairs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == [] and hook_count(network) == 0
+    assert all(module.training for module in network.modules())
+
+
+def test_each_use_of_a_module_has_its_name(network, image):
+    """同一个 ReLU 用两次：名字是第 1 次，":2" 是第 2 次；单独要、和别的层一起要，都一样。"""
+    first = functional.conv2d(image, network.first.weight, network.first.bias, padding=1).relu()
+    both = activations_of(network, image, ["relu", "relu:2", "drop"])
+    assert torch.allclose(both["relu"], first) and torch.equal(both["relu:2"], both["drop"])
+    assert torch.equal(activations_of(network, image, "relu")["relu"], both["relu"])
+    assert torch.equal(activations_of(network, image, "relu:2")["relu:2"], both["relu:2"])
+    network.eval()
+    with record_activations(network, ["relu", "relu:2"]) as recorded:
+        network(1 - image)
+        network(image)
+    assert torch.equal(recorded["relu"], both["relu"])
+    assert torch.equal(recorded["relu:2"], both["relu:2"])
+    with pytest.raises(ValueError, match="relu:3"):
+        activations_of(network, image, "relu:3")
+
+
+def test_a_submodule_called_by_itself_is_recorded(network, image):
+    with record_activations(network, "first") as recorded:
+        network.first(image)
+        output = network.first(1 - image)
+    assert torch.equal(recorded["first"], output)
+
+
+class Hostile(nn.Module):
+    """在输入上原地计算，又用函数形式的 dropout。"""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, image):
+        image -= 0.5
+        return functional.dropout(self.conv(image), 0.5).mean((2, 3))
+
+
+@pytest.mark.parametrize("ask", [activations_of, input_of])
+def test_the_callers_image_and_random_numbers_stay(ask):
+    network, image = Hostile(), torch.rand(1, 3, 8, 8, requires_grad=True)
+    before, state = image.detach().clone(), torch.get_rng_state()
+    ask(network, image, "conv")
+    assert torch.equal(image, before) and torch.equal(torch.get_rng_state(), state)
+
+
+def test_scripted_layers_are_refused_in_words():
+    network = torch.jit.script(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
+    for call in (lambda: activations_of(network, torch.rand(1, 3, 8, 8), "0"),):
+        with pytest.raises(ValueError, match="TorchScript"):
+            call()

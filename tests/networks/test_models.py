@@ -1,9 +1,6 @@
 """模型：真实权重认得真实照片，论文层名，状态，坏输入的说明。"""
 
 import copy
-import platform
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,7 +17,7 @@ from cnnlab.networks.models import (
     target_scores,
     wrap_model,
 )
-from cnnlab.networks.squeezenet import Fire, SqueezeNet
+from cnnlab.networks.squeezenet import SqueezeNet
 
 
 @pytest.fixture(scope="module")
@@ -229,38 +226,6 @@ def test_labels_and_top(model):
     assert top[0][0] == "大熊猫 (giant panda)" and top[0][1] > 0.99 and len(top) == 2
 
 
-def _one_by_one(network: SqueezeNet, image: torch.Tensor) -> torch.Tensor:
-    """照写明的次序逐个调用，Fire 里也是。"""
-    value = image
-    for child in network:
-        if isinstance(child, Fire):
-            squeezed = child.squeeze_relu(child.squeeze1x1(value))
-            paths = [
-                child.expand1x1_relu(child.expand1x1(squeezed)),
-                child.expand3x3_relu(child.expand3x3(squeezed)),
-            ]
-            value = torch.cat(paths, 1)
-        else:
-            value = child(value)
-    return value
-
-
-@pytest.mark.parametrize("size", [(96, 96), (111, 130)])
-def test_in_place_relus_and_pooling_first_change_no_bit(model, size):
-    network, images = model.network, 255 * torch.rand(2, 3, *size) - 120
-    found, expected = [], []
-    for function, values in (
-        (network, found),
-        (lambda image: _one_by_one(network, image), expected),
-    ):
-        leaf = images.clone().requires_grad_()
-        scores = function(leaf)
-        values += [scores, torch.autograd.grad(scores[:, 7].sum(), leaf)[0]]
-        with torch.no_grad():
-            values.append(function(images))
-    assert all(map(torch.equal, found, expected))
-
-
 @pytest.mark.parametrize(
     "watched", [("conv1",), ("relu1",), ("pool1",), ("conv1", "relu1", "pool1", "fire3", "pool3")]
 )
@@ -334,25 +299,6 @@ def test_children_called_one_by_one_leave_what_the_caller_holds():
         copy = before.clone()
         network.relu1(before)
     assert torch.equal(before, copy)
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="只有 glibc 的 malloc 这样做")
-def test_a_batch_reuses_the_memory_of_the_one_before():
-    counting = """
-import resource
-from cnnlab import load_image, load_model, occlusion_map
-model, image = load_model(), load_image("panda", 224)
-def faults():
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    occlusion_map(model, image, 388, window=56, stride=42)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-faults(), faults()
-print(faults())
-"""
-    run = subprocess.run(
-        [sys.executable, "-c", counting], capture_output=True, text=True, check=True
-    )
-    assert int(run.stdout) < 2000  # 每批都重新要来，是九千到四万页
 
 
 def test_name_is_the_chinese_one_and_weight_is_a_copy():

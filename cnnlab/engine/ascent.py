@@ -1,0 +1,183 @@
+"""梯度上升的设置与它用到的各件：随机取景、照片统计量的先验。
+
+不管让什么变大：那是目标的事，见 terms；也不走步，见 optimize。
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from cnnlab.core.hooks import activations_of, device_of
+from cnnlab.core.measures import halve_and_restore
+from cnnlab.engine.parameterizations import FourierImage, PixelImage, start_image
+from cnnlab.engine.priors import (
+    Projection,
+    Transform,
+    clamp,
+    clip_small_contribution,
+    clip_small_norm,
+    compose,
+    gaussian_blur,
+    jitter,
+    l2,
+    random_rotate,
+    robust_transforms,
+    total_variation,
+)
+from cnnlab.engine.terms import Term, image_prior
+from cnnlab.pictures.photos import photos
+
+# 自然先验看这几层的统计量：层 -> 权重
+STATISTIC_LAYERS = {
+    "conv1": 0.5,
+    "fire2": 1.0,
+    "fire3": 1.0,
+    "fire4": 1.0,
+    "fire6": 1.0,
+    "fire8": 0.5,
+}
+
+
+@dataclass(frozen=True)
+class Ascent:
+    """梯度上升的设置：图像怎样表示、送进网络之前怎样变换、加哪些先验、每步之后怎样投影；每样都可以单独开。
+
+    表示：`parameterization` 是 "fourier"（从噪声出发，`decay` 是高频减慢的程度）或 "pixel"（从 `start` 出发）。
+    变换：`robust` 是补边、移位、缩放、旋转；`crop` 改为随机取景，每次看边长 crop 到 1 倍的一个方块；
+    `jitter_pixels` 是移位；每步平均 `views` 次随机变换。
+    先验的权重：`natural`（照片的统计量，层名是 SqueezeNet 的）、`l2_weight`、`tv`。
+    投影，只用于像素：`blur`（σ，每 4 步一次）、`small_norm`、`small_contribution`（百分位）。
+    出处：Simonyan 等，2014；Yosinski 等，2015；Olah 等，2017；Yin 等，2020。
+    """
+
+    parameterization: str = "fourier"
+    start: str = "noise"
+    decay: float = 1.0
+    learning_rate: float = 0.05
+    robust: bool = True
+    crop: float = 0.0
+    jitter_pixels: int = 0
+    views: int = 1
+    natural: float = 0.0
+    l2_weight: float = 0.0
+    tv: float = 0.0
+    blur: float = 0.0
+    small_norm: float = 0.0
+    small_contribution: float = 0.0
+
+    def __post_init__(self):
+        if self.parameterization not in ("fourier", "pixel"):
+            raise ValueError(
+                f'没有名为 {self.parameterization!r} 的参数化；可用 "fourier" 或 "pixel"'
+            )
+        of_pixels = self.blur or self.small_norm or self.small_contribution
+        if self.parameterization == "fourier" and (self.start != "noise" or of_pixels):
+            raise ValueError(
+                '傅里叶参数只从 "noise" 出发，也不用模糊和截小值（它们作用在像素上）；改用 parameterization="pixel"'
+            )
+
+    def picture(self, size, n: int, seed: int) -> nn.Module:
+        """参数即图像的模块，n 张图。"""
+        if self.parameterization == "fourier":
+            return FourierImage(size, n=n, decay=self.decay, seed=seed)
+        return PixelImage(start_image(self.start, size, n=n, seed=seed))
+
+    def transform(self, seed: int) -> Transform | None:
+        """送进网络之前的随机变换：`views` 份叠成一批，梯度因此是各份的平均。"""
+        shared, moves = {"generator": torch.Generator().manual_seed(seed)}, []
+        if self.jitter_pixels:
+            moves.append(jitter(self.jitter_pixels, **shared))
+        if self.crop:
+            moves += [
+                random_crop(self.crop, **shared),
+                random_rotate(**shared),
+                jitter(8, **shared),
+            ]
+        elif self.robust:
+            moves.append(robust_transforms(**shared))
+        move = compose(*moves)
+        if self.views == 1:
+            return move if moves else None
+        return lambda image: torch.cat(
+            [_resized(move(image), image.shape[-2:]) for _ in range(self.views)]
+        )
+
+    def priors(self, model: nn.Module, size) -> list[Term]:
+        """损失里的先验，各带自己的权重。"""
+        priors = [
+            image_prior(l2, self.l2_weight, name="l2"),
+            image_prior(lambda image: total_variation(image, power=1), self.tv, name="tv"),
+        ]
+        if self.natural:
+            statistics = natural_statistics(model, size=size)
+            priors += [self.natural / self.views * each for each in statistics]
+        return [prior for prior in priors if prior.weight]
+
+    def projections(self) -> list[Projection]:
+        """每一步之后对像素做的事；傅里叶参数不用。"""
+        if self.parameterization == "fourier":
+            return []
+        makers = {
+            gaussian_blur: self.blur,
+            clip_small_norm: self.small_norm,
+            clip_small_contribution: self.small_contribution,
+        }
+        return [make(amount) for make, amount in makers.items() if amount] + [clamp()]
+
+
+def random_crop(smallest: float, *, generator: torch.Generator) -> Transform:
+    """随机取景：边长 smallest 到 1 倍的方块，位置随机，放大到原来的尺寸；一半的时候左右翻转，一半的时候缩小再放大。"""
+    if not 0 < smallest <= 1:
+        raise ValueError(f"取景的最小比例是 {smallest}，应在 (0, 1]")
+
+    def crop(image: Tensor) -> Tensor:
+        share, down, across, flip, soften = torch.rand(5, generator=generator).tolist()
+        part = smallest + (1 - smallest) * share
+        height, width = (round(side * part) for side in image.shape[-2:])
+        top = round(down * (image.shape[-2] - height))
+        left = round(across * (image.shape[-1] - width))
+        seen = image[..., top : top + height, left : left + width]
+        seen = _resized(seen, image.shape[-2:])
+        seen = halve_and_restore(seen) if soften < 0.5 else seen
+        return seen.flip(-1) if flip < 0.5 else seen
+
+    return crop
+
+
+def _resized(image: Tensor, size) -> Tensor:
+    return functional.interpolate(image, size, mode="bilinear", align_corners=False)
+
+
+def natural_statistics(
+    model: nn.Module, *, size: int = 224, layers: dict[str, float] = STATISTIC_LAYERS
+) -> list[Term]:
+    """自然先验：各层每个通道的均值、标准差离照片的有多远（以照片之间的标准差为单位，平方后对通道平均），每层一项。
+
+    `layers` 是 {层: 权重}；默认的层名是 SqueezeNet 的。
+
+    照片的统计量取自随书照片（三张取一张）。出处：Yin 等，Dreaming to Distill，2020（那里用批归一化里存的统计量）。
+    """
+    images = photos(size=size).images[::3]
+    device = device_of(model)
+    seen = [activations_of(model, chunk.to(device), list(layers)) for chunk in images.split(24)]
+    return [
+        weight * _statistics_term(layer, torch.cat([_statistics(part[layer]) for part in seen]))
+        for layer, weight in layers.items()
+    ]
+
+
+def _statistics(activation: Tensor) -> Tensor:
+    """每个通道的均值与标准差 (N, 2C)。"""
+    return torch.cat([activation.mean((2, 3)), activation.std((2, 3))], 1)
+
+
+def _statistics_term(layer: str, measured: Tensor) -> Term:
+    center, spread = measured.mean(0), measured.std(0)
+    spread = spread.clamp_min(1e-3 * float(spread.max()))
+
+    def distance(values) -> Tensor:
+        return ((_statistics(values[layer]) - center) / spread).square().mean(1).sum()
+
+    return Term(f"natural {layer}", (layer,), distance)

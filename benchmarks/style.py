@@ -11,7 +11,7 @@ import torch
 from interleaved import compare
 from torch import nn
 
-from cnnlab import activations_of, load_model, photo, style_image, transfer_style
+from cnnlab import Painting, activations_of, load_model, photo, style_image, transfer_style
 from cnnlab.chapters.style_transfer import content_terms, style_terms
 from cnnlab.chapters.texture import smoothness
 from cnnlab.engine.objectives import objective
@@ -77,16 +77,23 @@ def evaluations(
         photo(content_name, size=160),
         style_image(style_name, 160),
     )
-    options = {"style_weight": style_weight, "tv_weight": 0.1}
-    by_default = transfer_style(model, content, style, steps=200, **options).history["loss"]
-    tuned = transfer_style(
-        model, content, style, optimizer="adam", parameterization="pixel", steps=200, **options
+    options, smooth = {"style_weight": 8 * style_weight, "scales": 1}, {"tv": 0.1}
+    by_default = transfer_style(
+        model, content, style, steps=200, settings=Painting(**smooth), **options
     ).history["loss"]
-    options["parameterization"] = "pixel"
-    first = transfer_style(model, content, style, optimizer=adam(3 / 4.4), steps=180, **options)
-    last = transfer_style(
-        model, content, style, optimizer=adam(0.1 / 4.4), steps=20, start=first.image, **options
-    )
+    tuned = transfer_style(
+        model,
+        content,
+        style,
+        steps=200,
+        settings=Painting(**smooth, parameterization="pixel", optimizer="adam"),
+        **options,
+    ).history["loss"]
+    smooth["parameterization"] = "pixel"
+    fast = Painting(**smooth, optimizer=adam(3 / 4.4))
+    first = transfer_style(model, content, style, steps=180, settings=fast, **options)
+    slow = Painting(first.image, **smooth, optimizer=adam(0.1 / 4.4))
+    last = transfer_style(model, content, style, steps=20, settings=slow, **options)
     goals = {"CS231n": min(first.history["loss"] + last.history["loss"]), "0.02": min(tuned)}
     return {
         name: (

@@ -39,6 +39,7 @@ _exports = {
     ],
     "pictures.shortcut_photos": ["shortcut_photos", "stamp_corner"],
     "engine.ascent": ["Ascent", "natural_statistics", "random_crop"],
+    "engine.descent": ["Descent"],
     "engine.gradients": ["class_scores", "score_gradient"],
     "engine.objectives": ["objective"],
     "engine.optimize": ["optimize_image"],
@@ -205,6 +206,7 @@ _exports = {
         "texture_terms",
     ],
     "chapters.style_transfer": [
+        "Painting",
         "content_layer_of",
         "content_terms",
         "keep_chroma",

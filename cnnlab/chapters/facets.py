@@ -83,7 +83,6 @@ def class_facets(
     *,
     facets=4,
     nearest=8,
-    reduce="pca",
     labels=None,
     steps=160,
     learning_rate=0.05,
@@ -95,11 +94,11 @@ def class_facets(
     """一个类的几个侧面，每簇照片一张图：Result，image 为 (K, 3, H, W)。
 
     照片的特征聚成 `facets` 簇，从每簇平均照片出发梯度上升；随机窗口先只看画布中部，再逐阶段放宽。
-    `labels` 给定时不再聚类。history["labels"] 是每张照片的簇。出处：Nguyen、Yosinski、Clune，2016。
+    `labels` 给定时不再聚类（要别的聚法，用 cluster_photos 聚好了给）。history["labels"] 是每张照片的簇。出处：Nguyen、Yosinski、Clune，2016。
     """
     features = photo_features(model, images)
     if labels is None:
-        labels = cluster_photos(features, facets, reduce=reduce, seed=seed)
+        labels = cluster_photos(features, facets, seed=seed)
     labels = torch.as_tensor(labels)
     starts = facet_starts(images, features, labels, nearest=nearest)
     result, losses = ascend_from(

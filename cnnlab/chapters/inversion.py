@@ -13,10 +13,11 @@ from cnnlab.core.hooks import activations_of
 from cnnlab.core.images import check_images, resize
 from cnnlab.core.measures import correlation as correlation
 from cnnlab.core.paths import DATA
+from cnnlab.engine.descent import Descent
 from cnnlab.engine.objectives import objective
-from cnnlab.engine.optimize import adam, optimize_image
-from cnnlab.engine.parameterizations import FourierImage, start_image
-from cnnlab.engine.priors import clamp, jitter, l2, total_variation
+from cnnlab.engine.optimizers import adam
+from cnnlab.engine.parameterizations import start_image
+from cnnlab.engine.priors import jitter, l2
 from cnnlab.engine.results import reproducible
 from cnnlab.engine.terms import check_not_negative, feature_distance, image_prior
 from cnnlab.engine.training import Training, cosine, fit, shuffled_batches
@@ -44,61 +45,40 @@ def invert_features(
     optimizer="lbfgs",
     steps=100,
     start="grey",
-    seed=0,
     on_step=None,
 ):
     """找一张图，使它在 `layer` 的激活与 `image` 的一样：Result，图像与 `image` 同形，取值 [0, 1]。
 
     最小化 ‖Φ(x) − Φ(image)‖² / ‖Φ(image)‖² + tv · TV(x) + l2_weight · L2(x)（离灰多远）；history 有每步的损失和各项的账。
     一批图一起优化。`parameterization` 是 "pixel" 或 "fourier"（`decay` 是谱的衰减，见 FourierImage）；
-    `optimizer` 是 "lbfgs"、"adam" 或 adam(…)。`jitter_pixels` 每步随机平移至多这么多像素，激活仍与没有平移的比：
+    `optimizer` 是 "lbfgs"、"adam"（步长 0.05）或 adam(…)。`jitter_pixels` 每步随机平移至多这么多像素，激活仍与没有平移的比：
     深层要它才不长条纹，浅层会变糊；它让每步的损失不同，要配 Adam。
     `start` 是起点的名字（见 start_image）或一张图，优化时只用到 `image` 的激活和大小。
     出处：Mahendran 与 Vedaldi，2015、2016。
     """
     check_images(image)
-    check_not_negative(tv=tv, l2_weight=l2_weight, steps=steps, jitter_pixels=jitter_pixels)
-    _check_options(parameterization, optimizer, jitter_pixels)
-    target = activations_of(model, image.detach(), layer)[layer]
-    if isinstance(start, str):
-        start = start_image(start, tuple(image.shape[-2:]), n=len(image), seed=seed)
-    if start.shape != image.shape:
-        raise ValueError(f"起点的形状是 {tuple(start.shape)}，应与图像的 {tuple(image.shape)} 相同")
-    start = start.to(image).clamp(0, 1)
-    priors = [
-        image_prior(prior, weight)
-        for prior, weight in ((total_variation, tv), (l2, l2_weight))
-        if weight > 0
-    ]
-    shift = (
-        jitter(jitter_pixels, generator=torch.Generator().manual_seed(seed))
-        if jitter_pixels
-        else None
-    )
-    loss, fourier = (
-        objective(model, [feature_distance(target, layer), *priors], transform=shift),
-        parameterization == "fourier",
-    )
-    found = optimize_image(
-        FourierImage(image=start.clamp(0.02, 0.98), decay=decay) if fourier and steps else start,
-        loss,
-        steps=steps,
-        optimizer=adam(0.05) if optimizer == "adam" else optimizer,
-        after_step=None if fourier else clamp(),
-        on_step=on_step,
-    )
-    return found, {"loss": loss.losses, **loss.ledger}
-
-
-def _check_options(parameterization: str, optimizer, jitter_pixels: int) -> None:
-    if parameterization not in ("pixel", "fourier"):
-        raise ValueError(f"没有名为 {parameterization!r} 的参数化；可用 pixel、fourier")
-    if isinstance(optimizer, str) and optimizer not in ("lbfgs", "adam"):
-        raise ValueError(f"没有名为 {optimizer!r} 的优化器；可用 lbfgs、adam")
+    check_not_negative(l2_weight=l2_weight, steps=steps, jitter_pixels=jitter_pixels)
     if jitter_pixels and optimizer == "lbfgs":
         raise ValueError(
             f"jitter_pixels 是 {jitter_pixels}，每步的损失都不同，L-BFGS 会走乱；改用 optimizer='adam'"
         )
+    optimizer = adam(0.05) if optimizer == "adam" else optimizer
+    descent = Descent(None, parameterization, optimizer, tv=tv, decay=decay)
+    target = activations_of(model, image.detach(), layer)[layer]
+    terms = [feature_distance(target, layer), *descent.smoothness()]
+    terms += [image_prior(l2, l2_weight)] if l2_weight else []
+    loss = objective(model, terms, transform=jitter(jitter_pixels) if jitter_pixels else None)
+    found = descent.run(_starting_image(start, image), loss, steps, on_step)
+    return found, {"loss": loss.losses, **loss.ledger}
+
+
+def _starting_image(start, image: Tensor) -> Tensor:
+    """与 `image` 同形的起点：按名字取，或给定的图。"""
+    if isinstance(start, str):
+        start = start_image(start, tuple(image.shape[-2:]), n=len(image))
+    if start.shape != image.shape:
+        raise ValueError(f"起点的形状是 {tuple(start.shape)}，应与图像的 {tuple(image.shape)} 相同")
+    return start.to(image).clamp(0, 1)
 
 
 def feature_error(model: nn.Module, image: Tensor, original: Tensor, layer: str) -> Tensor:

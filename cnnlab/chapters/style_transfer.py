@@ -3,6 +3,9 @@
 不管纹理项怎样算，见 texture；不训练网络，见 fast_style。
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 
@@ -10,18 +13,30 @@ from cnnlab.chapters.texture import (
     activations_at,
     add_history,
     noise_like,
-    run_steps,
-    smoothness,
+    reduced,
     texture_layers,
     texture_terms,
 )
 from cnnlab.core.images import check_images, resize
+from cnnlab.engine.descent import Descent, several_scales
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.results import reproducible
 from cnnlab.engine.terms import Term, check_not_negative, feature_distance
 
 # 内容用哪一层：比最深的风格层浅，留得住轮廓，又不管颜色的小起伏
 CONTENT_LAYERS = {"vgg": "relu4_2", "squeezenet": "fire4"}
+
+
+@dataclass(frozen=True)
+class Painting(Descent):
+    """风格迁移的走法：在 Descent 之外，还有看哪些层（默认按网络选）。
+
+    `start` 是 "content"（默认）、"noise"、"style" 或一张图。
+    """
+
+    start: str | Tensor | None = "content"
+    content_layer: str | None = None
+    style_layers: Sequence[str] | None = None
 
 
 @reproducible
@@ -32,41 +47,34 @@ def transfer_style(
     *,
     style_weights=None,
     content_weight=1.0,
-    style_weight=1.0,
-    tv_weight=0.0,
+    style_weight=8.0,
     style_size=None,
     preserve_color=False,
-    scales=1,
+    scales=2,
     steps=60,
-    content_layer=None,
-    style_layers=None,
-    parameterization="fourier",
-    optimizer="lbfgs",
-    start="content",
-    seed=0,
     on_step=None,
+    settings: Painting = Painting(),
 ):
     """把 `styles` 的笔触和颜色画到 `content` 上：Result，图像与 content 同形，history 有损失与各项的账。
 
-    最小化 α‖Φ(x) − Φ(内容)‖²/‖Φ(内容)‖² + β Σ_l ‖G_l(x) − Σ_k w_k A_lk‖²/‖·‖² + TV，w 归一到和为 1。
+    最小化 α‖Φ(x) − Φ(内容)‖²/‖Φ(内容)‖² + (β/L) Σ_l ‖G_l(x) − Σ_k w_k A_lk‖²/‖·‖² + tv · TV，w 归一到和为 1。
     `styles` 是一张图或一组图，`style_size` 是它们的短边（默认与内容的短边相同），笔触随之变大变小。
     `preserve_color`：True 只取结果的明暗，颜色用内容的；"match" 先把风格图的颜色调成内容的。
-    `scales` 个尺度从小到大，每个走 `steps` 步；`start` 是 "content"、"noise"、"style" 或一张图。出处：Gatys 等，2016。
+    `scales` 个尺度从小到大，每个走 `steps` 步，短边不到 32 的尺度略去；起点、层、表示、优化器、tv 在 `settings` 里。
+    出处：Gatys 等，2016。
     """
     check_images(content)
-    check_weights(content_weight, style_weight, tv_weight)
+    check_weights(content_weight=content_weight, style_weight=style_weight)
     styles, mix = prepare_styles(styles, style_weights, content, style_size, preserve_color)
-    image, history = starting_image(start, content, styles[0], seed), {"loss": []}
-    for factor in [2**level for level in reversed(range(scales))]:
-        size = tuple(side // factor for side in content.shape[-2:])
-        image, target = resize(image, size), resize(content, size)
-        smaller = [
-            resize(style, tuple(side // factor for side in style.shape[-2:])) for style in styles
-        ]
-        terms = content_terms(model, target, content_layer, content_weight)
-        terms += style_terms(model, smaller, mix, style_layers, style_weight)
-        loss = objective(model, terms + smoothness(tv_weight))
-        image = run_steps(image, loss, steps, parameterization, optimizer, on_step)
+    image, history = starting_image(settings.start, content, styles[0]), {"loss": []}
+    size = content.shape[-2:]
+    for factor in several_scales(scales, (*size, *styles[0].shape[-2:])):
+        image, target = reduced(image, size, factor), reduced(content, size, factor)
+        smaller = [reduced(style, style.shape[-2:], factor) for style in styles]
+        terms = content_terms(model, target, settings.content_layer, content_weight)
+        terms += style_terms(model, smaller, mix, settings.style_layers, style_weight)
+        loss = objective(model, terms + settings.smoothness())
+        image = settings.run(image, loss, steps, on_step)
         add_history(history, loss)
     return keep_chroma(image, content) if preserve_color is True else image, history
 
@@ -84,11 +92,11 @@ def content_terms(
 def style_terms(
     model: nn.Module, styles: list[Tensor], mix: list[float], layers, weight: float
 ) -> list[Term]:
-    """风格项：与纹理合成同样的几项，每项乘 `weight`；权重为 0 时没有。"""
+    """风格项：与纹理合成同样的几项，各层取平均再乘 `weight`；权重为 0 时没有。"""
     if weight == 0:
         return []
     layers = texture_layers(model) if layers is None else list(layers)
-    return [weight * term for term in texture_terms(model, styles, layers, mix=mix)]
+    return [weight / len(layers) * term for term in texture_terms(model, styles, layers, mix=mix)]
 
 
 def content_layer_of(model: nn.Module) -> str:
@@ -96,14 +104,12 @@ def content_layer_of(model: nn.Module) -> str:
     for layer in CONTENT_LAYERS.values():
         if layer in getattr(model, "layers", {}):
             return layer
-    raise ValueError("这个网络没有默认的内容层；用 content_layer=… 给出一个中间层的名字")
+    raise ValueError("这个网络没有默认的内容层；用 Painting(content_layer=…) 给出一个中间层的名字")
 
 
-def check_weights(content_weight: float, style_weight: float, tv_weight: float) -> None:
-    """三个权重都不能为负，也不能既没有内容又没有风格。"""
-    check_not_negative(
-        content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight
-    )
+def check_weights(*, content_weight: float, style_weight: float, **others: float) -> None:
+    """权重都不能为负，也不能既没有内容又没有风格。"""
+    check_not_negative(content_weight=content_weight, style_weight=style_weight, **others)
     if content_weight == style_weight == 0:
         raise ValueError("content_weight 与 style_weight 都是 0，没有目标可循；至少一个要大于 0")
 
@@ -143,7 +149,7 @@ def _shorter_side(image: Tensor, side: int) -> Tensor:
     return resize(image, tuple(max(side, round(length * scale)) for length in image.shape[-2:]))
 
 
-def starting_image(start, content: Tensor, style: Tensor, seed: int) -> Tensor:
+def starting_image(start, content: Tensor, style: Tensor) -> Tensor:
     """起点：内容图、白噪声、缩放到同样大小的风格图，或给定的图。"""
     if isinstance(start, Tensor):
         return resize(check_images(start).detach(), content.shape[-2:])
@@ -151,7 +157,7 @@ def starting_image(start, content: Tensor, style: Tensor, seed: int) -> Tensor:
         raise ValueError(f"没有名为 {start!r} 的起点；可用 content、noise、style，或给一张图")
     size = tuple(content.shape[-2:])
     if start == "noise":
-        return noise_like(style, size, seed).expand(len(content), -1, -1, -1)
+        return noise_like(style, size, seed=0).expand(len(content), -1, -1, -1)
     return (
         content.detach()
         if start == "content"

@@ -10,13 +10,11 @@ from torch import Tensor, nn
 
 from cnnlab.core.hooks import activations_of
 from cnnlab.core.images import check_images, resize
+from cnnlab.engine.descent import Descent, several_scales
 from cnnlab.engine.objectives import objective
-from cnnlab.engine.optimize import adam, optimize_image
-from cnnlab.engine.parameterizations import FourierImage
 from cnnlab.engine.pixel_growth import grow_pixels
-from cnnlab.engine.priors import clamp, total_variation
 from cnnlab.engine.results import reproducible
-from cnnlab.engine.terms import Term, gram_distance, gram_matrix, image_prior
+from cnnlab.engine.terms import Term, gram_distance, gram_matrix
 
 __all__ = ["efros_leung", "gram_matrix", "shifted_gram", "synthesize_texture"]
 
@@ -63,43 +61,38 @@ def synthesize_texture(
     layer_weights=None,
     shifts=(),
     steps=100,
-    scales=1,
-    tv_weight=0.0,
-    parameterization="fourier",
-    optimizer="lbfgs",
-    start=None,
+    scales=3,
     seed=0,
     on_step=None,
+    settings: Descent = Descent(),
 ):
     """从噪声合成与 `sample` 纹理相同的图：Result，图像 (1, 3, 高, 宽)，history 有损失与各项的账。
 
-    最小化 Σ_l w_l ‖G_l(x) − G_l(样本)‖² / ‖G_l(样本)‖² + tv_weight · TV(x)。
+    最小化 Σ_l w_l ‖G_l(x) − G_l(样本)‖² / ‖G_l(样本)‖² + tv · TV(x)。
     `layers` 默认按网络选，"image" 指像素自己；`layer_weights` 每层一个，默认全为 1；`shifts` 是一组 (下, 右) 位移（像素），
-    另加这些位移的 Gram。`scales` 个尺度从小到大，相邻差一倍，每个走 `steps` 步；`parameterization` 是 "fourier" 或 "pixel"；
-    `start` 可以是一张图，默认噪声。出处：Gatys 等，2015（原文用像素）。
+    另加这些位移的 Gram。`scales` 个尺度从小到大，相邻差一倍，每个走 `steps` 步，短边不到 32 的尺度略去。
+    起点（默认噪声）、表示、优化器、tv 在 `settings` 里。出处：Gatys 等，2015（原文用像素、一个尺度）。
     """
     check_images(sample)
-    height, width = (size, size) if isinstance(size, int) else size
-    layers = (
-        texture_layers(model)
-        if layers is None
-        else [layers]
-        if isinstance(layers, str)
-        else list(layers)
-    )
-    image = noise_like(sample, (height, width), seed) if start is None else check_images(start)
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    layers = [layers] if isinstance(layers, str) else list(layers or texture_layers(model))
+    start = settings.start
+    image = noise_like(sample, size, seed) if start is None else check_images(start)
     history = {"loss": []}
-    for factor in [2**level for level in reversed(range(scales))]:
-        image = resize(image, (height // factor, width // factor))
-        smaller = resize(sample, tuple(side // factor for side in sample.shape[-2:]))
-        terms = texture_terms(model, [smaller], layers, layer_weights=layer_weights)
-        terms += shifted_terms(
-            model, smaller, layers, [(down / factor, right / factor) for down, right in shifts]
-        )
-        loss = objective(model, terms + smoothness(tv_weight))
-        image = run_steps(image, loss, steps, parameterization, optimizer, on_step)
+    for factor in several_scales(scales, (*size, *sample.shape[-2:])):
+        image, target = (reduced(image, size, factor), reduced(sample, sample.shape[-2:], factor))
+        moves = [(down / factor, right / factor) for down, right in shifts]
+        terms = texture_terms(model, [target], layers, layer_weights=layer_weights)
+        terms += shifted_terms(model, target, layers, moves) + settings.smoothness()
+        loss = objective(model, terms)
+        image = settings.run(image, loss, steps, on_step)
         add_history(history, loss)
     return image, history
+
+
+def reduced(image: Tensor, size, factor: int) -> Tensor:
+    """`image` 缩放到 `size` 的几分之一。"""
+    return resize(image, tuple(side // factor for side in size))
 
 
 def texture_layers(model: nn.Module) -> list[str]:
@@ -198,29 +191,6 @@ def noise_like(sample: Tensor, size: tuple[int, int], seed: int, *, sd: float = 
     """平均颜色与样本相同的白噪声，(1, 3, 高, 宽)。"""
     noise = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(seed)).to(sample)
     return (sample.mean((0, 2, 3)).view(1, 3, 1, 1) + sd * noise).clamp(0, 1)
-
-
-def smoothness(weight: float) -> list[Term]:
-    """平滑项；权重为 0 时没有这一项。"""
-    return [image_prior(total_variation, weight)] if weight > 0 else []
-
-
-def run_steps(image: Tensor, loss, steps: int, parameterization: str, optimizer, on_step) -> Tensor:
-    """从 `image` 走 `steps` 步；像素参数化每步截到 [0, 1]，傅里叶参数化自己就在 (0, 1)。
-
-    "adam" 取步长 0.02。傅里叶谱的每个数管整张图，所以没有逐像素参数化的网格和边框。
-    """
-    if parameterization not in ("fourier", "pixel"):
-        raise ValueError(f"没有名为 {parameterization!r} 的参数化；可用 fourier、pixel")
-    fourier = parameterization == "fourier"
-    return optimize_image(
-        FourierImage(image=image.clamp(0.02, 0.98), decay=0.75) if fourier and steps else image,
-        loss,
-        steps=steps,
-        optimizer=adam(0.02) if optimizer == "adam" else optimizer,
-        after_step=None if fourier else clamp(),
-        on_step=on_step,
-    )
 
 
 def add_history(history: dict, loss) -> None:

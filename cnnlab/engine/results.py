@@ -11,14 +11,13 @@ import platform
 import warnings
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cnnlab.engine.ascent import Ascent
 from cnnlab.networks.models import VisionModel, load_model
 
 # 只影响显示、不影响结果的参数
@@ -123,8 +122,9 @@ def _describe(value):
         return {type(value).__name__: [_describe(each) for each in value]}
     if isinstance(value, dict):
         return {"dict": [[_describe(key), _describe(each)] for key, each in value.items()]}
-    if isinstance(value, Ascent):
-        return {"ascent": {key: _describe(each) for key, each in vars(value).items()}}
+    if is_dataclass(value):
+        fields = {key: _describe(each) for key, each in vars(value).items()}
+        return {"settings": type(value).__name__, "fields": fields}
     if isinstance(value, np.generic | Path):
         return value.item() if isinstance(value, np.generic) else str(value)
     if isinstance(value, Tensor):
@@ -169,8 +169,11 @@ def _restore(key: str, value, replacement):
         return {
             _restore(key, name, None): _restore(key, each, None) for name, each in value["dict"]
         }
-    if "ascent" in value:
-        return Ascent(**value["ascent"])
+    if "settings" in value:
+        import cnnlab
+
+        fields = {name: _restore(key, each, None) for name, each in value["fields"].items()}
+        return getattr(cnnlab, value["settings"])(**fields)
     if "generator" in value:
         generator = torch.Generator()
         generator.set_state(_restore(key, value["generator"], None))

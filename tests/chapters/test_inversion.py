@@ -217,11 +217,10 @@ def test_jitter_compares_the_shifted_picture_with_the_unshifted_activation_and_i
 ):
     options = {"optimizer": "adam", "steps": 6, "tv": 0}
     plain = invert_features(network, image, "1", **options)
-    first, again, other = (
-        invert_features(network, image, "1", jitter_pixels=3, seed=seed, **options)
-        for seed in (0, 0, 1)
+    first, again = (
+        invert_features(network, image, "1", jitter_pixels=3, **options) for _ in range(2)
     )
-    assert torch.equal(first.image, again.image) and not torch.equal(first.image, other.image)
+    assert torch.equal(first.image, again.image) and not torch.equal(first.image, plain.image)
     # 平移之后对不上，损失比不动时降得少
     assert min(first.history["loss"]) > min(plain.history["loss"])
 

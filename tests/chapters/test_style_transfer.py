@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from cnnlab.chapters.style_transfer import (
+    Painting,
     keep_chroma,
     match_color,
     normalized,
@@ -13,6 +14,7 @@ from cnnlab.chapters.style_transfer import (
 )
 from cnnlab.chapters.texture import synthesize_texture
 from cnnlab.core.hooks import activations_of
+from cnnlab.engine.descent import Descent
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.terms import feature_distance, gram_distance, gram_matrix
 
@@ -34,15 +36,19 @@ def network():
     return layers.eval().requires_grad_(False)
 
 
-OPTIONS = {"content_layer": "4", "style_layers": ["1", "4"]}
+LAYERS = {"content_layer": "4", "style_layers": ["1", "4"]}
+OPTIONS = {"settings": Painting(**LAYERS)}
 
 
 def test_content_weight_zero_is_texture_synthesis(network):
     content, style, start = picture(0), picture(1), picture(2)
     styled = transfer_style(
-        network, content, style, content_weight=0, start=start, steps=8, style_size=40, **OPTIONS
+        network, content, style, content_weight=0, style_weight=2, steps=8, style_size=40,
+        settings=Painting(start, **LAYERS),
+    )  # fmt: skip
+    texture = synthesize_texture(
+        network, style, (40, 48), ["1", "4"], steps=8, settings=Descent(start)
     )
-    texture = synthesize_texture(network, style, (40, 48), ["1", "4"], steps=8, start=start)
     assert (
         torch.equal(styled.image, texture.image)
         and styled.history["loss"] == texture.history["loss"]
@@ -58,10 +64,8 @@ def test_style_weight_zero_is_feature_inversion(network):
         picture(1),
         style_weight=0,
         content_weight=2,
-        start=start,
         steps=8,
-        parameterization="pixel",
-        **OPTIONS,
+        settings=Painting(start, "pixel", **LAYERS),
     )
     target = activations_of(network, content, "4")["4"]
     inversion = objective(network, 2 * feature_distance(target, "4"))
@@ -101,13 +105,13 @@ def test_one_style_with_all_the_weight_is_that_style_alone(network):
 
 
 def test_sizes_of_content_and_styles_may_differ_and_scales_add_up(network):
-    content = torch.cat([picture(0), picture(7)])
+    content = torch.cat([picture(0, (64, 70)), picture(7, (64, 70))])
     before = content.clone()
     result = transfer_style(
         network,
         content,
-        [picture(1, (64, 50)), picture(6, (90, 33))],
-        style_size=36,
+        [picture(1, (70, 80)), picture(6, (90, 66))],
+        style_size=64,
         scales=2,
         steps=4,
         **OPTIONS,
@@ -136,7 +140,9 @@ def test_matched_colours_have_the_mean_and_covariance_of_the_content():
 
 @pytest.mark.parametrize("start", ["content", "noise", "style"])
 def test_every_start_goes_downhill(network, start):
-    result = transfer_style(network, picture(0), picture(1), start=start, steps=15, **OPTIONS)
+    result = transfer_style(
+        network, picture(0), picture(1), steps=15, settings=Painting(start, **LAYERS)
+    )
     assert result.history["loss"][-1] < result.history["loss"][0]
 
 
@@ -153,9 +159,9 @@ def test_weights_are_normalised():
         ({"style_size": 8}, "太小"),
         ({"content_weight": -1}, "content_weight"),
         ({"content_weight": 0, "style_weight": 0}, "没有目标"),
-        ({"start": "photo"}, "起点"),
+        ({"settings": Painting("photo", **LAYERS)}, "起点"),
         ({"preserve_color": "hue"}, "preserve_color"),
-        ({"content_layer": None}, "内容层"),
+        ({"settings": Painting()}, "内容层"),
     ],
 )
 def test_bad_input_is_explained(network, options, message):

@@ -13,6 +13,7 @@ from cnnlab.chapters.texture import (
     texture_layers,
     texture_terms,
 )
+from cnnlab.engine.descent import Descent, several_scales
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.results import reproduce
 
@@ -84,19 +85,20 @@ def test_terms_vanish_at_the_sample_and_are_linear_in_the_weights(network, sampl
 
 
 @pytest.mark.parametrize("parameterization", ["fourier", "pixel"])
-def test_synthesis_comes_close_to_the_sample_and_touches_nothing(network, sample, parameterization):
+def test_synthesis_comes_close_to_the_sample_and_touches_nothing(network, parameterization):
+    sample = torch.rand(1, 3, 66, 80, generator=torch.Generator().manual_seed(1))
     before = sample.clone()
     result = synthesize_texture(
         network,
         sample,
-        (24, 28),
+        (64, 70),
         layers=["image", "1", "4"],
         steps=30,
         scales=2,
-        parameterization=parameterization,
+        settings=Descent(parameterization=parameterization),
     )
     assert (
-        result.image.shape == (1, 3, 24, 28) and 0 <= result.image.min() and result.image.max() <= 1
+        result.image.shape == (1, 3, 64, 70) and 0 <= result.image.min() and result.image.max() <= 1
     )
     assert len(result.history["loss"]) == 60
     assert result.history["loss"][-1] < 0.05 * result.history["loss"][30]
@@ -105,6 +107,13 @@ def test_synthesis_comes_close_to_the_sample_and_touches_nothing(network, sample
     assert torch.equal(sample, before) and not any(
         parameter.requires_grad for parameter in network.parameters()
     )
+
+
+def test_scales_too_small_to_see_are_left_out():
+    assert several_scales(3, (128, 200)) == [4, 2, 1] and several_scales(3, (100, 100)) == [2, 1]
+    assert several_scales(2, (20, 20)) == [1]
+    with pytest.raises(ValueError, match="scales"):
+        several_scales(0, (64, 64))
 
 
 def test_same_seed_same_texture_and_reproduce():
@@ -133,4 +142,4 @@ def test_bad_input_is_explained(network, sample):
     with pytest.raises(ValueError, match="layer_weights"):
         synthesize_texture(network, sample, 32, ["1"], layer_weights=[-1])
     with pytest.raises(ValueError, match="参数化"):
-        synthesize_texture(network, sample, 32, ["1"], parameterization="wavelet")
+        Descent(parameterization="wavelet")

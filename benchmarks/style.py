@@ -13,10 +13,10 @@ from torch import nn
 
 from cnnlab import Painting, activations_of, load_model, photo, style_image, transfer_style
 from cnnlab.chapters.style_transfer import content_terms, style_terms
-from cnnlab.chapters.texture import smoothness
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.optimize import adam, optimize_image
-from cnnlab.engine.priors import clamp
+from cnnlab.engine.priors import clamp, total_variation
+from cnnlab.engine.terms import image_prior
 
 STEPS = 3
 # 网络、边长、内容层、风格层、上限、neural-style-pt 的比值；SqueezeNet 的层与 CS231n 的作业相同
@@ -38,9 +38,9 @@ def methods(name: str, size: int, content_layer: str, style_layers: list[str]) -
     model = load_model(name, weights="default" if name == "squeezenet1_1" else None)
     content, style = photo("taj_mahal", size=size), style_image("waves", size)
     terms = content_terms(model, content, content_layer, 1.0) + style_terms(
-        model, [style], [1.0], style_layers, 1.0
+        model, [style], [1.0], style_layers, 8.0
     )
-    loss = objective(model, terms + smoothness(1.0))
+    loss = objective(model, [*terms, image_prior(total_variation)])
     pixels = content.contiguous(memory_format=torch.channels_last).requires_grad_()
     upto = part_of(model, style_layers[-1])
 

@@ -65,11 +65,12 @@ wheel: $(INSTALLED)  ## 打成可以安装的 wheel，放在 dist/
 bench: $(INSTALLED)  ## 运行 benchmarks/ 里的速度比较
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
-pages: $(INSTALLED)  ## 重写由程序生成的页：参考文献、接口表、勘误、说法
+pages: $(INSTALLED)  ## 重写由程序生成的页：参考文献、接口表、勘误、说法；各章的第一格
 	$(BIN)/python tools/make_references.py
 	$(BIN)/python tools/make_api.py
 	$(BIN)/python tools/make_errata.py
 	$(BIN)/python tools/make_claims.py
+	$(BIN)/python tools/make_setup_cells.py
 
 lint: $(INSTALLED)  ## 检查代码的写法
 	$(BIN)/ruff check .

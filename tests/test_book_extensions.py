@@ -135,7 +135,7 @@ def test_large_pictures_become_webp_and_pages_follow(finishing, tmp_path):
     assert page.read_text("utf-8") == text
 
 
-@pytest.mark.parametrize("url", ["https://github.com/OWNER/cnnlab", "https://github.com/a/cnnlab"])
+@pytest.mark.parametrize("url", ["https://github.com/OWNER/cnnlab", "https://example.org/a/cnnlab"])
 def test_buttons_wait_for_an_address(finishing, url):
     options = {"repository_url": url, "launch_buttons": {"colab_url": "https://example.org"}}
     finishing.hide_buttons(None, SimpleNamespace(html_theme_options=options))

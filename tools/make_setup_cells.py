@@ -13,7 +13,7 @@ SOURCE = """from importlib.util import find_spec
 
 repository = "{url}"
 if find_spec("cnnlab") is None and "/OWNER/" in repository:
-    print("没有找到 cnnlab。这本书还没有公开的地址：把它的 .whl 文件传上来，用 %pip 安装")
+    print("没有 cnnlab，书也还没有公开的地址：传上它的 .whl 文件，用 %pip 安装")
 elif find_spec("cnnlab") is None:
     print("安装 cnnlab，不到一分钟；这里已有的包一个也不换")
     %pip install -q "cnnlab @ git+{{repository}}"

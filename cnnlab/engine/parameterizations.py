@@ -85,7 +85,7 @@ class FourierImage(nn.Module):
         else:
             self.to(image.device)
             spectrum = self.encode(image)
-        self.spectrum = nn.Parameter(spectrum)
+        self.spectrum = nn.Parameter(spectrum.contiguous())
 
     def encode(self, image: Tensor) -> Tensor:
         """一张图对应的谱：`FourierImage(image=image)()` 就是 image。"""

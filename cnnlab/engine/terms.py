@@ -75,30 +75,12 @@ def channel(layer: str, channel, position=None) -> Term:
             raise ValueError(
                 f"通道号 {channel} 超出范围：{layer} 有 {activation.shape[1]} 个通道，编号从 0 开始"
             )
-        planes = _Pick.apply(activation, chosen)
+        planes = activation[range(len(chosen)), chosen]
         return (planes if planes.dim() == 1 else _at(planes, position, layer)).sum()
 
     return Term(
         f"channel {layer}:{channel}" + ("" if position is None else f"@{position}"), (layer,), value
     )
-
-
-class _Pick(torch.autograd.Function):
-    """每张图取一个通道：(N, C, …) → (N, …)；传回去的梯度保持激活的布局，卷积的反向才快。"""
-
-    @staticmethod
-    def forward(context, activation: Tensor, chosen: list[int]) -> Tensor:
-        context.chosen = chosen
-        context.save_for_backward(activation)
-        return torch.stack([activation[index, channel] for index, channel in enumerate(chosen)])
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(context, gradient: Tensor):
-        result = torch.zeros_like(context.saved_tensors[0])
-        for index, channel in enumerate(context.chosen):
-            result[index, channel] = gradient[index]
-        return result, None
 
 
 def _at(planes: Tensor, position, layer: str) -> Tensor:
@@ -112,20 +94,6 @@ def _at(planes: Tensor, position, layer: str) -> Tensor:
     return planes[:, row, column]
 
 
-class _HalfSquare(torch.autograd.Function):
-    """½ Σ a²；反向就是激活自己，一次乘法。"""
-
-    @staticmethod
-    def forward(context, activation: Tensor) -> Tensor:
-        context.save_for_backward(activation)
-        return torch.linalg.vector_norm(activation).square() / 2
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(context, gradient: Tensor) -> Tensor:
-        return context.saved_tensors[0] * gradient
-
-
 def half_squared_norm(layer: str, channels=None) -> Term:
     """½ Σ a²，对激活的梯度恰好是激活自己：这就是 DeepDream 放大的东西。
 
@@ -135,26 +103,9 @@ def half_squared_norm(layer: str, channels=None) -> Term:
 
     def value(values: Values) -> Tensor:
         activation = values[layer]
-        return _HalfSquare.apply(activation if chosen is None else activation[:, chosen])
+        return (activation if chosen is None else activation[:, chosen]).square().sum() / 2
 
     return Term(f"half_squared_norm {layer}", (layer,), value)
-
-
-class _SquaredDistance(torch.autograd.Function):
-    """Σ 权重 · Σ (a − t)²，每张图一个权重；反向就是 2 · 权重 · (a − t)。"""
-
-    @staticmethod
-    def forward(context, activation: Tensor, target: Tensor, scale: Tensor) -> Tensor:
-        difference = activation - target
-        axes = tuple(range(1, difference.dim()))
-        context.save_for_backward(difference, scale.view(-1, *[1] * len(axes)))
-        return (torch.linalg.vector_norm(difference, dim=axes).square() * scale).sum()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(context, gradient: Tensor):
-        difference, scale = context.saved_tensors
-        return difference * (2 * gradient * scale), None, None
 
 
 def feature_distance(target: Tensor, layer: str, *, relative: bool = True) -> Term:
@@ -174,7 +125,7 @@ def feature_distance(target: Tensor, layer: str, *, relative: bool = True) -> Te
             raise ValueError(
                 f"{layer} 的激活是 {tuple(activation.shape)}，目标是 {tuple(target.shape)}：两张图的尺寸应当相同"
             )
-        return _SquaredDistance.apply(activation, target, 1 / sizes)
+        return ((activation - target).flatten(1).square().sum(1) / sizes).sum()
 
     return Term(f"feature_distance {layer}", (layer,), value)
 
@@ -185,8 +136,13 @@ def gram_matrix(activation: Tensor, normalize: str = "chw") -> Tensor:
     除数："chw" 为 C·H·W（每个元素的平均），"hw" 为 H·W（每个位置的平均，不随图像大小变），"none" 为 1。
     出处：Gatys 等，2015（原文不除，把 4C²(HW)² 放在损失里）。
     """
-    rows = activation.permute(0, 2, 3, 1).flatten(1, 2)  # (N, HW, C)，channels_last 时不用复制
+    rows = _rows(activation)
     return rows.transpose(1, 2) @ rows / _divisor(activation, normalize)
+
+
+def _rows(activation: Tensor) -> Tensor:
+    """(N, C, H, W) → (N, H·W, C)；channels_last 时不用复制。"""
+    return activation.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def _divisor(activation: Tensor, normalize: str) -> int:
@@ -196,26 +152,6 @@ def _divisor(activation: Tensor, normalize: str) -> int:
         near = "、".join(difflib.get_close_matches(str(normalize), divisors) or divisors)
         raise ValueError(f"没有名为 {normalize!r} 的归一化；可用 {near}")
     return divisors[normalize]
-
-
-class _GramSquare(torch.autograd.Function):
-    """Σ (G − A)²；反向用闭式 (4/除数) F (G − A)：来回各一次矩阵乘法。"""
-
-    @staticmethod
-    def forward(context, activation: Tensor, target: Tensor, scale: Tensor, divisor: int) -> Tensor:
-        rows = activation.permute(0, 2, 3, 1).flatten(1, 2)
-        difference = torch.matmul(rows.transpose(1, 2), rows).div_(divisor).sub_(target)
-        context.save_for_backward(rows, difference, scale)
-        context.divisor, context.size = divisor, activation.shape[-2:]
-        return (difference.square().sum((1, 2)) * scale).sum()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(context, gradient: Tensor):
-        rows, difference, scale = context.saved_tensors
-        factor = (4 / context.divisor) * gradient * scale.view(-1, 1, 1)
-        result = torch.matmul(rows, difference * factor)
-        return result.unflatten(1, context.size).permute(0, 3, 1, 2), None, None, None
 
 
 def gram_distance(
@@ -237,9 +173,32 @@ def gram_distance(
             raise ValueError(
                 f"{layer} 有 {activation.shape[1]} 个通道，目标 Gram 矩阵却是 {tuple(target.shape)}"
             )
-        return _GramSquare.apply(activation, target, scale, _divisor(activation, normalize))
+        rows = _rows(activation.detach())
+        difference = rows.transpose(1, 2) @ rows / _divisor(activation, normalize) - target
+        distance = (difference.square().sum((1, 2)) * scale).sum()
+        # ∂‖FᵀF/d − A‖²/∂F = (4/d) F (FᵀF/d − A)：照公式算，比自动求导少两次矩阵乘法
+        factor = 4 / _divisor(activation, normalize) * scale.view(-1, 1, 1)
+        slope = (rows @ (difference * factor)).unflatten(1, activation.shape[-2:])
+        return with_gradient(activation, distance, slope.permute(0, 3, 1, 2))
 
     return Term(f"gram_distance {layer}", (layer,), value)
+
+
+def with_gradient(x: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+    """数值是 `value`（一个数）、对 `x` 的梯度是 `gradient`（与 x 同形）：公式和它的导数并排写出来。"""
+    return _WithGradient.apply(x, value, gradient)
+
+
+class _WithGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(context, x: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+        context.save_for_backward(gradient)
+        return value.clone()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(context, upstream: Tensor):
+        return context.saved_tensors[0] * upstream, None, None
 
 
 def image_prior(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from cnnlab.core.hooks import evaluating
 from cnnlab.core.images import check_images
 from cnnlab.engine.gradients import checked_scores, class_outputs
+from cnnlab.engine.optimize import Step
 from cnnlab.networks.models import resolve_target
 
 # 四张一批就够：更大的一批不更快，只多占内存
@@ -27,13 +28,14 @@ def occlusion_map(
     stride=8,
     fill="mean",
     output: str = "score",
+    on_step=None,
 ) -> Tensor:
     """遮挡图：窗盖住每一处时，目标类的得分掉了多少 (N, rows, cols)；负数表示遮住反而升高。
 
     D(i, j) = S_t(x) − S_t(x 的第 (i, j) 扇窗里换成 fill)；窗的位置见 `window_starts`，最后一扇齐边。
     `window`、`stride` 是整数或 (高, 宽)；`fill` 见 `fill_image`，填在归一化之前。
     output="probability" 看 softmax 之后；"all" 给每一类的得分之降 (N, K, rows, cols)，target 可为 None。
-    窗大过图像、步幅不是正数或大过窗、没有这个类：ValueError。（Zeiler 与 Fergus，2014）
+    `on_step` 每算完一批窗收到一个 `Step`，image 是到那时的遮挡图。窗大过图像、步幅不是正数或大过窗、没有这个类：ValueError。（Zeiler 与 Fergus，2014）
     """
     if output not in OUTPUTS:
         raise ValueError(f"output 是 {output!r}；可用 {'、'.join(OUTPUTS)}")
@@ -48,14 +50,21 @@ def occlusion_map(
         before = [
             _measured(model, image[some], index[some], output) for some in numbers.split(BATCH)
         ]
-        after = [
-            _measured(model, _covered(image, filling, some, size), index[some[:, 0]], output)
-            for some in places.split(BATCH)
-        ]
-    drop = torch.cat(before)[:, None, None] - torch.cat(after).unflatten(
-        0, (len(image), *map(len, grid))
-    )
-    return drop.movedim(3, 1) if output == "all" else drop
+        before = torch.cat(before)
+        # 还没盖到的窗，得分没有掉
+        after = before[places[:, 0]]
+        for count, some in enumerate(torch.arange(len(places)).split(BATCH)):
+            covered = _covered(image, filling, places[some], size)
+            after[some] = _measured(model, covered, index[places[some, 0]], output)
+            if on_step is not None:
+                on_step(Step(count, float(after.min()), _drop(before, after, image, grid)))
+    return _drop(before, after, image, grid)
+
+
+def _drop(before: Tensor, after: Tensor, image: Tensor, grid: list[list[int]]) -> Tensor:
+    """遮住之前的得分减去之后的，排成 (N, rows, cols) 或 (N, K, rows, cols)。"""
+    drop = before[:, None, None] - after.unflatten(0, (len(image), *map(len, grid)))
+    return drop.movedim(3, 1) if drop.dim() == 4 else drop
 
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:

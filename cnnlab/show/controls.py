@@ -1,0 +1,224 @@
+"""explore 的控件：interact 的简写，加照片（可上传）、类别、层、通道。
+
+每种控件是一个 Control：ipywidgets 的控件，和怎样读它（给出参数的值和写它的代码）。不管读来做什么。
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import ipywidgets
+from PIL import Image, UnidentifiedImageError
+
+PHOTOS = "duck panda dog koala red_panda scarlet_macaw lemur polar_bear hedgehog bison cat petra"
+# 控件名 -> 它可以充当的参数名，和控件旁的字
+ROLES = {
+    "photo": ("image", "content", "photo"),
+    "style": ("styles", "style"),
+    "texture": ("sample",),
+    "category": ("target", "category"),
+}
+LABELS = {
+    "photo": "照片",
+    "style": "风格",
+    "texture": "纹理",
+    "category": "类别",
+    "model": "网络",
+    "layer": "层",
+    "layers": "各层",
+    "channel": "通道",
+    "channels": "通道",
+    "window": "窗",
+    "stride": "步幅",
+    "fill": "填充",
+    "output": "看哪个数",
+    "steps": "步数",
+    "size": "边长",
+    "seed": "种子",
+    "octaves": "几层尺度",
+    "perplexity": "困惑度",
+    "k": "几个",
+    "metric": "距离",
+}
+WIDE = {"description_width": "initial"}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """菜单里的一项：值，写它的代码，说明；例如 `Choice(twin, "randomized_copy(model)")`。"""
+
+    value: object
+    code: str
+
+
+@dataclass(frozen=True)
+class Control:
+    """一个控件：`box` 画出来（None 是不变的参数），`watched` 的 value 变了就是动了，`read` 给出 (值, 代码)。"""
+
+    box: ipywidgets.Widget | None
+    watched: ipywidgets.Widget | None
+    read: Callable[[], tuple[object, str]]
+
+
+def make_control(name: str, given, default, size: int) -> Control:
+    """一个简写变成控件：(低, 高[, 步]) 是滑块，列表或字典是菜单，真假是勾，文字是输入框。
+
+    `photo=`、`style=`、`texture=` 是图（名字的列表，或起始的名字），`category=` 是起始的类。
+    别的值（网络、张量、单个的数）原样传给函数，没有控件。
+    """
+    label = LABELS.get(name, name)
+    if name in ("photo", "style", "texture"):
+        return picture_control(name, given, size, label)
+    if name == "category":
+        return category_control(given, label)
+    if isinstance(given, ipywidgets.Widget):
+        return plain(given)
+    if isinstance(given, bool):
+        return plain(ipywidgets.Checkbox(value=given, description=label, indent=False))
+    if isinstance(given, str):
+        return plain(ipywidgets.Text(value=given, description=label, continuous_update=False))
+    if isinstance(given, tuple):
+        return plain(slider(given, default, label))
+    if isinstance(given, list | dict):
+        return menu(given, default, label)
+    fixed = own_copy(given)
+    return Control(None, None, lambda: (fixed, code_of(given)))
+
+
+def plain(box: ipywidgets.Widget) -> Control:
+    """值就是参数的控件。"""
+    box.style = WIDE
+    return Control(box, box, lambda: (box.value, repr(box.value)))
+
+
+def slider(bounds: tuple, default, label: str) -> ipywidgets.Widget:
+    """(低, 高) 或 (低, 高, 步)：全是整数得整数滑块；从参数的默认值起步，默认值不是数时从正中。"""
+    if len(bounds) not in (2, 3) or not all(isinstance(one, int | float) for one in bounds):
+        raise ValueError(f"{label}：滑块写成 (低, 高) 或 (低, 高, 步)，得到 {bounds!r}")
+    whole = all(isinstance(one, int) for one in bounds)
+    low, high, step = (*bounds, 1 if whole else (bounds[1] - bounds[0]) / 20)[:3]
+    if not low < high or not step > 0:
+        raise ValueError(f"{label}：滑块的低要小于高，步要大于 0，得到 {bounds!r}")
+    known = isinstance(default, int | float)
+    start = min(max(default, low), high) if known else (low + high) / 2
+    # 不在格子上的值，滑块一碰就自己改掉
+    start = low + round((start - low) / step) * step
+    kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+    options = {} if whole else {"readout_format": ".3g"}
+    return kind(min=low, max=high, step=step, value=start, description=label, **options)
+
+
+def menu(given: list | dict, default, label: str) -> Control:
+    """列表的各项是值；字典是 {文字: 值}；值可以是 Choice。默认值在里面就从它起步，否则从第一项。"""
+    pairs = given.items() if isinstance(given, dict) else [(str(one), one) for one in given]
+    texts, values, codes = [], [], []
+    for text, value in pairs:
+        picked = value if isinstance(value, Choice) else Choice(value, code_of(value))
+        texts.append(text)
+        values.append(own_copy(picked.value))
+        codes.append(picked.code)
+    if not texts:
+        raise ValueError(f"{label}：菜单里至少要有一项")
+    start = codes.index(repr(default)) if repr(default) in codes else 0
+    options = [(text, number) for number, text in enumerate(texts)]
+    box = ipywidgets.Dropdown(options=options, value=start, description=label, style=WIDE)
+    return Control(box, box, lambda: (values[box.value], codes[box.value]))
+
+
+def category_control(start: str, label: str) -> Control:
+    """1000 个类，用中文或英文打几个字来找；没有这个名字时一句话列出相近的。"""
+    from cnnlab.networks.categories import imagenet_categories
+
+    names = imagenet_categories()
+    box = ipywidgets.Combobox(
+        options=[names.label(index) for index in range(len(names))],
+        value=names.label(names.index_of(start)),
+        description=label,
+        continuous_update=False,
+        style=WIDE,
+    )
+
+    def read():
+        found = names[names.index_of(box.value)]
+        return found, repr(found)
+
+    return Control(box, box, read)
+
+
+def picture_control(name: str, given, size: int, label: str) -> Control:
+    """图的菜单和一个上传按钮；上传的排在菜单最前，用文件名写进代码。"""
+    maker, known = picture_source(name)
+    listed = list(given) if isinstance(given, list | tuple) else [given, *known]
+    names = list(dict.fromkeys(listed if given is not True else known))
+    box = ipywidgets.Dropdown(options=names, description=label, style=WIDE)
+    button = ipywidgets.FileUpload(accept="image/*", multiple=False, description="用我的图")
+    own = {}
+
+    def arrive(change):
+        file, data = uploaded(change["new"])
+        own.update(name=file, data=data)
+        box.options = [f"⬆ {file}", *names]
+        # 同名的新文件：菜单的值没有变，也要重算
+        event = {"name": "value", "old": None, "new": box.options[0], "type": "change"}
+        before, box.value = box.value, box.options[0]
+        if before == box.value:
+            box.notify_change({**event, "owner": box})
+
+    def read():
+        if not box.value.startswith("⬆ "):
+            function = getattr(__import__("cnnlab"), maker)
+            return function(box.value, size), f"{maker}({box.value!r}, {size})"
+        return read_upload(own["name"], own["data"], size), f"load_image({own['name']!r}, {size})"
+
+    button.observe(arrive, "value")
+    read.content = lambda: hashlib.sha1(own.get("data", b"")).hexdigest()
+    return Control(ipywidgets.HBox([box, button]), box, read)
+
+
+def picture_source(name: str) -> tuple[str, list[str]]:
+    """一种图由哪个函数给出，有哪些名字。"""
+    if name == "photo":
+        return "photo", PHOTOS.split()
+    if name == "style":
+        from cnnlab.pictures.drawn_styles import STYLES
+
+        return "style_image", list(STYLES)
+    from cnnlab.pictures.drawn_textures import TEXTURES
+
+    return "texture_image", list(TEXTURES)
+
+
+def read_upload(name: str, data: bytes, size: int):
+    """上传的文件变成图像；不是图片时说清楚。"""
+    from cnnlab.core.images import load_image
+
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return load_image(picture, size)
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"“{name}”不是能读的图片；选 JPEG、PNG 或 WebP 文件") from error
+
+
+def uploaded(value) -> tuple[str, bytes]:
+    """FileUpload 的值：ipywidgets 7 里是 {文件名: {content}}，8 里是一组 {name, content}。"""
+    if isinstance(value, dict):
+        name, file = list(value.items())[-1]
+        return name, bytes(file["content"])
+    return value[-1]["name"], bytes(value[-1]["content"])
+
+
+def own_copy(value):
+    """网络用面板自己的一份：钩子登记在网络上，别的线程里的前向不该碰到。"""
+    return copy.deepcopy(value) if hasattr(value, "named_modules") else value
+
+
+def code_of(value) -> str:
+    """写出一个参数的代码；网络写成 load_model(...)。"""
+    name = getattr(value, "name", None)
+    if hasattr(value, "named_modules"):
+        return "load_model()" if name in (None, "squeezenet1_1") else f"load_model({name!r})"
+    return repr(value)

@@ -1,0 +1,401 @@
+"""参数面板：控件、运行与停、正在生长的图、写出同样结果的一行代码、没有内核时的几帧。
+
+不管算法，也不管控件怎样读。算在面板自己的线程里，最后的图在主线程里画。
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import html
+import inspect
+import itertools
+import threading
+import time
+
+import ipywidgets
+
+from cnnlab.show.controls import ROLES, make_control
+from cnnlab.show.frames import data_uri, encode, one_size, picture_tag, render, static_page
+from cnnlab.show.worker import Run, Stopped, Worker, on_main
+
+MOST_FRAMES = 12
+_numbers = itertools.count(1)
+
+
+@dataclasses.dataclass
+class Outcome:
+    """一次运行：图、结果、代码、用了几秒、要说的数、有没有中途停下。"""
+
+    picture: object
+    result: object
+    code: str
+    seconds: float
+    note: str
+    stopped: bool = False
+
+
+class Panel:
+    """explore 的结果：`widget` 是控件；`run()`、`stop()`、`save()`、`wait()` 与按钮相同；`outcome` 是最后一次的结果。"""
+
+    def __init__(self, function, controls: dict, *, show, number, total, frames, size: int):
+        self.function, self.show, self.number, self.total = function, show, number, total
+        self.parameters = inspect.signature(function).parameters
+        self.settings = settings_of(self.parameters)
+        self.controls = {
+            self._role(name): make_control(name, given, self._default(name), size)
+            for name, given in controls.items()
+        }
+        self.boxes = {name: self.controls[self._role(name)].watched for name in controls}
+        self.slow = "on_step" in self.parameters
+        self.outcome, self.cache, self.current = None, {}, Run()
+        self.idle = threading.Event()
+        self.idle.set()
+        self.worker = Worker(self._work)
+        digest = hashlib.sha1(repr((function.__name__, sorted(controls))).encode()).hexdigest()[:8]
+        self.name = f"cnnlab-panel-{digest}-{next(_numbers)}"
+        self._build()
+        self.frames, self.size = self._draw_frames(frames)
+        for control in self.controls.values():
+            if control.watched is not None:
+                control.watched.observe(self._changed, "value")
+
+    @property
+    def code(self) -> str:
+        """写出最后一次结果的一行代码。"""
+        return self.outcome.code if self.outcome else ""
+
+    @property
+    def picture(self):
+        """最后一次的图（PIL）。"""
+        return self.outcome.picture if self.outcome else None
+
+    # 参数
+
+    def _role(self, name: str) -> str:
+        """控件 `name` 充当哪个参数。"""
+        known = {**self.parameters, **(self.settings or {})}
+        for role in (name, *ROLES.get(name, ())):
+            if role in known:
+                return role
+        raise ValueError(f"{self.function.__name__} 没有参数 {name}；有的是 {'、'.join(known)}")
+
+    def _default(self, name: str):
+        role = self._role(name)
+        if role in self.parameters:
+            default = self.parameters[role].default
+            return None if default is inspect.Parameter.empty else default
+        return self.settings[role]
+
+    def _read(self) -> tuple[dict, str, str]:
+        """(参数, 代码, 缓存的钥匙)：等于默认值的不写，没有默认值的按位置写。"""
+        pairs = {name: control.read() for name, control in self.controls.items()}
+        contents = [getattr(one.read, "content", str)() for one in self.controls.values()]
+        pairs = self._with_settings(pairs)
+        written, by_place = [], True
+        for name, parameter in self.parameters.items():
+            given = name in pairs
+            required = parameter.default is parameter.empty
+            by_place &= given and required and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+            if given and (required or pairs[name][1] != repr(parameter.default)):
+                written.append(pairs[name][1] if by_place else f"{name}={pairs[name][1]}")
+        code = f"{self.function.__name__}({', '.join(written)})"
+        return {name: value for name, (value, _) in pairs.items()}, code, code + "".join(contents)
+
+    def _with_settings(self, pairs: dict) -> dict:
+        """属于 settings 的几项合成一个设置对象。"""
+        own = {name: pair for name, pair in pairs.items() if name not in self.parameters}
+        if not own:
+            return pairs
+        default = self.parameters["settings"].default
+        value = dataclasses.replace(default, **{name: pair[0] for name, pair in own.items()})
+        changed = {n: p[1] for n, p in own.items() if p[1] != repr(getattr(default, n))}
+        listed = ", ".join(f"{name}={code}" for name, code in changed.items())
+        rest = {name: pair for name, pair in pairs.items() if name in self.parameters}
+        return {
+            **rest,
+            "settings": (
+                value,
+                f"{type(default).__name__}({listed})" if changed else repr(default),
+            ),
+        }
+
+    # 控件
+
+    def _build(self) -> None:
+        self.go, self.halt, self.keep = (
+            ipywidgets.Button(description=text, layout={"width": "6em"})
+            for text in ("运行", "停", "保存")
+        )
+        self.halt.disabled = True
+        self.bar = ipywidgets.IntProgress(layout={"width": "12em"})
+        self.image, self.line, self.says = (ipywidgets.HTML() for _ in range(3))
+        for button, do in ((self.go, self.run), (self.halt, self.stop), (self.keep, self.save)):
+            button.on_click(lambda _, do=do: do())
+        buttons = [self.go, self.halt, self.bar, self.keep] if self.slow else [self.keep]
+        boxes = [control.box for control in self.controls.values() if control.box is not None]
+        row = ipywidgets.HBox(buttons, layout={"flex_flow": "row wrap"})
+        self.widget = ipywidgets.VBox([*boxes, row, self.says, self.image, self.line])
+        self.widget.add_class(f"{self.name}-live")
+
+    def _changed(self, _=None) -> None:
+        """快的跟着走；慢的停下正在算的，等“运行”。"""
+        self.current.replaced = True
+        if self.slow:
+            self._tell("参数变了，按“运行”")
+        else:
+            self.run()
+
+    def run(self) -> None:
+        """读控件，去算。"""
+        self.current.replaced = True
+        try:
+            job = self._read()
+        except Exception as error:
+            self._tell(str(error), wrong=True)
+            return
+        self.current = Run()
+        self.idle.clear()
+        self.worker.submit((*job, self.current))
+
+    def stop(self) -> None:
+        """停：正在做的一步做完就停，留下到那时最好的图。"""
+        self.current.asked = True
+
+    def wait(self, seconds: float = 600) -> Panel:
+        """等算完；写脚本和测试时用。"""
+        if not self.idle.wait(seconds):
+            raise TimeoutError(f"等了 {seconds} 秒还没有算完；按“停”或调小参数")
+        return self
+
+    def save(self) -> str:
+        """把最后的图存成 PNG，返回文件名；合成的图连同全部设置，别的图连同那行代码。"""
+        if self.outcome is None:
+            self._tell("还没有图可存，先运行", wrong=True)
+            return ""
+        from PIL import PngImagePlugin
+
+        digest = hashlib.sha1(self.code.encode()).hexdigest()[:6]
+        path = f"{self.function.__name__}-{digest}.png"
+        if hasattr(self.outcome.result, "settings"):
+            from cnnlab.core.images import save_image
+
+            save_image(self.outcome.result, path)
+        else:
+            about = PngImagePlugin.PngInfo()
+            about.add_itxt("cnnlab-code", self.code)
+            self.picture.save(path, pnginfo=about)
+        self._tell(f"存成 {path}")
+        return path
+
+    def _tell(self, text: str, wrong: bool = False) -> None:
+        color = "#B00020" if wrong else "inherit"
+        self.says.value = f'<span role="status" style="color: {color}">{html.escape(text)}</span>'
+
+    # 计算
+
+    def _work(self, arguments: dict, code: str, key: str, run: Run) -> None:
+        try:
+            self.halt.disabled, self.go.disabled = False, True
+            if not run.over:
+                self._tell("正在算……")
+                self._finish(self.cache.get(key) or self._compute(arguments, code, key, run), run)
+        except KeyboardInterrupt:
+            if not run.replaced:
+                self._tell("停了，还没有完整的图")
+        except Exception as error:
+            if not run.replaced:
+                self._tell(str(error) or type(error).__name__, wrong=True)
+        finally:
+            self.halt.disabled, self.go.disabled, self.bar.value = True, False, 0
+            if run is self.current:
+                self.idle.set()
+
+    def _compute(self, arguments: dict, code: str, key: str, run: Run, watch=None) -> Outcome:
+        options = {"on_step": self._ticker(run, watch)} if self.slow else {}
+        self.bar.max = int(self.total(arguments) if self.total else arguments.get("steps", 0)) or 1
+        begin = time.perf_counter()
+        result = self.function(**arguments, **options)
+        seconds = time.perf_counter() - begin
+        shown = {**arguments, "code": code}
+        picture = on_main(lambda: render(lambda _: draw_result(self.show, result, shown), code))
+        note = str(self.number(result, arguments)) if self.number else ""
+        if run.asked and "steps" in self.parameters:
+            code = with_steps(code, run.steps)
+        outcome = Outcome(picture, result, code, seconds, note, run.asked)
+        if not run.over:
+            self.cache[key] = outcome
+        return outcome
+
+    def _ticker(self, run: Run, watch):
+        """每一步看要不要停；每五分之一秒把正在生长的图画出来。"""
+        last = [0.0]
+
+        def tick(step):
+            if run.over:
+                raise Stopped
+            run.steps += 1
+            if watch is not None:
+                watch(step)
+            elif time.perf_counter() - last[0] > 0.2:
+                self.bar.max = max(self.bar.max, run.steps)
+                self.bar.value = run.steps
+                self.image.value = picture_tag(data_uri(growing(step.image)), "正在生长的图")
+                last[0] = time.perf_counter()
+
+        return tick
+
+    def _finish(self, outcome: Outcome, run: Run | None = None) -> None:
+        if run is not None and run.replaced:
+            return
+        self.outcome = outcome
+        parts = [
+            outcome.note,
+            f"{outcome.seconds:.1f} 秒",
+            "停在半途，这是到那时最好的" * outcome.stopped,
+        ]
+        text = "；".join(part for part in parts if part)
+        self.image.value = picture_tag(data_uri(outcome.picture), f"{outcome.code}：{text}")
+        code = html.escape(outcome.code)
+        self.line.value = f'<code style="user-select: all; white-space: pre-wrap">{code}</code>'
+        self._tell(text)
+
+    # 没有内核时
+
+    def _draw_frames(self, frames) -> tuple[list[dict], tuple[int, int]]:
+        """画好的几帧：frames 是 {控件: 几个值}，或一次运行里取几个时刻。"""
+        made = self._moments(frames) if isinstance(frames, int) else self._settings_drawn(frames)
+        sources, size = encode(one_size([picture for picture, _, _ in made]))
+        rows = zip(sources, made, strict=True)
+        return [{"at": at, "alt": alt, "source": source} for source, (_, at, alt) in rows], size
+
+    def _moments(self, count: int) -> list[tuple]:
+        arguments, code, key = self._read()
+        seen = []
+        self._finish(self._compute(arguments, code, key, Run(), seen.append))
+        if not 2 <= count <= MOST_FRAMES or len(seen) < count:
+            raise ValueError(
+                f"frames 是 {count} 个时刻，应在 2 到 {min(MOST_FRAMES, len(seen))} 之间"
+            )
+        chosen = [seen[round(i * (len(seen) - 1) / (count - 1))] for i in range(count)]
+        return [
+            (growing(step.image), {"第几步": str(step.index + 1)}, f"第 {step.index + 1} 步的图")
+            for step in chosen
+        ]
+
+    def _settings_drawn(self, frames: dict | None) -> list[tuple]:
+        frames = self._some_values() if frames is None else frames
+        grid = [
+            dict(zip(frames, values, strict=True)) for values in itertools.product(*frames.values())
+        ]
+        if not 1 <= len(grid) <= MOST_FRAMES or len(frames) > 2:
+            raise ValueError(
+                f"静态的帧有 {len(grid)} 张、{len(frames)} 根轴；最多 {MOST_FRAMES} 张、两根轴"
+            )
+        before = {name: self.boxes[name].value for name in frames}
+        made = []
+        for setting in [*grid, before]:
+            texts = {name: self._put(name, value) for name, value in setting.items()}
+            arguments, code, key = self._read()
+            outcome = self.cache.get(key) or self._compute(arguments, code, key, Run())
+            words = "，".join(f"{name} {text}" for name, text in texts.items())
+            made.append((outcome.picture, texts, f"{words}。{outcome.note}".strip("。")))
+        self._finish(outcome)
+        return made[:-1]
+
+    def _put(self, name: str, value) -> str:
+        """把控件拨到一个值，返回写在静态滑块旁的文字；菜单按文字、值或序号。"""
+        box = self.boxes[name]
+        if (
+            isinstance(box, ipywidgets.Dropdown)
+            and box.options
+            and isinstance(box.options[0], tuple)
+        ):
+            texts = [text for text, _ in box.options]
+            box.value = texts.index(str(value)) if str(value) in texts else value
+            return texts[box.value]
+        box.value = value
+        return str(box.value)
+
+    def _some_values(self) -> dict:
+        """没有指定时：第一个有几种取法的控件，取不多于五个值。"""
+        for name, box in self.boxes.items():
+            if isinstance(box, ipywidgets.Dropdown):
+                texts = [one[0] if isinstance(one, tuple) else one for one in box.options]
+                if len(texts) > 1:
+                    return {name: texts[:5]}
+            elif isinstance(box, ipywidgets.IntSlider | ipywidgets.FloatSlider):
+                count = min(4, round((box.max - box.min) / box.step))
+                stops = [
+                    box.min + round(i / count * (box.max - box.min) / box.step) * box.step
+                    for i in range(count + 1)
+                ]
+                return {name: stops}
+        raise ValueError("没有可以变的控件；给一个滑块、菜单、照片或类别")
+
+    def _repr_html_(self) -> str:
+        return static_page(self.name, self.frames, self.size)
+
+    def __repr__(self) -> str:
+        return f"面板：{self.code}"
+
+    def _ipython_display_(self) -> None:
+        """两份输出：先是静态的，再是控件；连着内核的控件在场时，样式表把静态的那份藏起来。"""
+        from IPython.display import display
+
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
+        live = {"text/plain": "", "text/html": "", "application/vnd.jupyter.widget-view+json": view}
+        display({"text/plain": repr(self), "text/html": self._repr_html_()}, raw=True)
+        display(live, raw=True)
+
+
+def settings_of(parameters) -> dict | None:
+    """`settings` 参数的默认值若是一个 dataclass，它的各项和默认值；否则 None。"""
+    default = getattr(parameters.get("settings"), "default", None)
+    if not dataclasses.is_dataclass(default):
+        return None
+    return {each.name: getattr(default, each.name) for each in dataclasses.fields(default)}
+
+
+def with_steps(code: str, steps: int) -> str:
+    """中途停下之后，代码里的步数是真正做了的。"""
+    import re
+
+    changed = re.sub(r"\bsteps=\d+", f"steps={steps}", code)
+    if changed != code or "steps=" in code:
+        return changed
+    return f"{code[:-1]}, steps={steps})"
+
+
+def growing(image):
+    """还没算完的图：图像原样，一张热图按自己的最大值画成灰度；放大到至少 224 像素。"""
+    from PIL import Image
+
+    from cnnlab.core.images import to_pil
+
+    image = image.detach().cpu().float()
+    if image.dim() == 3:
+        heat = image[:1, None].clamp_min(0)
+        image = (heat / heat.amax().clamp_min(1e-12)).expand(-1, 3, -1, -1)
+    if image.shape[1] == 1:
+        image = image.expand(-1, 3, -1, -1)
+    picture = to_pil(image[:1].clamp(0, 1))
+    factor = max(1, -(-224 // min(picture.size)))
+    return picture.resize(
+        (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
+    )
+
+
+def draw_result(show, result, arguments: dict):
+    """画一次运行的结果：有 show 就由它画；否则图像画成一排，热图叠在照片旁，图形原样。"""
+    if show is not None:
+        return show(result, arguments)
+    if hasattr(result, "savefig") or hasattr(result, "figure"):
+        return result
+    from cnnlab.show.plotting import show_grid, show_map
+
+    value = getattr(result, "image", result)
+    photo = next((arguments[name] for name in ROLES["photo"] if name in arguments), None)
+    if value.dim() == 3 and photo is not None:
+        return show_map(photo, value)
+    return show_grid(list(value), scale="none" if value.dim() == 4 else "each")

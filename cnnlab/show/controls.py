@@ -123,7 +123,8 @@ def menu(given: list | dict, default, label: str) -> Control:
         codes.append(picked.code)
     if not texts:
         raise ValueError(f"{label}：菜单里至少要有一项")
-    start = codes.index(repr(default)) if repr(default) in codes else 0
+    simple = [value if isinstance(value, bool | int | float | str) else None for value in values]
+    start = simple.index(default) if default is not None and default in simple else 0
     options = [(text, number) for number, text in enumerate(texts)]
     box = ipywidgets.Dropdown(options=options, value=start, description=label, style=WIDE)
     return Control(box, box, lambda: (values[box.value], codes[box.value]))
@@ -218,7 +219,7 @@ def own_copy(value):
 
 def code_of(value) -> str:
     """写出一个参数的代码；网络写成 load_model(...)。"""
-    name = getattr(value, "name", None)
     if hasattr(value, "named_modules"):
-        return "load_model()" if name in (None, "squeezenet1_1") else f"load_model({name!r})"
+        name = getattr(value, "network_name", "squeezenet1_1")
+        return "load_model()" if name == "squeezenet1_1" else f"load_model({name!r})"
     return repr(value)

@@ -97,7 +97,7 @@ class Panel:
             given = name in pairs
             required = parameter.default is parameter.empty
             by_place &= given and required and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
-            if given and (required or pairs[name][1] != repr(parameter.default)):
+            if given and (required or not is_default(pairs[name], parameter.default)):
                 written.append(pairs[name][1] if by_place else f"{name}={pairs[name][1]}")
         code = f"{self.function.__name__}({', '.join(written)})"
         return {name: value for name, (value, _) in pairs.items()}, code, code + "".join(contents)
@@ -109,7 +109,7 @@ class Panel:
             return pairs
         default = self.parameters["settings"].default
         value = dataclasses.replace(default, **{name: pair[0] for name, pair in own.items()})
-        changed = {n: p[1] for n, p in own.items() if p[1] != repr(getattr(default, n))}
+        changed = {n: p[1] for n, p in own.items() if not is_default(p, getattr(default, n))}
         listed = ", ".join(f"{name}={code}" for name, code in changed.items())
         rest = {name: pair for name, pair in pairs.items() if name in self.parameters}
         return {
@@ -298,7 +298,7 @@ class Panel:
             texts = {name: self._put(name, value) for name, value in setting.items()}
             arguments, code, key = self._read()
             outcome = self.cache.get(key) or self._compute(arguments, code, key, Run())
-            words = "，".join(f"{name} {text}" for name, text in texts.items())
+            words = "，".join(f"{name} {text}" for name, text in texts.items()) or code
             made.append((outcome.picture, texts, f"{words}。{outcome.note}".strip("。")))
         self._finish(outcome)
         return made[:-1]
@@ -318,7 +318,7 @@ class Panel:
         return str(box.value)
 
     def _some_values(self) -> dict:
-        """没有指定时：第一个有几种取法的控件，取不多于五个值。"""
+        """没有指定时：第一个有几种取法的菜单或滑块，取不多于五个值；都没有就只画一张。"""
         for name, box in self.boxes.items():
             if isinstance(box, ipywidgets.Dropdown):
                 texts = [one[0] if isinstance(one, tuple) else one for one in box.options]
@@ -331,7 +331,7 @@ class Panel:
                     for i in range(count + 1)
                 ]
                 return {name: stops}
-        raise ValueError("没有可以变的控件；给一个滑块、菜单、照片或类别")
+        return {}
 
     def _repr_html_(self) -> str:
         return static_page(self.name, self.frames, self.size)
@@ -355,6 +355,16 @@ def settings_of(parameters) -> dict | None:
     if not dataclasses.is_dataclass(default):
         return None
     return {each.name: getattr(default, each.name) for each in dataclasses.fields(default)}
+
+
+def is_default(pair: tuple, default) -> bool:
+    """读到的 (值, 代码) 与默认值相同：简单的值比大小，别的比代码。"""
+    value, code = pair
+    if isinstance(value, bool | int | float | str) and isinstance(
+        default, bool | int | float | str
+    ):
+        return value == default
+    return code == repr(default)
 
 
 def with_steps(code: str, steps: int) -> str:

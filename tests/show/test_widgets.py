@@ -13,7 +13,8 @@ import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from cnnlab.show.widgets import MOST_BYTES, explore
+from cnnlab.show.frames import MOST_BYTES
+from cnnlab.show.widgets import explore
 
 
 def line(value):
@@ -92,13 +93,12 @@ def test_static_slider_has_label_alt_and_all_frames():
         lambda value: line(len(value)), "层", values, start=1, alt=lambda value: f"看见 {value}"
     )
     page = explorer._repr_html_()
-    assert 'class="cnnlab-frames"' in page and 'aria-label="层"' in page
-    assert re.search(r'<input type="range" min="0" max="2" step="1" value="1"', page)
-    assert (
-        f'alt="{html.escape("看见 fire4<b>")}"' in page and "<b>" not in page.split("<script>")[0]
-    )
-    frames = json.loads(re.search(r"frames = (\[.*?\]);\n", page).group(1))
-    assert [frame["text"] for frame in frames] == values
+    assert 'class="cnnlab-frames"' in page
+    before_script = page.split("<script>")[0]
+    assert f'alt="{html.escape("看见 fire4<b>")}"' in before_script and "<b>" not in before_script
+    data = json.loads(re.search(r"\{ frames, axes \} = (\{.*\});\n", page).group(1))
+    assert data["axes"] == {"层": values}
+    assert [frame["at"]["层"] for frame in data["frames"]] == values
     assert "http" not in page.replace("data:", "")
 
 

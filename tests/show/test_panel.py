@@ -1,0 +1,260 @@
+"""参数面板的道理，不用浏览器：控件怎样变成参数和代码、快慢两种走法、停、错、上传、没有内核时的几帧。"""
+
+import io
+import re
+import threading
+import time
+from dataclasses import dataclass
+
+import ipywidgets
+import pytest
+import torch
+from PIL import Image
+
+from cnnlab import Ascent, class_image, load_model, occlusion_map, photo
+from cnnlab.engine.optimize import Step
+from cnnlab.show.controls import Choice, make_control, uploaded
+from cnnlab.show.widgets import explore
+
+
+def stripes(count, *, angle=0, dark=False, kind="a"):
+    """一张条纹图：快的函数。"""
+    image = torch.zeros(1, 3, 24, 24)
+    image[..., :: max(count, 1)] = 0.0 if dark else 1.0
+    return image
+
+
+def slow(level, *, steps=20, on_step=None):
+    """一步加一点亮的图：慢的函数；中途 Ctrl-C 给出到那时的图，与图像优化一样。"""
+    image = torch.zeros(1, 3, 24, 24)
+    try:
+        for index in range(steps):
+            image = image + level / steps
+            if on_step is not None:
+                on_step(Step(index, float(image.mean()), image))
+    except KeyboardInterrupt:
+        pass
+    return image.clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class Style:
+    """一组设置。"""
+
+    soft: float = 0.0
+    name: str = "plain"
+
+
+def styled(level, *, settings: Style = Style()):
+    """收设置对象的函数。"""
+    return torch.full((1, 3, 24, 24), level * (1 - settings.soft))
+
+
+@pytest.fixture
+def threads(monkeypatch):
+    monkeypatch.setenv("CNNLAB_PANEL", "thread")
+
+
+def test_abbreviations_become_the_controls_of_interact():
+    kinds = {
+        (1, 5): ipywidgets.IntSlider,
+        (0.0, 1.0): ipywidgets.FloatSlider,
+        (0.0, 1.0, 0.25): ipywidgets.FloatSlider,
+        True: ipywidgets.Checkbox,
+        "abc": ipywidgets.Text,
+    }
+    for given, kind in kinds.items():
+        assert type(make_control("x", given, None, 224).box) is kind
+    assert type(make_control("x", ["a", "b"], None, 224).box) is ipywidgets.Dropdown
+    assert make_control("x", 3, None, 224).box is None
+
+
+def test_slider_starts_at_the_default_on_its_grid():
+    assert make_control("x", (10, 90, 20), 60, 224).box.value in (50, 70)
+    assert make_control("x", (10, 90, 20), 8, 224).box.value == 10
+    with pytest.raises(ValueError, match="低要小于高"):
+        make_control("x", (5, 1), None, 224)
+
+
+def test_code_leaves_out_defaults_and_runs_to_the_same_result():
+    panel = explore(stripes, count=(1, 8), angle=(0, 90), dark=False, kind=["a", "b"])
+    panel.boxes["count"].value = 3
+    assert panel.code == "stripes(3)"
+    panel.boxes["dark"].value = True
+    panel.boxes["kind"].value = 1
+    assert panel.code == "stripes(3, dark=True, kind='b')"
+    again = eval(panel.code, {"stripes": stripes})
+    assert torch.equal(again, panel.outcome.result)
+
+
+def test_a_changed_control_computes_without_an_event_loop():
+    panel = explore(stripes, count=(1, 8))
+    before = panel.picture
+    panel.boxes["count"].value = 2
+    assert panel.picture is not before and panel.code == "stripes(2)"
+
+
+def test_settings_are_gathered_into_their_dataclass():
+    panel = explore(styled, level=[0.2, 0.8], soft=(0.0, 1.0, 0.5), name=["plain", "other"])
+    assert panel.code == "styled(0.2)"
+    panel.boxes["soft"].value = 0.5
+    panel.boxes["name"].value = 1
+    assert panel.code == "styled(0.2, settings=Style(soft=0.5, name='other'))"
+    assert torch.allclose(panel.outcome.result, torch.full((1, 3, 24, 24), 0.1))
+
+
+def test_a_choice_carries_its_own_code():
+    options = {"一": Choice(1, "one()"), "三": Choice(3, "three()")}
+    panel = explore(stripes, count=options)
+    panel.boxes["count"].value = 1
+    assert panel.code == "stripes(three())" and panel.outcome.result.sum() == 3 * 24 * 8
+
+
+def test_slow_functions_wait_for_the_button_and_report_steps():
+    panel = explore(slow, level=[1.0, 0.5], steps=20, frames=4)
+    assert [frame["at"]["第几步"] for frame in panel.frames] == ["1", "7", "14", "20"]
+    panel.boxes["level"].value = 1
+    assert "按“运行”" in panel.says.value and panel.code == "slow(1.0)"
+    panel.run()
+    assert panel.code == "slow(0.5)"
+
+
+def test_stop_ends_after_the_step_keeps_the_picture_and_says_the_steps(threads):
+    begun, go = threading.Event(), threading.Event()
+
+    def patient(level, *, steps=50, on_step=None):
+        def tick(step):
+            if step.index == 2 and not panel_is_being_made:
+                begun.set()
+                go.wait(10)
+            on_step(step)
+
+        return slow(level, steps=steps, on_step=tick)
+
+    panel_is_being_made = True
+    panel = explore(patient, level=[1.0, 0.5], frames=2)
+    panel_is_being_made = False
+    panel.boxes["level"].value = 1
+    panel.run()
+    assert begun.wait(10)
+    panel.stop()
+    go.set()
+    panel.wait(20)
+    assert panel.outcome.stopped and panel.code == "patient(0.5, steps=2)"
+    assert "停在半途" in panel.says.value
+    assert torch.allclose(panel.outcome.result, torch.full((1, 3, 24, 24), 3 * 0.5 / 50))
+
+
+def test_the_newest_request_wins(threads):
+    calls, hold = [], threading.Event()
+
+    def held(count):
+        if calls:
+            hold.wait(10)
+        calls.append(count)
+        return stripes(count)
+
+    panel = explore(held, count=(1, 9), frames={"count": [1]})
+    calls.append("准备好了")
+    for value in (2, 3, 4, 5):
+        panel.boxes["count"].value = value
+        time.sleep(0.02)
+    hold.set()
+    panel.wait(20)
+    assert panel.code == "held(5)" and 4 not in calls
+
+
+def test_errors_stand_as_a_sentence_and_the_panel_goes_on():
+    def picky(count):
+        if count == 3:
+            raise ValueError("三不行")
+        return stripes(count)
+
+    panel = explore(picky, count=(1, 9), frames={"count": [1, 2]})
+    panel.boxes["count"].value = 3
+    assert "三不行" in panel.says.value and panel.code != "picky(3)"
+    panel.boxes["count"].value = 4
+    assert panel.code == "picky(4)"
+
+
+@pytest.mark.parametrize("version", [7, 8])
+def test_an_upload_in_both_shapes(version):
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(file, "PNG")
+    data = file.getvalue()
+    value = {"a.png": {"content": data}} if version == 7 else ({"name": "a.png", "content": data},)
+    assert uploaded(value) == ("a.png", data)
+
+
+def test_an_uploaded_photo_is_used_and_a_text_file_is_refused():
+    file = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(file, "PNG")
+    panel = explore(lambda image: image, photo=["duck"], photo_size=32)
+    button = panel.controls["image"].box.children[1]
+    change = {"name": "value", "old": (), "owner": button, "type": "change"}
+    good = ({"name": "mine.png", "content": file.getvalue()},)
+    button.notify_change({**change, "new": good})
+    assert "load_image('mine.png', 32)" in panel.code
+    assert panel.outcome.result[0, 0].mean() > 0.99 and panel.outcome.result[0, 1].mean() < 0.01
+    button.notify_change({**change, "new": ({"name": "notes.txt", "content": b"abc"},)})
+    assert "不是能读的图片" in panel.says.value
+
+
+def test_two_files_of_one_name_are_not_mixed_up():
+    panel = explore(lambda image: image, photo=["duck"], photo_size=32)
+    button = panel.controls["image"].box.children[1]
+    means = []
+    for color in ("red", "blue"):
+        file = io.BytesIO()
+        Image.new("RGB", (40, 30), color).save(file, "PNG")
+        new = ({"name": "mine.png", "content": file.getvalue()},)
+        button.notify_change(
+            {"name": "value", "old": (), "owner": button, "new": new, "type": "change"}
+        )
+        means.append(panel.outcome.result[0, 0].mean().item())
+    assert means[0] > 0.99 and means[1] < 0.01
+
+
+def test_static_frames_have_two_axes_and_show_without_scripts():
+    frames = {"count": [1, 2, 3], "kind": ["a", "b"]}
+    panel = explore(stripes, count=(1, 8), kind=["a", "b"], frames=frames)
+    assert [tuple(frame["at"].values()) for frame in panel.frames] == [
+        ("1", "a"), ("1", "b"), ("2", "a"), ("2", "b"), ("3", "a"), ("3", "b"),
+    ]  # fmt: skip
+    page = panel._repr_html_()
+    assert (
+        page.split("<script>")[0].count("<img") == 1 and "<input" not in page.split("<script>")[0]
+    )
+    with pytest.raises(ValueError, match="最多 12 张"):
+        explore(stripes, count=(1, 20), frames={"count": list(range(1, 14))})
+
+
+def test_unknown_controls_are_named():
+    with pytest.raises(ValueError, match="没有参数 wrong；有的是 count"):
+        explore(stripes, count=(1, 8), wrong=3)
+
+
+def test_real_panels_equal_their_code():
+    model = load_model()
+    panel = explore(
+        occlusion_map, model=model, photo="duck", category="鹅", window=(32, 96, 32),
+        stride=(16, 32, 16), photo_size=96, frames={"window": [32, 64]},
+    )  # fmt: skip
+    panel.boxes["window"].value = 64
+    panel.run()
+    code = panel.code
+    assert code == "occlusion_map(load_model(), photo('duck', 96), 'goose', window=64, stride=16)"
+    names = {"occlusion_map": occlusion_map, "load_model": load_model, "photo": photo}
+    assert torch.equal(eval(code, names), panel.outcome.result)
+
+
+def test_saving_keeps_the_settings(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    panel = explore(
+        class_image, model=load_model(), category="zebra", size=32, steps=2, blur=[0.0, 0.5],
+        parameterization="pixel", frames=2,
+    )  # fmt: skip
+    path = panel.save()
+    assert "cnnlab" in Image.open(path).text
+    assert re.fullmatch(r"class_image-[0-9a-f]{6}\.png", path)
+    assert isinstance(panel.outcome.result.settings, dict) and Ascent

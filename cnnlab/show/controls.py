@@ -43,6 +43,23 @@ LABELS = {
     "perplexity": "困惑度",
     "k": "几个",
     "metric": "距离",
+    "parameterization": "表示",
+    "learning_rate": "步长",
+    "reduce": "合并通道",
+    "blur": "模糊",
+    "l2_weight": "L2",
+    "tv": "全变差",
+    "jitter_pixels": "抖动",
+    "crop": "取景",
+    "natural": "照片先验",
+    "position": "位置",
+    "rule": "规则",
+    "scales": "几种尺寸",
+    "style_size": "风格图的大小",
+    "style_weight": "风格的权重",
+    "content_weight": "内容的权重",
+    "preserve_color": "保留颜色",
+    "upsample": "放大",
 }
 WIDE = {"description_width": "initial"}
 

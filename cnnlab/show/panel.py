@@ -56,6 +56,7 @@ class Panel:
         self.name = f"cnnlab-panel-{digest}-{next(_numbers)}"
         self._build()
         self.frames, self.size = self._draw_frames(frames)
+        self.bar.value = 0
         for control in self.controls.values():
             if control.watched is not None:
                 control.watched.observe(self._changed, "value")

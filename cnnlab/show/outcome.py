@@ -1,0 +1,81 @@
+"""面板的一次运行：结果、图、代码，以及怎样画它、怎样写出它的代码。
+
+不管控件，也不管在哪里算。
+"""
+
+import dataclasses
+import re
+
+from cnnlab.show.controls import ROLES
+
+
+@dataclasses.dataclass
+class Outcome:
+    """一次运行：图、结果、代码、用了几秒、要说的数、有没有中途停下。"""
+
+    picture: object
+    result: object
+    code: str
+    seconds: float
+    note: str
+    stopped: bool = False
+
+
+def settings_of(parameters) -> dict | None:
+    """`settings` 参数的默认值若是一个 dataclass，它的各项和默认值；否则 None。"""
+    default = getattr(parameters.get("settings"), "default", None)
+    if not dataclasses.is_dataclass(default):
+        return None
+    return {each.name: getattr(default, each.name) for each in dataclasses.fields(default)}
+
+
+def is_default(pair: tuple, default) -> bool:
+    """读到的 (值, 代码) 与默认值相同：简单的值比大小，别的比代码。"""
+    value, code = pair
+    if isinstance(value, bool | int | float | str) and isinstance(
+        default, bool | int | float | str
+    ):
+        return value == default
+    return code == repr(default)
+
+
+def with_steps(code: str, steps: int) -> str:
+    """中途停下之后，代码里的步数是真正做了的。"""
+    changed = re.sub(r"\bsteps=\d+", f"steps={steps}", code)
+    if changed != code or "steps=" in code:
+        return changed
+    return f"{code[:-1]}, steps={steps})"
+
+
+def growing(image):
+    """还没算完的图：图像原样，一张热图按自己的最大值画成灰度；放大到至少 224 像素。"""
+    from PIL import Image
+
+    from cnnlab.core.images import to_pil
+
+    image = image.detach().cpu().float()
+    if image.dim() == 3:
+        heat = image[:1, None].clamp_min(0)
+        image = (heat / heat.amax().clamp_min(1e-12)).expand(-1, 3, -1, -1)
+    if image.shape[1] == 1:
+        image = image.expand(-1, 3, -1, -1)
+    picture = to_pil(image[:1].clamp(0, 1))
+    factor = max(1, -(-224 // min(picture.size)))
+    return picture.resize(
+        (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
+    )
+
+
+def draw_result(show, result, arguments: dict):
+    """画一次运行的结果：有 show 就由它画；否则图像画成一排，热图叠在照片旁，图形原样。"""
+    if show is not None:
+        return show(result, arguments)
+    if hasattr(result, "savefig") or hasattr(result, "figure"):
+        return result
+    from cnnlab.show.plotting import show_grid, show_map
+
+    value = getattr(result, "image", result)
+    photo = next((arguments[name] for name in ROLES["photo"] if name in arguments), None)
+    if value.dim() == 3 and photo is not None:
+        return show_map(photo, value)
+    return show_grid(list(value), scale="none" if value.dim() == 4 else "each")

@@ -233,11 +233,10 @@ def fit_generator(
     出处：Dosovitskiy 与 Brox，2016（这里没有对抗损失）。
     """
     codes = torch.cat([_code(model, chunk, layer) for chunk in images.split(256)]).detach()
-    generator.code_mean.copy_(codes.mean(0))
-    generator.code_std.copy_(codes.std(0).clamp_min(0.1 * codes.std()))
-    generator.code_radius.copy_(
-        ((codes - generator.code_mean) / generator.code_std).norm(dim=1).median()
-    )
+    mean, std = codes.mean(0), codes.std(0).clamp_min(0.1 * codes.std())
+    generator.code_mean.copy_(mean)
+    generator.code_std.copy_(std)
+    generator.code_radius.copy_(((codes - mean) / std).norm(dim=1).median())
 
     def loss(network, batch):
         image, code = batch
@@ -261,8 +260,8 @@ def fit_generator(
 
 def _noisy(code: Tensor, largest: Tensor) -> Tensor:
     """每个代码加噪声，噪声的标准差在 0 与 `largest` 之间均匀抽。"""
-    amount = largest * torch.rand(len(code), 1, device=code.device)
-    return (code + amount * torch.randn_like(code)).clamp_min(0)
+    share, noise = torch.rand(len(code), 1), torch.randn(code.shape)
+    return (code + largest * (share * noise).to(code)).clamp_min(0)
 
 
 def _code(model: nn.Module, image: Tensor, layer: str) -> Tensor:

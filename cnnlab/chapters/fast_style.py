@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.chapters.style_transfer import check_weights
-from cnnlab.core.hooks import activations_of, evaluating
+from cnnlab.core.hooks import activations_of, device_of, evaluating
 from cnnlab.core.images import check_images, load_image, resize
 from cnnlab.engine.objectives import Objective, objective
 from cnnlab.engine.priors import total_variation
@@ -191,7 +191,7 @@ def train_stylizer(
         return pieces(step, generator), torch.arange(first, first + batch_size) % network.n_styles
 
     def loss(network, batch):
-        content, style = batch
+        content, style = batch[0].to(device_of(model)), batch[1]
         chosen = {layer: gram[style] for layer, gram in grams.items()}
         return stylization_loss(model, content, chosen, **weights)(network(content, style)) / len(
             content

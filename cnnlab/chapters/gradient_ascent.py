@@ -6,7 +6,7 @@
 import torch
 from torch import Tensor, nn
 
-from cnnlab.core.hooks import activations_of, device_of
+from cnnlab.core.hooks import activations_of
 from cnnlab.core.measures import frequency_share as frequency_share
 from cnnlab.core.measures import halve_and_restore
 from cnnlab.core.measures import shuffle_blocks as shuffle_blocks
@@ -63,7 +63,7 @@ def _ascend(model, term: Term, count: int, settings: Ascent, size, steps, seed, 
     terms = [-(1 / settings.views) * term, *settings.priors(model, size)]
     loss = objective(model, terms, transform=settings.transform(seed))
     image = optimize_image(
-        settings.picture(size, count, seed).to(device_of(model)),
+        settings.picture(size, count, seed),
         loss,
         steps=steps,
         optimizer=adam(settings.learning_rate),

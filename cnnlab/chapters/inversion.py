@@ -9,10 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cnnlab.core.hooks import activations_of
+from cnnlab.core.hooks import activations_of, answers_where_asked
 from cnnlab.core.images import check_images, resize
 from cnnlab.core.measures import correlation as correlation
 from cnnlab.core.paths import DATA
+from cnnlab.core.profiles import default_device
 from cnnlab.engine.descent import Descent
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.optimizers import adam
@@ -151,6 +152,7 @@ class FeatureDecoder(nn.Module):
         entry = [nn.Conv2d(channels, width, 1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*entry, *layers, nn.Conv2d(before, 3, 3, padding=1))
 
+    @answers_where_asked
     def forward(self, activation: Tensor) -> Tensor:
         side = self.size // 16
         scaled = activation / self.level.view(1, -1, 1, 1)
@@ -235,4 +237,4 @@ def load_decoder(path=DECODER_PATH) -> FeatureDecoder:
     with torch.random.fork_rng(devices=[]):
         decoder = FeatureDecoder(len(state["level"]))
     decoder.load_state_dict(state)
-    return decoder.eval().requires_grad_(False)
+    return decoder.to(default_device()).eval().requires_grad_(False)

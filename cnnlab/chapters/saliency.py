@@ -26,7 +26,7 @@ def saliency_map(model: nn.Module, image: Tensor, target, *, reduce: str | None 
 
     M = max_c |∂S_t/∂x_c|；S_t 是 softmax 之前的得分。`image` (N, 3, H, W)；
     reduce="max" 或 "sum" 得 (N, H, W)，不小于 0；None 得带符号的梯度 (N, 3, H, W)。
-    目标类不存在、图像不合约定、设备与模型不一致：ValueError。（Simonyan 等，2014）
+    目标类不存在、图像不合约定：ValueError。（Simonyan 等，2014）
     """
     score = class_scores(model, image, target)
     gradient = gradient_of(score, image)
@@ -75,10 +75,10 @@ def smooth_grad(
         raise ValueError(f"samples 是 {samples}、noise 是 {noise}；samples 至少 1，noise 不小于 0")
     low, high = check_images(image).detach().flatten(1).aminmax(dim=1)
     sigma = noise * (high - low)[:, None, None, None]
-    generator = torch.Generator(image.device).manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     total = torch.zeros_like(image)
     for _ in range(samples):
-        step = torch.randn(image.shape, generator=generator, dtype=image.dtype, device=image.device)
+        step = torch.randn(image.shape, generator=generator, dtype=image.dtype).to(image.device)
         total += score_gradient(model, image.detach() + sigma * step, target)
     return reduce_channels(total / samples, reduce)
 

@@ -4,6 +4,7 @@
 """
 
 import difflib
+import functools
 import itertools
 import re
 import threading
@@ -60,6 +61,35 @@ def device_of(model: nn.Module) -> torch.device:
     """模型的参数在哪个设备上；没有参数时看缓冲区，都没有是 CPU。"""
     tensors = [*itertools.islice(model.parameters(), 1), *itertools.islice(model.buffers(), 1)]
     return tensors[0].device if tensors else torch.device("cpu")
+
+
+# 前向还没走完时，调用者的输入原来在哪个设备：记下的激活和结果回到那里
+_HOME = threading.local()
+
+
+@contextmanager
+def answering(device: torch.device) -> Iterator[None]:
+    """在 with 之内，这个线程的结果回到 `device`；套在里面的不算。"""
+    outermost = getattr(_HOME, "device", None) is None
+    if outermost:
+        _HOME.device = device
+    try:
+        yield
+    finally:
+        if outermost:
+            _HOME.device = None
+
+
+def answers_where_asked(forward: Callable) -> Callable:
+    """装饰器：forward 在网络所在的设备上算，结果回到输入原来的设备；计算图不断。"""
+
+    @functools.wraps(forward)
+    def run(network: nn.Module, given: Tensor, *others, **options):
+        with answering(given.device):
+            answer = forward(network, given.to(device_of(network)), *others, **options)
+        return answer.to(given.device)
+
+    return run
 
 
 @contextmanager
@@ -125,14 +155,17 @@ def hooked(registrations) -> Iterator[None]:
 
 
 def run_model(model: nn.Module, image: Tensor):
-    """model(image)，但送进去的是一份类型与模型相同的副本：在输入上原地计算的网络改不到调用者的图。
+    """model(image)，但送进去的是一份类型、设备与模型相同的副本：在输入上原地计算的网络改不到调用者的图。
 
+    结果回到图像原来的设备。
     尺寸、通道数不合时，把 torch 的错换成一句说明。
     """
     parameter = next(model.parameters(), None)
-    image = check_kind(image, parameter)
+    home, image = image.device, check_kind(image, parameter)
     try:
-        return model(image.clone())
+        with answering(home):
+            output = model(image.clone())
+        return output.to(home) if isinstance(output, Tensor) else output
     except (RuntimeError, AssertionError) as error:
         reason = _reason(str(error), image, model)
         if reason is None:
@@ -163,6 +196,12 @@ def _reason(message: str, image: Tensor, model: nn.Module) -> str | None:
     return None
 
 
+def _at_home(value):
+    """激活回到调用者的输入原来的设备。"""
+    home = getattr(_HOME, "device", None)
+    return value if home is None or not isinstance(value, Tensor) else value.to(home)
+
+
 class _AllRecorded(Exception):
     """要的层都记下了，前向可以停了。"""
 
@@ -184,13 +223,14 @@ def _recording(model: nn.Module, layers, stop: bool) -> Iterator[dict[str, Tenso
 
     def keep(module, inputs, output):
         calls[module] += 1
+        kept = _at_home(output)
         for name, (each, number) in wanted.items():
             if each is module and (number == calls[module] or not inside):
-                activations[name] = output
+                activations[name] = kept
         if stop and len(activations) == len(wanted):
             raise _AllRecorded
         # 后面可能有原地操作：把副本交给后面的层，记下的这一份不会被改写
-        return output.clone() if isinstance(output, Tensor) else None
+        return kept.to(output.device, copy=True) if isinstance(output, Tensor) else None
 
     modules = {module for module, _ in wanted.values()}
     hooks = [(model.register_forward_pre_hook, begin)]
@@ -240,7 +280,7 @@ def input_of(model: nn.Module, image: Tensor, layer: str) -> Tensor:
     found = []
 
     def hook(module, inputs):
-        found.append(inputs[0])
+        found.append(_at_home(inputs[0]))
         raise _AllRecorded
 
     check_kind(image)

@@ -63,7 +63,7 @@ def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Te
 
 
 def check_kind(image: Tensor, parameter: Tensor | None = None) -> Tensor:
-    """图像变成网络参数的浮点类型（numpy 来的多是 float64）；不是张量、不是浮点或不在一个设备上时说明。"""
+    """图像送到网络参数所在的设备，变成它的浮点类型（numpy 来的多是 float64）；不是张量、不是浮点时说明。"""
     if not isinstance(image, Tensor):
         raise TypeError(
             f"图像应当是 torch.Tensor，得到的是 {type(image).__name__}；文件、PIL 图像或 numpy 数组先用 load_image 读入"
@@ -72,11 +72,8 @@ def check_kind(image: Tensor, parameter: Tensor | None = None) -> Tensor:
         raise ValueError(f"图像的类型是 {image.dtype}，应为浮点数，取值 [0, 1]；整数图像先除以 255")
     if parameter is None or not parameter.is_floating_point():
         return image
-    if image.device != parameter.device:
-        raise ValueError(
-            f"图像在 {image.device}，模型的参数在 {parameter.device}；先 image.to('{parameter.device}')"
-        )
-    return image.to(parameter.dtype)
+    # 先换类型：有的设备没有 float64
+    return image.to(parameter.dtype).to(parameter.device)
 
 
 def load_image(path_or_name, size: int | tuple[int, int] | None = None) -> Tensor:

@@ -178,6 +178,8 @@ def _statistics_term(layer: str, measured: Tensor) -> Term:
     spread = spread.clamp_min(1e-3 * float(spread.max()))
 
     def distance(values) -> Tensor:
-        return ((_statistics(values[layer]) - center) / spread).square().mean(1).sum()
+        found = _statistics(values[layer])
+        middle, unit = center.to(found.device), spread.to(found.device)
+        return ((found - middle) / unit).square().mean(1).sum()
 
     return Term(f"natural {layer}", (layer,), distance)

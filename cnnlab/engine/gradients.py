@@ -19,9 +19,9 @@ from cnnlab.networks.models import checked_scores, resolve_target, target_scores
 def pixel_leaf(model: nn.Module, image: Tensor) -> Iterator[Tensor]:
     """在 with 之内：模型是评估模式、梯度打开，得到 `image` 的一份要梯度的副本；调用者的张量不动。
 
-    像素可以超出 [0, 1]（加噪声时会），但必须有限；设备要与模型的参数一致，否则 ValueError。
+    像素可以超出 [0, 1]（加噪声时会），但必须有限。
     """
-    check_kind(check_images(image, bounded=False), next(model.parameters(), None))
+    check_kind(check_images(image, bounded=False))
     with torch.inference_mode(False), torch.enable_grad(), evaluating(model):
         yield image.detach().clone().requires_grad_()
 
@@ -62,7 +62,7 @@ def score_gradient(model: nn.Module, image: Tensor, target) -> Tensor:
 def explaining(function: Callable) -> Callable:
     """装饰器，站在算法前面：核对图像，模型换到评估模式，打开梯度；函数里的 `image` 是一份要梯度的副本。
 
-    算完一切复原，调用者的张量不动。图像不合 [0, 1] 的约定、设备与模型不一致：ValueError。
+    算完一切复原，调用者的张量不动。图像不合 [0, 1] 的约定：ValueError。
     """
 
     @functools.wraps(function)

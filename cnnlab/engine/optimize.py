@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.hooks import device_of
 from cnnlab.engine.optimizers import OptimizerFactory, adam, find_optimizer, lbfgs, sgd
 from cnnlab.engine.parameterizations import PixelImage
 from cnnlab.engine.priors import compose
@@ -39,18 +40,20 @@ def optimize_image(
     after_step=None,
     on_step: Callable[[Step], None] | None = None,
 ) -> Tensor:
-    """走 `steps` 步让 loss(transform(image)) 变小，得到图像 (N, C, H, W)。
+    """走 `steps` 步让 loss(transform(image)) 变小，得到图像 (N, C, H, W)，与起点在一个设备上。
 
     `image` 是起点张量（不会被改动），或参数即图像的模块（其参数就地更新）。
     `optimizer` 是 "adam"、"sgd"、"lbfgs"，或 `adam(...)` 之类的工厂；`transform` 是一个或一组变换；
-    `after_step` 是一个或一组投影 (参数, 梯度, 第几步) → 参数。按 Ctrl-C 时给出到那时损失最低的图像。
+    `after_step` 是一个或一组投影 (参数, 梯度, 第几步) → 参数。`objective` 的损失在它的模型所在的设备上算。按 Ctrl-C 时给出到那时损失最低的图像。
     """
     if steps < 0:
         raise ValueError(f"steps 是 {steps}，应为不小于 0 的整数")
     module = image if isinstance(image, nn.Module) else PixelImage(image)
+    home, model = device_of(module), getattr(loss, "model", None)
+    module.to(device_of(model) if isinstance(model, nn.Module) else home)
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     run = _Evaluation(module, parameters, loss, _one(transform, compose), on_step)
-    run.stops_when_dead = transform is None and after_step is None
+    run.stops_when_dead, run.home = transform is None and after_step is None, home
     project = _one(after_step, _in_turn)
     stepper = find_optimizer(optimizer)(parameters)
     try:
@@ -64,6 +67,7 @@ def optimize_image(
     finally:
         for parameter in parameters:
             parameter.grad = None
+        module.to(home)
     with torch.no_grad():
         result = module().detach().clone(memory_format=torch.contiguous_format)
     if not torch.isfinite(result).all():
@@ -80,7 +84,7 @@ class _Evaluation:
         self.module, self.parameters, self.loss = module, parameters, loss
         self.transform, self.on_step = transform, on_step
         self.steps, self.count, self.dead, self.stops_when_dead = 0, 0, False, True
-        self.lowest, self.best = math.inf, None
+        self.lowest, self.best, self.home = math.inf, None, None
 
     @torch.enable_grad()
     def __call__(self) -> Tensor:
@@ -99,7 +103,7 @@ class _Evaluation:
         if number < self.lowest:
             self._keep(number)
         if self.on_step is not None:
-            self.on_step(Step(self.count, number, image.detach().clone()))
+            self.on_step(Step(self.count, number, image.detach().clone().to(self.home)))
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             # 布局与参数一致：逐元素的运算才快
             parameter.grad = (

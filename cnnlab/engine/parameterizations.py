@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.hooks import device_of
+
 # 215 张随书照片像素的协方差的主轴乘标准差，再除以最长一列的长度；列依次近于亮度、红对蓝、绿对紫
 COLOR_MATRIX = ((0.554, 0.236, 0.052), (0.573, 0.013, -0.101), (0.604, -0.229, 0.048))
 STARTS = ("grey", "zero", "noise", "pink")
@@ -112,7 +114,9 @@ class CodeImage(nn.Module):
         self.code = nn.Parameter(code.detach().clone())
 
     def forward(self) -> Tensor:
-        return self._generator[0](self.code)
+        (generator,) = self._generator
+        device = device_of(generator) if isinstance(generator, nn.Module) else self.code.device
+        return generator(self.code.to(device)).to(self.code.device)
 
 
 def _height_width(size) -> tuple[int, int]:

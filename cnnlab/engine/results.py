@@ -204,7 +204,10 @@ def _restore_network(key: str, value: dict, replacement: nn.Module | None) -> nn
 
 
 def _device(name: str) -> str:
-    return name if not name.startswith("cuda") or torch.cuda.is_available() else "cpu"
+    """当时的设备；这台机器上没有就用 CPU。"""
+    kind = torch.device(name).type
+    there = torch.accelerator.is_available() and torch.accelerator.current_accelerator().type
+    return name if kind in ("cpu", there) else "cpu"
 
 
 def _read_settings(path) -> dict:

@@ -125,7 +125,8 @@ def feature_distance(target: Tensor, layer: str, *, relative: bool = True) -> Te
             raise ValueError(
                 f"{layer} 的激活是 {tuple(activation.shape)}，目标是 {tuple(target.shape)}：两张图的尺寸应当相同"
             )
-        return ((activation - target).flatten(1).square().sum(1) / sizes).sum()
+        wanted, size = target.to(activation.device), sizes.to(activation.device)
+        return ((activation - wanted).flatten(1).square().sum(1) / size).sum()
 
     return Term(f"feature_distance {layer}", (layer,), value)
 
@@ -174,10 +175,11 @@ def gram_distance(
                 f"{layer} 有 {activation.shape[1]} 个通道，目标 Gram 矩阵却是 {tuple(target.shape)}"
             )
         rows = _rows(activation.detach())
-        difference = rows.transpose(1, 2) @ rows / _divisor(activation, normalize) - target
-        distance = (difference.square().sum((1, 2)) * scale).sum()
+        wanted, weight = target.to(rows.device), scale.to(rows.device)
+        difference = rows.transpose(1, 2) @ rows / _divisor(activation, normalize) - wanted
+        distance = (difference.square().sum((1, 2)) * weight).sum()
         # ∂‖FᵀF/d − A‖²/∂F = (4/d) F (FᵀF/d − A)：照公式算，比自动求导少两次矩阵乘法
-        factor = 4 / _divisor(activation, normalize) * scale.view(-1, 1, 1)
+        factor = 4 / _divisor(activation, normalize) * weight.view(-1, 1, 1)
         slope = (rows @ (difference * factor)).unflatten(1, activation.shape[-2:])
         return with_gradient(activation, distance, slope.permute(0, 3, 1, 2))
 

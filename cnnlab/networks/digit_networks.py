@@ -8,7 +8,9 @@ import difflib
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.hooks import answers_where_asked
 from cnnlab.core.paths import DATA
+from cnnlab.core.profiles import default_device
 
 CODE_SIZE = 128
 
@@ -27,6 +29,7 @@ class DigitClassifier(nn.Module):
         self.dropout = nn.Dropout(0.3)
         self.scores = nn.Linear(CODE_SIZE, 10)
 
+    @answers_where_asked
     def forward(self, image: Tensor) -> Tensor:
         hidden = self.pool1(self.relu1(self.conv1(image - 0.13)))
         hidden = self.pool2(self.relu2(self.conv2(hidden)))
@@ -51,6 +54,7 @@ class SecondDigitClassifier(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.scores = nn.Linear(widths[-1] * 16, 10)
 
+    @answers_where_asked
     def forward(self, image: Tensor) -> Tensor:
         return self.scores(self.blocks(image).flatten(1))
 
@@ -87,6 +91,7 @@ class ImageGenerator(nn.Module):
             nn.Conv2d(width // 2, channels, 3, padding=1),
         )
 
+    @answers_where_asked
     def forward(self, code: Tensor) -> Tensor:
         scaled = (code - self.code_mean) / self.code_std
         hidden = self.expand(scaled).unflatten(1, (-1, self.side, self.side))
@@ -121,4 +126,4 @@ def load_digit_network(name: str) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         network = NETWORKS[name]()
     network.load_state_dict(state)
-    return network.eval().requires_grad_(False)
+    return network.to(default_device()).eval().requires_grad_(False)

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from cnnlab.core.hooks import activations_of, evaluating, find_layer, input_of, run_model
+from cnnlab.core.hooks import activations_of, answering, evaluating, find_layer, input_of, run_model
 from cnnlab.core.images import check_images, check_kind
+from cnnlab.core.profiles import default_device
 from cnnlab.networks.categories import imagenet_categories
 from cnnlab.networks.zoo import ZOO, ModelInfo, build
 
@@ -22,6 +23,7 @@ class VisionModel(nn.Module):
 
     `.categories` 是类别名，`.layers` 是 {论文名: 模块}，`.features(image)` 是 (N, D) 的倒数第二层特征，
     `.class_map` 是结尾带 ReLU 的网络里 ReLU 之前的类别图的层名（没有则为 None）。
+    在模型所在的设备上算，得分回到图像所在的设备。
     """
 
     def __init__(
@@ -65,7 +67,8 @@ class VisionModel(nn.Module):
         return {name: modules[path] for name, path in self._paths.items() if path in modules}
 
     def forward(self, image: Tensor) -> Tensor:
-        image = check_kind(check_images(image, bounded=False), self.mean)
+        home = check_images(image, bounded=False).device
+        image = check_kind(image, self.mean)
         if image.shape[1] != self.mean.shape[1] > 1:
             raise ValueError(
                 f"图像的形状是 {tuple(image.shape)}，应为 (N, 3, H, W)；灰度图先 image.expand(-1, 3, -1, -1)"
@@ -74,7 +77,8 @@ class VisionModel(nn.Module):
         normalized = (
             (image - self.mean).mul_(self.scale).contiguous(memory_format=torch.channels_last)
         )
-        return run_model(self.network, normalized)
+        with answering(home):
+            return run_model(self.network, normalized).to(home)
 
     def features(self, image: Tensor) -> Tensor:
         """倒数第二层的特征 (N, D)：进入最后一个线性层（或 1×1 分类卷积）之前的数，有位置的先在各位置上取平均。"""
@@ -131,7 +135,7 @@ def load_model(
     """按名字取一个网络；`weights="default"` 为训练好的权重，None 为随机权重。
 
     随包而来的是 squeezenet1_1 和 efficientnet_lite0，其余要联网下载；
-    全部名字见 `available_models()`。随机权重取自当前的随机数状态，之后状态复原。
+    全部名字见 `available_models()`。`device` 不给时是 `run_profile()` 定下的设备。随机权重取自当前的随机数状态，之后状态复原。
     """
     blueprint = build(name, weights)
     model = VisionModel(
@@ -144,7 +148,7 @@ def load_model(
         penultimate=blueprint.penultimate,
         class_map=blueprint.class_map,
     )
-    return model if device is None else model.to(device)
+    return model.to(default_device() if device is None else device)
 
 
 def available_models() -> list[ModelInfo]:

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cnnlab.core.hooks import answers_where_asked
 from cnnlab.core.paths import DATA
+from cnnlab.core.profiles import default_device
 
 
 class ConditionalNorm(nn.Module):
@@ -99,6 +101,7 @@ class StylizationNetwork(nn.Module):
         self.last = _Layer(fine, 3, 9, shape)
         self.to(memory_format=torch.channels_last)
 
+    @answers_where_asked
     def forward(self, image: Tensor, style=0) -> Tensor:
         weights = self.style_weights(style, len(image)).to(image)
         activation, sizes = (image - 0.5).contiguous(memory_format=torch.channels_last), []
@@ -149,8 +152,8 @@ def save_stylizer(
 
     path = Path(folder) / f"stylizer_{name}.safetensors"
     state = {
-        key: value.half() if value.is_floating_point() else value
-        for key, value in network.cpu().state_dict().items()
+        key: (value.half() if value.is_floating_point() else value).cpu()
+        for key, value in network.state_dict().items()
     }
     about = {"options": network.options, "styles": list(names), "settings": settings}
     metadata = {key: json.dumps(value, ensure_ascii=False) for key, value in about.items()}
@@ -183,4 +186,4 @@ def load_stylizer(name: str = "drawn", *, folder=DATA) -> StylizationNetwork:
         {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
     )
     network.styles, network.settings = tuple(about["styles"]), about["settings"]
-    return network.eval().requires_grad_(False)
+    return network.to(default_device()).eval().requires_grad_(False)

@@ -70,9 +70,7 @@ def is_here(value) -> bool:
 def check_devices(function, arguments, options) -> bool:
     """张量都在一处吗；得到结果该不该在 sim 上。"""
     name = function._schema.name
-    tensors = [
-        leaf for leaf in tree_leaves((arguments, options)) if isinstance(leaf, torch.Tensor)
-    ]
+    tensors = [leaf for leaf in tree_leaves((arguments, options)) if isinstance(leaf, torch.Tensor)]
     here = any(map(is_here, tensors))
     there = any(tensor.dim() and not is_here(tensor) for tensor in tensors)
     # sim 上的张量可以用 CPU 的下标来取

@@ -4,7 +4,6 @@
 """
 
 import copy
-import difflib
 from collections.abc import Callable, Sequence
 
 import torch
@@ -25,6 +24,7 @@ from cnnlab.chapters.saliency import (
 from cnnlab.core.hooks import evaluating, find_layer, named_layers
 from cnnlab.core.images import check_images
 from cnnlab.core.measures import rank_correlation as rank_correlation
+from cnnlab.core.names import unknown
 from cnnlab.engine.gradients import class_outputs
 from cnnlab.networks.models import resolve_target
 
@@ -132,10 +132,7 @@ def explain(
     `layer` 只有 "grad_cam" 用；`rounds` 是平滑梯度的次数、积分梯度的步数；遮挡的窗是边长的三分之一，步幅是窗的一半。
     """
     if method not in METHODS:
-        near = difflib.get_close_matches(str(method), METHODS, cutoff=0.4)
-        raise ValueError(
-            f"没有名为 {method!r} 的方法；可用 {'、'.join(dict.fromkeys([*near, *METHODS]))}"
-        )
+        raise unknown("方法", method, METHODS)
     return METHODS[method](model, image, target, layer, rounds)
 
 

@@ -13,7 +13,6 @@ from cnnlab.core.hooks import activations_of, answers_where_asked
 from cnnlab.core.images import check_images, resize
 from cnnlab.core.measures import correlation as correlation
 from cnnlab.core.paths import DATA
-from cnnlab.core.profiles import default_device
 from cnnlab.engine.descent import Descent
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.optimizers import adam
@@ -22,6 +21,7 @@ from cnnlab.engine.priors import jitter, l2
 from cnnlab.engine.results import reproducible
 from cnnlab.engine.terms import check_not_negative, feature_distance, image_prior
 from cnnlab.engine.training import Training, cosine, fit, shuffled_batches
+from cnnlab.networks.shipped import load_shipped
 
 DECODER_PATH = DATA / "inversion_decoder.safetensors"
 # 解码网络训练时没见过的照片：评判它只用这些
@@ -226,15 +226,6 @@ def varied(images: Tensor, count: int, size: int, generator: torch.Generator) ->
 
 def load_decoder(path=DECODER_PATH) -> FeatureDecoder:
     """随包带来的解码网络（SqueezeNet 的 fire8 → 96 像素的图）：冻结、评估模式；训练它见 tools/train_inversion_decoder.py。"""
-    from safetensors.torch import load_file
-
-    if not Path(path).is_file():
-        raise ValueError(f"没有文件 {path}；解码网络由 tools/train_inversion_decoder.py 训练")
-    state = {
-        key: value.float() if value.is_floating_point() else value
-        for key, value in load_file(path).items()
-    }
-    with torch.random.fork_rng(devices=[]):
-        decoder = FeatureDecoder(len(state["level"]))
-    decoder.load_state_dict(state)
-    return decoder.to(default_device()).eval().requires_grad_(False)
+    path = Path(path)
+    make = lambda state, about: FeatureDecoder(len(state["level"]))
+    return load_shipped(path.stem, make, folder=path.parent)

@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 from cnnlab.core.hooks import activations_of
 from cnnlab.core.measures import correlation
+from cnnlab.core.names import unknown
 from cnnlab.core.receptive_field import nominal, trace_steps
 
 BATCH = 32
@@ -29,7 +30,7 @@ def kernel_planes(weight: Tensor, scale: str = "each") -> Tensor:
         raise ValueError(f"kernel_planes 要二维卷积的权重 (O, I, k, k)，得到 {tuple(weight.shape)}")
     axes = {"each": (1, 2, 3), "plane": (2, 3), "common": (0, 1, 2, 3)}
     if scale not in axes:
-        raise ValueError(f"没有名为 {scale!r} 的尺：可用 {'、'.join(axes)}")
+        raise unknown("尺", scale, axes)
     weight = weight.detach()
     largest = weight.abs().amax(axes[scale], keepdim=True)
     return 0.5 + 0.5 * weight / largest.clamp_min(torch.finfo(weight.dtype).tiny)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from cnnlab.core.hooks import activations_of
 from cnnlab.core.images import check_images, resize
+from cnnlab.core.names import unknown
 
 BATCH = 8
 # 一次算多少个查询、库里多少行：得分矩阵留在缓存附近，内存与库的大小无关
@@ -163,7 +164,7 @@ def _pooled(model: nn.Module, batch: Tensor, layer: str | Sequence[str]) -> Tens
 
 def _check_vectors(query: Tensor, gallery: Tensor, k: int, metric: str) -> None:
     if metric not in METRICS:
-        raise ValueError(f"没有名为 {metric!r} 的距离；可用 {'、'.join(METRICS)}")
+        raise unknown("距离", metric, METRICS)
     if query.dim() != 2 or gallery.dim() != 2 or query.shape[1] != gallery.shape[1]:
         raise ValueError(
             f"查询 {tuple(query.shape)} 与库 {tuple(gallery.shape)} 应为 (Q, D) 和 (M, D)，D 相同；图像先变成向量"

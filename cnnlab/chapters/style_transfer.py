@@ -18,6 +18,7 @@ from cnnlab.chapters.texture import (
     texture_terms,
 )
 from cnnlab.core.images import check_images, resize
+from cnnlab.core.names import unknown
 from cnnlab.engine.descent import Descent, several_scales
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.results import reproducible
@@ -154,7 +155,7 @@ def starting_image(start, content: Tensor, style: Tensor) -> Tensor:
     if isinstance(start, Tensor):
         return resize(check_images(start).detach(), content.shape[-2:])
     if start not in ("content", "noise", "style"):
-        raise ValueError(f"没有名为 {start!r} 的起点；可用 content、noise、style，或给一张图")
+        raise unknown("起点", start, ("content", "noise", "style"), hint="，或给一张图")
     size = tuple(content.shape[-2:])
     if start == "noise":
         return noise_like(style, size, seed=0).expand(len(content), -1, -1, -1)

@@ -3,7 +3,6 @@
 不管拿到激活或改写梯度之后做什么。
 """
 
-import difflib
 import functools
 import itertools
 import re
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.images import check_kind
+from cnnlab.core.names import unknown
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -36,9 +36,7 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
             f"层要用名字（字符串）指明，得到 {name!r}；这个模型的层：{'、'.join(layers)}"
         )
     if name not in layers:
-        near = difflib.get_close_matches(name, layers, n=5, cutoff=0.5)
-        hint = f"；相近的有 {'、'.join(near)}" if near else ""
-        raise ValueError(f"没有名为 {name!r} 的层{hint}。这个模型的层：{'、'.join(layers)}")
+        raise unknown("层", name, layers)
     if isinstance(layers[name], torch.jit.ScriptModule):
         raise ValueError(f"{name} 是 TorchScript 模块，取不出它的激活；传编译之前的那个 nn.Module")
     return layers[name]

@@ -14,6 +14,7 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode, _pop_mode
 
 from cnnlab.core.hooks import hooked
+from cnnlab.core.names import unknown
 
 # 规则收到传回来的梯度和激活函数在该处的斜率（ReLU 即前向的门：0 或 1），给出继续往回传的梯度
 RELU_RULES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -135,9 +136,7 @@ def override_relu_gradient(model: nn.Module, rule) -> Iterator[nn.Module]:
     ReLU6、SiLU、Hardswish 的斜率取其导数。编译过的模型里的 ReLU 管不到，报错而不是悄悄给出普通梯度。
     """
     if isinstance(rule, str) and rule not in RELU_RULES:
-        raise ValueError(
-            f"没有名为 {rule!r} 的规则；可用 {'、'.join(RELU_RULES)}，或一个函数 (梯度, 斜率) → 梯度"
-        )
+        raise unknown("规则", rule, RELU_RULES, hint="，或一个函数 (梯度, 斜率) → 梯度")
     if not isinstance(rule, str) and not callable(rule):
         raise TypeError(
             f"rule 是 {rule!r}；可用 {'、'.join(RELU_RULES)}，或一个函数 (梯度, 斜率) → 梯度"

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from cnnlab.core.hooks import activations_of, device_of
 from cnnlab.core.measures import halve_and_restore
+from cnnlab.core.names import unknown
 from cnnlab.engine.parameterizations import FourierImage, PixelImage, start_image
 from cnnlab.engine.priors import (
     Projection,
@@ -69,9 +70,7 @@ class Ascent:
 
     def __post_init__(self):
         if self.parameterization not in ("fourier", "pixel"):
-            raise ValueError(
-                f'没有名为 {self.parameterization!r} 的参数化；可用 "fourier" 或 "pixel"'
-            )
+            raise unknown("参数化", self.parameterization, ("fourier", "pixel"))
         of_pixels = self.blur or self.small_norm or self.small_contribution
         if self.parameterization == "fourier" and (self.start != "noise" or of_pixels):
             raise ValueError(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from cnnlab.core.names import unknown
 from cnnlab.engine.optimize import adam, optimize_image
 from cnnlab.engine.optimizers import OptimizerFactory
 from cnnlab.engine.parameterizations import FourierImage
@@ -31,7 +32,7 @@ class Descent:
 
     def __post_init__(self):
         if self.parameterization not in ("fourier", "pixel"):
-            raise ValueError(f"没有名为 {self.parameterization!r} 的参数化；可用 fourier、pixel")
+            raise unknown("参数化", self.parameterization, ("fourier", "pixel"))
         if not self.tv >= 0:
             raise ValueError(f"tv 是 {self.tv}，应不小于 0")
 

@@ -9,6 +9,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from cnnlab.core.names import unknown
+
 
 class Stepper(Protocol):
     """优化器要会的一件事：求值一次，就地走一步；torch.optim 的优化器都会。"""
@@ -36,7 +38,7 @@ def sgd(
 ) -> OptimizerFactory:
     """梯度下降；`normalize="mean"` 先把每张图的梯度除以 |g| 的平均（DeepDream 的做法），"norm" 除以 ‖g‖。"""
     if normalize not in (None, "mean", "norm"):
-        raise ValueError(f"没有名为 {normalize!r} 的归一化；可用 None、mean、norm")
+        raise unknown("归一化", normalize, (None, "mean", "norm"))
     return lambda parameters: _GradientDescent(parameters, learning_rate, momentum, normalize)
 
 
@@ -47,6 +49,9 @@ def lbfgs(
 
     还没有历史的第一步取每个元素平均走 `first_step`；步与步之间可以截断（按实际走过的距离记）。
     一步走过了头（损失涨了一半以上）就退回这一步的一半，用掉一次求值。
+
+    自己写，是因为特征反演要它：60 次求值时的损失是 torch.optim.LBFGS（max_iter=1）的 0.53 到 0.95
+    （fire2、fire4、fire8，傅里叶）；纹理与风格两者相差不到 3%。
     """
     return lambda parameters: _LimitedMemoryBFGS(parameters, learning_rate, history, first_step)
 
@@ -148,7 +153,5 @@ def find_optimizer(optimizer: str | OptimizerFactory) -> OptimizerFactory:
     if callable(optimizer):
         return optimizer
     if optimizer not in OPTIMIZERS:
-        raise ValueError(
-            f"没有名为 {optimizer!r} 的优化器；可用 {'、'.join(OPTIMIZERS)}，或 adam(0.02) 之类的工厂"
-        )
+        raise unknown("优化器", optimizer, OPTIMIZERS, hint="，或 adam(0.02) 之类的工厂")
     return OPTIMIZERS[optimizer]()

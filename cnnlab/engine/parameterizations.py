@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.hooks import device_of
+from cnnlab.core.names import unknown
 
 # 215 张随书照片像素的协方差的主轴乘标准差，再除以最长一列的长度；列依次近于亮度、红对蓝、绿对紫
 COLOR_MATRIX = ((0.554, 0.236, 0.052), (0.573, 0.013, -0.101), (0.604, -0.229, 0.048))
@@ -24,7 +25,7 @@ def start_image(
     "pink" 同样的标准差，但各频率的幅度按 1/f 衰减，像自然图像。随机数来自 `generator`，没有就用 `seed`。
     """
     if kind not in STARTS:
-        raise ValueError(f"没有名为 {kind!r} 的起点；可用 {'、'.join(STARTS)}")
+        raise unknown("起点", kind, STARTS)
     shape = (n, 3, *_height_width(size))
     if kind in ("grey", "zero"):
         return torch.full(shape, 0.5 if kind == "grey" else 0.0)

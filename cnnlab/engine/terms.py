@@ -4,7 +4,6 @@
 每一项都对一批里的各图求和，所以一批里的每张图都和单独优化时一样。
 """
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -12,6 +11,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.names import unknown
 from cnnlab.networks.models import resolve_target, target_scores
 
 Values = dict[str, Tensor]
@@ -150,8 +150,7 @@ def _divisor(activation: Tensor, normalize: str) -> int:
     count, height, width = activation.shape[1:]
     divisors = {"chw": count * height * width, "hw": height * width, "none": 1}
     if normalize not in divisors:
-        near = "、".join(difflib.get_close_matches(str(normalize), divisors) or divisors)
-        raise ValueError(f"没有名为 {normalize!r} 的归一化；可用 {near}")
+        raise unknown("归一化", normalize, divisors)
     return divisors[normalize]
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.names import unknown
 from cnnlab.engine.processes import (
     any_process,
     average_gradients,
@@ -235,9 +236,7 @@ def _optimizer(
         "sgd": lambda each, lr: torch.optim.SGD(each, lr=lr, momentum=0.9),
     }
     if not callable(optimizer) and optimizer not in known:
-        raise ValueError(
-            f"没有名为 {optimizer!r} 的优化器；可用 {'、'.join(known)}，或函数 (参数, lr=...) → 优化器"
-        )
+        raise unknown("优化器", optimizer, known, hint="，或函数 (参数, lr=...) → 优化器")
     return (optimizer if callable(optimizer) else known[optimizer])(parameters, lr=learning_rate)
 
 

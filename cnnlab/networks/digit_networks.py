@@ -3,14 +3,12 @@
 不管怎样训练（见 tools/train_digit_networks.py），也不管拿它们做什么。
 """
 
-import difflib
-
 import torch
 from torch import Tensor, nn
 
 from cnnlab.core.hooks import answers_where_asked
-from cnnlab.core.paths import DATA
-from cnnlab.core.profiles import default_device
+from cnnlab.core.names import unknown
+from cnnlab.networks.shipped import load_shipped
 
 CODE_SIZE = 128
 
@@ -111,19 +109,6 @@ def load_digit_network(name: str) -> nn.Module:
 
     "classifier" 是被可视化的网络；"second_classifier" 是裁判；"generator" 见过十个数字；"threes_generator" 只见过 3。
     """
-    from safetensors.torch import load_file
-
     if name not in NETWORKS:
-        near = difflib.get_close_matches(str(name), NETWORKS, cutoff=0.4)
-        raise ValueError(
-            f"没有名为 {name!r} 的数字网络；可用 {'、'.join(dict.fromkeys([*near, *NETWORKS]))}"
-        )
-    path = DATA / f"digits_{name}.safetensors"
-    state = {
-        key: value.float() if value.is_floating_point() else value
-        for key, value in load_file(path).items()
-    }
-    with torch.random.fork_rng(devices=[]):
-        network = NETWORKS[name]()
-    network.load_state_dict(state)
-    return network.to(default_device()).eval().requires_grad_(False)
+        raise unknown("数字网络", name, NETWORKS)
+    return load_shipped(f"digits_{name}", lambda state, about: NETWORKS[name]())

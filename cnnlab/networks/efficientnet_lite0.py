@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from cnnlab.core.paths import DATA
 from cnnlab.networks.architectures import Blueprint
 from cnnlab.networks.categories import imagenet_categories
+from cnnlab.networks.shipped import read_shipped
 
 WEIGHTS = DATA / "efficientnet_lite0.safetensors"
 # TensorFlow 训练：输入是 (像素 - 127) / 128
@@ -82,15 +83,9 @@ def efficientnet_lite0(weights: str | None = "default") -> EfficientNetLite0:
     """建一个 EfficientNet-Lite0；`weights="default"` 读随包的 ImageNet 权重，None 为随机权重。"""
     if weights is None:
         return EfficientNetLite0()
-    from safetensors.torch import load_file
-
     with torch.device("meta"):
         network = EfficientNetLite0()
-    state = {
-        key: value.float() if value.is_floating_point() else value
-        for key, value in load_file(WEIGHTS).items()
-    }
-    network.load_state_dict(state, assign=True)
+    network.load_state_dict(read_shipped(WEIGHTS.stem)[0], assign=True)
     return network
 
 

@@ -3,14 +3,11 @@
 不管怎样训练（见 tools/train_shortcut_networks.py），也不管哪种解释方法找得到这块方块。
 """
 
-import difflib
-
-import torch
 from torch import Tensor, nn
 
 from cnnlab.core.hooks import answers_where_asked
-from cnnlab.core.paths import DATA
-from cnnlab.core.profiles import default_device
+from cnnlab.core.names import unknown
+from cnnlab.networks.shipped import load_shipped
 
 CLASSES = ("建筑", "动物")
 NAMES = ("planted", "clean")
@@ -41,15 +38,6 @@ class ShortcutNetwork(nn.Module):
 
 def load_shortcut_network(name: str = "planted") -> ShortcutNetwork:
     """随包带来的网络，冻结、评估模式："planted" 靠方块认动物；"clean" 训练时方块与答案无关，作对照。"""
-    from safetensors.torch import load_file
-
     if name not in NAMES:
-        near = difflib.get_close_matches(str(name), NAMES, cutoff=0.3)
-        raise ValueError(
-            f"没有名为 {name!r} 的捷径网络；可用 {'、'.join(dict.fromkeys([*near, *NAMES]))}"
-        )
-    with torch.random.fork_rng(devices=[]):
-        network = ShortcutNetwork()
-    state = load_file(DATA / f"shortcut_{name}.safetensors")
-    network.load_state_dict({key: value.float() for key, value in state.items()})
-    return network.to(default_device()).eval().requires_grad_(False)
+        raise unknown("捷径网络", name, NAMES)
+    return load_shipped(f"shortcut_{name}", lambda state, about: ShortcutNetwork())

@@ -6,11 +6,10 @@
 import torch
 from torch import Tensor, nn
 
-from cnnlab.core.paths import DATA
 from cnnlab.networks.architectures import Blueprint
 from cnnlab.networks.categories import imagenet_categories
+from cnnlab.networks.shipped import read_shipped
 
-WEIGHTS = DATA / "squeezenet1_1.safetensors"
 # 权重来自 Caffe：输入按 0–255 计，只减均值，不除标准差
 MEAN = (123.68 / 255, 116.779 / 255, 103.939 / 255)
 STD = (1 / 255, 1 / 255, 1 / 255)
@@ -61,9 +60,7 @@ def squeezenet(weights: str | None = "default") -> SqueezeNet:
     """建一个 SqueezeNet 1.1；`weights="default"` 读随包的 ImageNet 权重，None 为随机权重。"""
     network = SqueezeNet()
     if weights is not None:
-        from safetensors.torch import load_file
-
-        network.load_state_dict(load_file(WEIGHTS))
+        network.load_state_dict(read_shipped("squeezenet1_1")[0])
     return network
 
 

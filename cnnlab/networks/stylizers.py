@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnlab.core.hooks import answers_where_asked
+from cnnlab.core.names import unknown
 from cnnlab.core.paths import DATA
-from cnnlab.core.profiles import default_device
+from cnnlab.networks.shipped import State, load_shipped
 
 
 class ConditionalNorm(nn.Module):
@@ -139,7 +140,7 @@ def _check_options(options: dict) -> None:
     known = {"normalization": ("instance", "batch", "none"), "padding": ("reflect", "zero")}
     for name, values in known.items():
         if options[name] not in values:
-            raise ValueError(f"没有名为 {options[name]!r} 的 {name}；可用 {'、'.join(values)}")
+            raise unknown(f" {name}", options[name], values)
     if not isinstance(options["n_styles"], int) or options["n_styles"] < 1:
         raise ValueError(f"n_styles 是 {options['n_styles']!r}，应是不小于 1 的整数")
 
@@ -170,20 +171,14 @@ def stylizer_names(folder=DATA) -> list[str]:
 
 def load_stylizer(name: str = "drawn", *, folder=DATA) -> StylizationNetwork:
     """随包带来的（或 `save_stylizer` 存的）风格化网络：冻结、评估模式；`.styles` 是风格的名字，`.settings` 是训练设置。"""
-    from safetensors import safe_open
-
     known = stylizer_names(folder)
     if name not in known:
-        raise ValueError(
-            f"没有名为 {name!r} 的风格化网络；可用 {'、'.join(known) or '（一个也没有）'}"
-        )
-    with safe_open(Path(folder) / f"stylizer_{name}.safetensors", "pt") as file:
-        about = {key: json.loads(value) for key, value in file.metadata().items()}
-        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    with torch.random.fork_rng(devices=[]):
+        raise unknown("风格化网络", name, known)
+
+    def make(state: State, metadata: dict[str, str]) -> StylizationNetwork:
+        about = {key: json.loads(value) for key, value in metadata.items()}
         network = StylizationNetwork(**about["options"])
-    network.load_state_dict(
-        {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
-    )
-    network.styles, network.settings = tuple(about["styles"]), about["settings"]
-    return network.to(default_device()).eval().requires_grad_(False)
+        network.styles, network.settings = tuple(about["styles"]), about["settings"]
+        return network
+
+    return load_shipped(f"stylizer_{name}", make, folder=folder)

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.names import unknown
 from cnnlab.networks import architectures, efficientnet_lite0, squeezenet
 from cnnlab.networks.architectures import Blueprint
 from cnnlab.networks.categories import imagenet_categories, places_categories
@@ -79,9 +79,7 @@ ZOO: dict[str, ModelInfo] = {info.name: info for info in _ENTRIES}
 def build(name: str, weights: str | None = "default") -> Blueprint:
     """按名字建网络：`"default"` 是训练好的权重，None 是随机权重（取自当前的随机数状态，用后还原）。"""
     if name not in ZOO:
-        close = difflib.get_close_matches(str(name), ZOO, n=3, cutoff=0.5)
-        others = [each for each in ZOO if each not in close]
-        raise ValueError(f"没有名为“{name}”的网络；可用的有：{'、'.join([*close, *others])}")
+        raise unknown("网络", name, ZOO, hint="；全部见 available_models()")
     if weights not in ("default", None):
         raise ValueError(
             f'weights 应当是 "default"（训练好的）或 None（随机），得到的是 {weights!r}'

@@ -4,7 +4,6 @@
 """
 
 import csv
-import difflib
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 
 from cnnlab.core.images import load_image
+from cnnlab.core.names import unknown
 from cnnlab.core.paths import DATA
 
 PHOTO_FOLDER = DATA / "photos"
@@ -57,17 +57,8 @@ class ImageSet:
     def index(self, name: str) -> int:
         """名字的序号；没有这个名字则抛 ValueError，列出最像的几个。"""
         if name not in self.names:
-            raise ValueError(_unknown("图片", name, self.names))
+            raise unknown("图片", name, self.names)
         return self.names.index(name)
-
-
-def _unknown(kind: str, name: str, known) -> str:
-    known = list(known)
-    nearest = difflib.get_close_matches(str(name), known, n=5, cutoff=0.5)
-    others = [item for item in known if item not in nearest]
-    listed = "、".join((nearest + others)[:12])
-    more = f"……共 {len(known)} 个" if len(known) > 12 else ""
-    return f"没有名为 {name!r} 的{kind}；可用的有：{listed}{more}"
 
 
 @lru_cache(maxsize=1)
@@ -102,7 +93,7 @@ def photos(category: str | None = None, size=224) -> ImageSet:
     """
     table = _photo_table()
     if category is not None and category not in photo_categories():
-        raise ValueError(_unknown("照片类别", category, photo_categories()))
+        raise unknown("照片类别", category, photo_categories())
     if size is None:
         raise ValueError("一组照片要同样大小：size 应为整数或 (高, 宽)，不能是 None")
     size = tuple(size) if isinstance(size, (list, tuple)) else size
@@ -131,7 +122,7 @@ def photo_path(name: str) -> Path:
         import sklearn
 
         return Path(sklearn.__file__).parent / "datasets" / "images" / SKLEARN_PHOTOS[name]
-    raise ValueError(_unknown("照片", name, photo_names()))
+    raise unknown("照片", name, photo_names())
 
 
 def photo(name: str, size=None) -> torch.Tensor:
@@ -184,7 +175,7 @@ def style_image(name: str, size=256, seed: int = 0) -> torch.Tensor:
     from cnnlab.pictures.drawn_styles import STYLES
 
     if name not in STYLES:
-        raise ValueError(_unknown("风格", name, STYLES))
+        raise unknown("风格", name, STYLES)
     return _drawn(STYLES[name], size, seed)
 
 
@@ -193,7 +184,7 @@ def texture_image(name: str, size=256, seed: int = 0) -> torch.Tensor:
     from cnnlab.pictures.drawn_textures import TEXTURES
 
     if name not in TEXTURES:
-        raise ValueError(_unknown("纹理", name, TEXTURES))
+        raise unknown("纹理", name, TEXTURES)
     return _drawn(TEXTURES[name], size, seed)
 
 

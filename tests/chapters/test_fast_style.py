@@ -318,7 +318,7 @@ def test_saved_network_comes_back_with_its_settings(tmp_path):
         not any(parameter.requires_grad for parameter in loaded.parameters())
         and not loaded.training
     )
-    with pytest.raises(ValueError, match="可用 mine"):
+    with pytest.raises(ValueError, match="可用的有：mine"):
         load_stylizer("min", folder=tmp_path)
 
 

@@ -262,10 +262,12 @@ def test_losses_that_cannot_be_minimised_are_refused(photo, loss, message):
 
 
 def test_unknown_names_list_what_exists(photo):
-    with pytest.raises(ValueError, match="adam、sgd、lbfgs"):
+    with pytest.raises(ValueError, match="rmsprop") as caught:
         optimize_image(photo, lambda image: image.sum(), optimizer="rmsprop")
-    with pytest.raises(ValueError, match="mean、norm"):
+    assert all(name in str(caught.value) for name in ("adam", "sgd", "lbfgs"))
+    with pytest.raises(ValueError, match="max") as caught:
         sgd(normalize="max")
+    assert all(name in str(caught.value) for name in ("None", "mean", "norm"))
 
 
 def test_same_start_same_result_to_the_bit(photo, tiny_cnn):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from cnnlab.chapters.neighbors import nearest_neighbors, retrieval_score
+from cnnlab.core.checks import vectors, whole
 from cnnlab.core.images import check_images, resize
 
 
@@ -19,7 +20,8 @@ def pca(x: Tensor, n: int = 2) -> Tensor:
     X − x̄ = U S Vᵀ，Y = U_n S_n = (X − x̄) V_n；每个方向的正负取绝对值最大的那个坐标为正。
     n 不在 1 到 min(N, D) 之间：ValueError。（Pearson，1901；Hotelling，1933）
     """
-    centred = _centred(x)
+    centred, n = _centred(x), whole(n, "n")
+    x = centred
     if not 1 <= n <= min(x.shape):
         raise ValueError(
             f"n 是 {n}，{tuple(x.shape)} 的数据至多有 {min(x.shape)} 个主成分；n 应在 1 到它之间"
@@ -45,6 +47,7 @@ def conditional_affinities(x: Tensor, perplexity: float = 30) -> Tensor:
     p_{j|i} ∝ exp(−‖x_i − x_j‖² / 2σ_i²)；每行的 σ_i 用二分法定，使困惑度 exp(H_i) 恰为 `perplexity`。
     困惑度应大于 1、小于 N − 1，否则 ValueError。（van der Maaten 与 Hinton，2008）
     """
+    x = vectors(x, "x", rows=2)
     _check_perplexity(x, perplexity)
     squared = torch.cdist(x.double(), x.double()).square()
     squared = squared / squared.mean()  # 换个单位，σ 就落在固定的范围里
@@ -87,6 +90,8 @@ def tsne(
     min KL(P‖Q)。高于 50 维的先做 PCA 降到 50 维；优化由 scikit-learn 的 Barnes–Hut 近似完成。
     `start` 是 "pca"（起点由数据定）或 "random"（由 seed 定）。困惑度不合：ValueError。（van der Maaten 与 Hinton，2008）
     """
+    x, steps = vectors(x, "x", rows=2), whole(steps, "steps", 250)
+    seed = whole(seed, "seed", 0, 2**32 - 1)
     _check_perplexity(x, perplexity)
     if start not in ("pca", "random"):
         raise ValueError(f'start 是 {start!r}；可用 "pca"、"random"')
@@ -94,10 +99,17 @@ def tsne(
 
     small = pca(x, 50) if min(x.shape) > 50 else _centred(x)
     settings = {"perplexity": perplexity, "init": start, "random_state": seed, "max_iter": steps}
-    points = TSNE(2, learning_rate="auto", **settings).fit_transform(
-        small.detach().cpu().float().numpy()
-    )
+    points = TSNE(2, learning_rate="auto", **settings).fit_transform(_two_columns(small))
     return torch.from_numpy(points).to(x)
+
+
+def _two_columns(x: Tensor):
+    """交给 scikit-learn 的数：太大太小的换个单位（它在单精度里除以 0 会让整个进程停掉），只有一列的补一列 0。"""
+    x = x.detach().cpu().double()
+    largest = float(x.abs().max())
+    x = x if 1e-6 < largest < 1e6 else x / largest
+    x = x if x.shape[1] > 1 else torch.nn.functional.pad(x, (0, 1))
+    return x.float().numpy()
 
 
 def trustworthiness(x: Tensor, points: Tensor, k: int = 12) -> float:
@@ -188,17 +200,13 @@ def image_grid(
 
 
 def _centred(x: Tensor) -> Tensor:
-    if x.dim() != 2 or len(x) < 2:
-        raise ValueError(
-            f"数据应为 (N, D)，至少两行，得到 {tuple(x.shape)}；图像先用 pixel_vectors 或 extract_features 变成向量"
-        )
-    if not torch.isfinite(x).all():
-        raise ValueError("数据里有 NaN 或无穷大；查一查特征是怎么算出来的")
+    x = vectors(x, "x", rows=2)
     return x - x.mean(0)
 
 
 def _check_perplexity(x: Tensor, perplexity: float) -> None:
-    _centred(x)
+    if (x == x[:1]).all():
+        raise ValueError("数据处处相同，没有远近可言；查一查特征是不是全为 0，或全是同一张图")
     if not 1 < perplexity < len(x) - 1:
         raise ValueError(
             f"困惑度是 {perplexity}，{len(x)} 个点时应大于 1、小于 {len(x) - 1}；它约等于每个点有几个近邻"

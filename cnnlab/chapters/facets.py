@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cnnlab.chapters.embedding import tsne
 from cnnlab.core.hooks import activations_of
 from cnnlab.engine.ascent import natural_statistics
 from cnnlab.engine.objectives import objective
@@ -57,10 +58,10 @@ def _reduced(features: Tensor, reduce: str | None, seed: int):
 
         return PCA(min(10, *points.shape), random_state=seed).fit_transform(points)
     if reduce == "tsne":
-        from sklearn.manifold import TSNE
-
-        perplexity = min(30, (len(points) - 1) / 3)
-        return TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(points)
+        # 三张以下没有近邻可言，就用它们自己
+        if len(points) < 4:
+            return points
+        return tsne(features, min(30, (len(points) - 1) / 3), seed, steps=1000).double().numpy()
     raise ValueError(f'reduce 是 {reduce!r}；可用 "pca"、"tsne" 或 None')
 
 
@@ -69,6 +70,8 @@ def facet_starts(images: Tensor, features: Tensor, labels: Tensor, *, nearest: i
     starts = []
     for facet in range(int(labels.max()) + 1):
         members = (labels == facet).nonzero()[:, 0]
+        if not len(members):
+            raise ValueError(f"标签里没有第 {facet} 簇：标签要从 0 起连续编号")
         center = features[members].mean(0)
         order = (features[members] - center).norm(dim=1).argsort()
         starts.append(images[members[order[:nearest]]].mean(0))

@@ -53,9 +53,10 @@ def randomize_layers(
                 shuffled if name is None else find_layer(shuffled, name)
             ).parameters():
                 noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-                spread = parameter.double().std(unbiased=False).cpu()
+                values = parameter.cpu().double()
+                spread = values.std(unbiased=False)
                 noise = (noise - noise.mean()) / noise.std(unbiased=False).clamp_min(1e-12) * spread
-                parameter.copy_(noise + parameter.double().mean().cpu())
+                parameter.copy_(noise + values.mean())
     return shuffled
 
 

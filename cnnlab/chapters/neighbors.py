@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.checks import check_maps, check_tensor, vectors, whole
 from cnnlab.core.hooks import activations_of
 from cnnlab.core.images import check_images, resize
 from cnnlab.core.names import unknown
@@ -71,6 +72,7 @@ def nearest_neighbors(
     公式：‖q − g‖² = ‖q‖² + ‖g‖² − 2⟨q, g⟩，向量先移到库的中心，分块做矩阵乘法；cosine 是 1 − ⟨q, g⟩ / (‖q‖‖g‖)，零向量与谁都是 1。
     选出的 k 个再按定义重算距离，所以相同的向量距离恰为 0。`exclude_self`：查询就是库本身，第 i 个不算自己的邻居。
     """
+    query, gallery, k = vectors(query, "query"), vectors(gallery, "gallery"), whole(k, "k", 1)
     _check_vectors(query, gallery, k + exclude_self, metric)
     if exclude_self and len(query) != len(gallery):
         raise ValueError(
@@ -156,9 +158,13 @@ def _cosine_distance(near: Tensor, query: Tensor) -> Tensor:
 def _pooled(model: nn.Module, batch: Tensor, layer: str | Sequence[str]) -> Tensor:
     names = [layer] if isinstance(layer, str) else list(layer)
     activations = activations_of(model, batch, names)
-    parts = [activations[name] for name in names]
+    parts = [check_tensor(activations[name], name) for name in names]
     return torch.cat(
-        [part.mean((2, 3)) if part.dim() == 4 else part.flatten(1) for part in parts], 1
+        [
+            check_maps(part, name, batch).mean((2, 3)) if part.dim() == 4 else part.flatten(1)
+            for name, part in zip(names, parts, strict=True)
+        ],
+        1,
     )
 
 
@@ -169,9 +175,6 @@ def _check_vectors(query: Tensor, gallery: Tensor, k: int, metric: str) -> None:
         raise ValueError(
             f"查询 {tuple(query.shape)} 与库 {tuple(gallery.shape)} 应为 (Q, D) 和 (M, D)，D 相同；图像先变成向量"
         )
-    # 一行里有一个不是有限的数，这一行的范数就不是：比逐个数检查快得多
-    if not all(torch.isfinite(each.norm(dim=1)).all() for each in (query, gallery)):
-        raise ValueError("向量里有 NaN 或无穷大；查一查特征是怎么算出来的")
     if not 1 <= k <= len(gallery):
         raise ValueError(
             f"要 {k} 个（连同自己），库里只有 {len(gallery)} 个；k 应在 1 到库的大小之间"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.checks import check_maps, check_tensor, whole, wholes
 from cnnlab.core.hooks import activations_of
 from cnnlab.core.images import check_images, resize
 from cnnlab.core.receptive_field import Step, bounds, nominal, trace_steps
@@ -145,8 +146,7 @@ def max_activating_patches(
     同值的先来者在前：先比图像的次序，再比位置（先行后列）。
     来源：Zeiler 与 Fergus（2014）；Springenberg 等（2015）。
     """
-    if k < 1:
-        raise ValueError(f"k 是 {k}，应为正整数")
+    k = whole(k, "k", 1)
     best = None
     for start, batch in _batches(images):
         activation = _maps(model, batch, layer)
@@ -292,21 +292,17 @@ def _image_at(images, index: int) -> Tensor:
 
 
 def _maps(model: nn.Module, batch: Tensor, layer: str) -> Tensor:
-    activation = activations_of(model, batch.detach(), layer)[layer]
-    return activation if activation.dim() == 4 else activation.flatten(1)[:, :, None, None]
+    activation = check_tensor(activations_of(model, batch.detach(), layer)[layer], layer)
+    if activation.dim() == 4:
+        return check_maps(activation, layer, batch)
+    return activation.flatten(1)[:, :, None, None]
 
 
 def _channel_list(channels, count: int) -> list[int]:
-    wanted = (
-        range(count)
-        if channels is None
-        else [channels]
-        if isinstance(channels, int)
-        else [int(each) for each in channels]
-    )
+    wanted = list(range(count)) if channels is None else wholes(channels, "channels")
     if wrong := [each for each in wanted if not 0 <= each < count]:
         raise ValueError(f"没有通道 {wrong}：这一层有 {count} 个通道，编号 0 到 {count - 1}")
-    return list(wanted)
+    return wanted
 
 
 def _merge(best, activation: Tensor, start: int, k: int, one_per_image: bool):

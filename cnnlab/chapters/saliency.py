@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cnnlab.core.checks import check_maps
 from cnnlab.core.hooks import record_activations
 from cnnlab.core.images import check_images
 from cnnlab.engine.gradients import (
@@ -259,7 +260,9 @@ def _from_class_maps(maps: dict[str, Tensor], scores: Tensor, index: Tensor) -> 
     found = [
         each
         for each in maps.values()
-        if each.shape[1] == scores.shape[1] and _same(each.mean((2, 3)), scores)
+        if each.shape[1] == scores.shape[1]
+        and each[0, 0].numel() > 1
+        and _same(each.mean((2, 3)), scores)
     ]
     if not found:
         return None
@@ -279,7 +282,7 @@ def _from_linear_head(
     for head in linear[-1:]:
         found = []
         for each in maps.values():
-            if each.shape[1] == head.in_features:
+            if each.shape[1] == head.in_features and each[0, 0].numel() > 1:
                 found += [
                     form for form in (each, each.relu()) if _same(head(form.mean((2, 3))), scores)
                 ]
@@ -293,8 +296,10 @@ def _from_linear_head(
 
 
 def _same(value: Tensor, scores: Tensor) -> bool:
-    """两组得分在单精度的误差之内相等。"""
-    return torch.allclose(value, scores, rtol=1e-3, atol=1e-4 * float(scores.abs().amax()))
+    """两组得分在单精度的误差之内相等；全是 0 的得分说明不了什么。"""
+    return bool(scores.any()) and torch.allclose(
+        value, scores, rtol=1e-3, atol=1e-4 * float(scores.abs().amax())
+    )
 
 
 @explaining
@@ -308,20 +313,10 @@ def grad_cam(
     """
     with record_activations(model, layer) as recorded:
         score = class_scores(model, image, target)
-    activation = _maps_of(recorded, layer)
+    activation = check_maps(recorded.get(layer), layer, image)
     weight = gradient_of(score, activation).mean((2, 3), keepdim=True)
     heat = (weight * activation.detach()).sum(1).relu()
     return _enlarge(heat, image) if upsample else heat
-
-
-def _maps_of(recorded: dict[str, Tensor], layer: str) -> Tensor:
-    """记下的那一层；不是 (N, C, h, w) 的激活图就说明。"""
-    activation = recorded.get(layer)
-    if not isinstance(activation, Tensor) or activation.dim() != 4:
-        shape = tuple(getattr(activation, "shape", ()))
-        found = "没有用到" if activation is None else f"的输出是 {shape}"
-        raise ValueError(f"层 {layer!r} {found}，应是 (N, C, h, w) 的激活图；换一个卷积层")
-    return activation
 
 
 def _enlarge(heat: Tensor, image: Tensor) -> Tensor:

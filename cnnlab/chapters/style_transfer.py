@@ -184,13 +184,13 @@ def match_color(style: Tensor, content: Tensor) -> Tensor:
     """把风格图的颜色线性地调到与内容图同均值、同协方差，截到 [0, 1]。出处：Gatys 等，2017。"""
     (mean, root), (goal, goal_root) = _color_statistics(style), _color_statistics(content)
     matrix = goal_root @ torch.linalg.inv(root)
-    flat = (style.flatten(2)[0].double() - mean[:, None]).T @ matrix.T + goal
-    return flat.T.reshape(style.shape).to(style.dtype).clamp(0, 1)
+    flat = (style.detach().cpu().flatten(2)[0].double() - mean[:, None]).T @ matrix.T + goal
+    return flat.T.reshape(style.shape).to(style).clamp(0, 1)
 
 
 def _color_statistics(image: Tensor) -> tuple[Tensor, Tensor]:
     """三个通道的均值 (3,) 与协方差的对称平方根 (3, 3)；灰度图的协方差不满秩，加一点点对角。"""
-    pixels = image.detach().double().transpose(0, 1).flatten(1)
+    pixels = image.detach().cpu().double().transpose(0, 1).flatten(1)
     values, vectors = torch.linalg.eigh(
         torch.cov(pixels) + 1e-6 * torch.eye(3, dtype=torch.float64)
     )

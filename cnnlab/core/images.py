@@ -4,9 +4,11 @@
 """
 
 import difflib
+import http.client
 import json
 import math
-import urllib.error
+import operator
+import urllib.parse
 import urllib.request
 from io import BytesIO
 from pathlib import Path
@@ -76,15 +78,30 @@ def check_kind(image: Tensor, parameter: Tensor | None = None) -> Tensor:
     return image.to(parameter.dtype).to(parameter.device)
 
 
-def load_image(path_or_name, size: int | tuple[int, int] | None = None) -> Tensor:
+def load_image(source, size: int | tuple[int, int] | None = None) -> Tensor:
     """读一张图像，得到 (1, 3, H, W)。
 
-    `path_or_name` 是文件路径、http(s) 网址、PIL 图像，或随包照片的名字（如 "panda"）。
+    `source` 是文件路径（可以用 ~）、http(s) 网址、随包照片的名字（如 "panda"）、打开的文件、PIL 图像，
+    或 numpy 数组：(H, W, 3) 或 (H, W)，uint8，或 [0, 1] 的浮点数。
     灰度、透明、16 位、带 EXIF 旋转的图像都转成约定的样子；透明处垫白色。
-    `size` 为整数时短边缩到它再取中央方块，为 (高, 宽) 时直接缩放。
+    `size` 为整数时短边缩到它再取中央方块，为 (高, 宽) 时直接缩放；大照片直接解码成小图，又快又省内存。
     """
-    image = torch.from_numpy(_to_array(_open(path_or_name))).permute(2, 0, 1)[None].contiguous()
+    size = None if size is None else check_size(size)
+    picture = _open(source, size)
+    image = torch.from_numpy(_to_array(picture)).permute(2, 0, 1)[None].contiguous()
     return image if size is None else resize(image, size)
+
+
+def check_size(size) -> int | tuple[int, int]:
+    """目标尺寸：正整数，或 (高, 宽)；numpy 的整数也行。"""
+    sides = size if isinstance(size, (tuple, list)) else (size,)
+    try:
+        whole = tuple(operator.index(side) for side in sides)
+    except TypeError:
+        raise TypeError(f"size 是 {size!r}，应是正整数或 (高, 宽)") from None
+    if not 1 <= min(whole, default=0) or len(whole) > 2 or any(isinstance(x, bool) for x in sides):
+        raise ValueError(f"size 是 {size!r}，应是正整数或 (高, 宽)")
+    return whole if isinstance(size, (tuple, list)) and len(whole) == 2 else whole[0]
 
 
 def resize(image: Tensor, size: int | tuple[int, int]) -> Tensor:
@@ -92,57 +109,117 @@ def resize(image: Tensor, size: int | tuple[int, int]) -> Tensor:
 
     整数：短边缩到 `size`，再取中央的方块；(高, 宽)：直接缩到这个尺寸。
     """
+    size = check_size(size)
+    if not isinstance(image, Tensor) or image.dim() != 4 or not image.is_floating_point():
+        what = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
+        raise ValueError(f"resize 要一批浮点图像 (N, C, H, W)，得到 {what}")
     if isinstance(size, int):
+        image = _without_far_ends(image)
         height, width = image.shape[-2:]
         scale = size / min(height, width)
         scaled = max(size, round(height * scale)), max(size, round(width * scale))
         top, left = (scaled[0] - size) // 2, (scaled[1] - size) // 2
         return resize(image, scaled)[..., top : top + size, left : left + size].contiguous()
-    size = tuple(int(side) for side in size)
-    if min(size) < 1:
-        raise ValueError(f"目标尺寸是 {size}，高和宽都应是正整数")
     if tuple(image.shape[-2:]) == size:
         return image
     return functional.interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)
 
 
+def _without_far_ends(image: Tensor) -> Tensor:
+    """很长的图只留正中的三个短边那么长：反正要取中央方块，先切掉两头，放大时不占内存。"""
+    short = min(image.shape[-2:])
+    for axis in (2, 3):
+        far = max(0, (image.shape[axis] - 3 * short) // 2)
+        image = image.narrow(axis, far, image.shape[axis] - 2 * far)
+    return image
+
+
 def to_pil(image: Tensor):
-    """把一张 (3, H, W) 或 (1, 3, H, W) 的图像变成 PIL 图像；超出 [0, 1] 的值截断。"""
+    """把一张 (3, H, W) 或 (1, 3, H, W) 的图像变成 PIL 图像；略微超出 [0, 1] 的值截断。"""
     from PIL import Image
 
-    image = image.detach()[0] if image.dim() == 4 else image.detach()
-    if image.dim() != 3 or image.shape[0] not in (1, 3):
+    if not isinstance(image, Tensor):
+        raise TypeError(f"to_pil 要一个张量，得到 {type(image).__name__}")
+    picture = image.detach()
+    picture = picture[0] if picture.dim() == 4 and len(picture) == 1 else picture
+    if picture.dim() != 3 or picture.shape[0] not in (1, 3) or picture.numel() == 0:
         raise ValueError(
-            f"to_pil 只接受一张图像 (3, H, W) 或 (1, 3, H, W)，得到 {tuple(image.shape)}"
+            f"to_pil 只接受一张图像 (3, H, W) 或 (1, 3, H, W)，得到 {tuple(image.shape)}；一批里取一张：image[0]"
         )
-    pixels = (image.cpu().float().clamp(0, 1) * 255).round().byte()
+    if not (picture.is_floating_point() or picture.dtype == torch.bool):
+        raise ValueError(f"图像的类型是 {picture.dtype}，应为 [0, 1] 的浮点数；先除以 255")
+    picture = picture.cpu().float()
+    if not torch.isfinite(picture).all():
+        raise ValueError("图像里有 NaN 或无穷大，存下来会是黑点；查一查它是怎么算出来的")
+    if picture.max() > 20:
+        raise ValueError(f"图像的最大值是 {picture.max():.0f}，像是 0–255 的图像；先除以 255")
+    pixels = (picture.clamp(0, 1) * 255).round().byte()
     return Image.fromarray(pixels.expand(3, -1, -1).permute(1, 2, 0).numpy())
 
 
-def save_image(image, path) -> Path:
+def save_image(image, path, *, inputs: bool = False) -> Path:
     """把图像存成文件，返回路径；PNG 里同时写入产生它的设置，供 `cnnlab.reproduce` 重做。
 
-    `image` 是张量，或任何带 `.image` 和 `.settings` 的结果。
+    `image` 是张量，或任何带 `.image` 和 `.settings` 的结果；一批几张就排成一张拼图。
+    你自己的图（内容图、风格图……）不写进设置，只写它们的 sha256：重做时再给一次。
+    `inputs=True` 把它们也写进去，文件会大许多，拿到 PNG 的人也就拿到了那些图。
     """
+    from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    path = Path(path)
+    path = Path(path).expanduser()
+    known = Image.registered_extensions()
+    if known.get(path.suffix.lower()) not in Image.SAVE:
+        raise ValueError(f"不知道 {path.name} 该存成什么格式；文件名以 .png、.jpg 或 .webp 结尾")
     settings = getattr(image, "settings", None)
     options = {}
     if settings is not None and path.suffix.lower() == ".png":
         options["pnginfo"] = PngInfo()
-        options["pnginfo"].add_itxt("cnnlab", json.dumps(settings, ensure_ascii=False))
+        kept = settings if inputs else _without_tensors(settings)
+        options["pnginfo"].add_itxt("cnnlab", json.dumps(kept, ensure_ascii=False), zip=True)
+    picture = to_pil(_sheet(getattr(image, "image", image)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    to_pil(getattr(image, "image", image)).save(path, **options)
+    picture.save(path, **options)
     return path
+
+
+# 设置里比这更长的张量（以压缩后的字符计）算作图：几个权重、一个颜色、随机数的状态都比它短
+_LONGEST_TENSOR = 2**13
+
+
+def _without_tensors(settings):
+    """设置里的大张量换成它的 sha256 与形状。"""
+    if isinstance(settings, list):
+        return [_without_tensors(each) for each in settings]
+    if not isinstance(settings, dict):
+        return settings
+    if len(settings.get("tensor", "")) > _LONGEST_TENSOR:
+        rest = {key: value for key, value in settings.items() if key != "tensor"}
+        return {"unstored": "Tensor", **rest}
+    return {key: _without_tensors(value) for key, value in settings.items()}
+
+
+def _sheet(images):
+    """一批几张排成一张近似方形的拼图，缝为白色；一张就是它自己。"""
+    if not isinstance(images, Tensor) or images.dim() != 4 or len(images) < 2:
+        return images
+    count, channels, height, width = images.shape
+    columns = math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    sheet = images.detach().new_ones(channels, rows * (height + 2) - 2, columns * (width + 2) - 2)
+    for index, each in enumerate(images.detach()):
+        top, left = index // columns * (height + 2), index % columns * (width + 2)
+        sheet[:, top : top + height, left : left + width] = each
+    return sheet
 
 
 def save_animation(frames: Tensor, path, *, milliseconds: int = 120) -> Path:
     """把若干帧 (T, 3, H, W) 存成会动的 GIF 或 WebP（由扩展名决定），返回路径；循环播放。"""
-    path = Path(path)
-    if path.suffix.lower() not in (".gif", ".webp") or frames.dim() != 4 or len(frames) == 0:
+    path = Path(path).expanduser()
+    found = tuple(frames.shape) if isinstance(frames, Tensor) else type(frames).__name__
+    if path.suffix.lower() not in (".gif", ".webp") or len(found) != 4 or len(frames) == 0:
         raise ValueError(
-            f"动画要 (T, 3, H, W) 的若干帧，存成 .gif 或 .webp；得到 {tuple(frames.shape)} 和 {path.name}"
+            f"动画要 (T, 3, H, W) 的若干帧，存成 .gif 或 .webp；得到 {found} 和 {path.name}"
         )
     pictures = [to_pil(frame) for frame in frames]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -150,59 +227,151 @@ def save_animation(frames: Tensor, path, *, milliseconds: int = 120) -> Path:
     return path
 
 
-def _open(source):
-    from PIL import Image, ImageOps, UnidentifiedImageError
+# 短边不到这么长的图照原样解码；更大的先缩小
+_LARGE = 512
+
+
+def _open(source, size=None):
+    from PIL import Image, ImageOps
 
     if isinstance(source, Image.Image):
         return ImageOps.exif_transpose(source)
     if isinstance(source, Tensor):
-        raise TypeError(
-            "load_image 读的是文件、网址或照片名；张量已经是图像，缩放用 cnnlab.images.resize"
-        )
+        raise TypeError("load_image 读的是文件、网址或照片名；张量已经是图像，缩放用 cnnlab.resize")
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
     file, name = _locate(source)
+    side = None if size is None else max(size) if isinstance(size, tuple) else size
     try:
         with Image.open(file) as opened:
-            return ImageOps.exif_transpose(opened)  # 读进内存的一份，文件随即关上
-    except UnidentifiedImageError:
-        raise ValueError(
-            f"{name} 不是图像文件（读不出任何已知的图像格式），虽然它的名字像；换一个 JPEG 或 PNG 文件"
-        ) from None
-    except (OSError, SyntaxError) as error:
-        raise ValueError(
-            f"{name} 是一个损坏的图像文件，可能没有下载完整：{error}；重新下载后再试"
-        ) from None
+            if side is not None and min(opened.size) > _LARGE:
+                # JPEG 可以直接解码成 1/2、1/4、1/8 大小
+                ratio = side / min(opened.size)
+                opened.draft(None, tuple(math.ceil(length * ratio) for length in opened.size))
+            opened.load()
+            return ImageOps.exif_transpose(_reduced(opened, side))  # 读进内存的一份，文件随即关上
+    except PermissionError:
+        raise ValueError(f"没有读 {name} 的权限；改它的权限，或换一个文件") from None
+    except Exception as error:
+        raise ValueError(_reading_problem(name, error)) from None
+
+
+def _reduced(picture, side: int | None):
+    """很大的图先按整数倍缩小，短边仍不小于目标的两倍。"""
+    short = min(picture.size)
+    factor = 1 if side is None else short // (2 * side)
+    if short <= _LARGE or factor < 2 or picture.mode not in ("RGB", "RGBA", "L", "LA", "CMYK"):
+        return picture
+    smaller = picture.reduce(factor)
+    smaller.info = picture.info
+    return smaller
+
+
+def _reading_problem(name: str, error: Exception) -> str:
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return f"{name} 不是图像文件（读不出任何已知的图像格式），虽然它的名字像；换一个 JPEG 或 PNG 文件"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{name} 的像素太多（{error}）；先用别的软件缩小"
+    return f"{name} 是一个损坏的图像文件，可能没有下载完整：{error}；重新下载后再试"
 
 
 def _locate(source):
+    """文件（路径或打开的文件）和它的名字。"""
+    if hasattr(source, "read"):
+        return source, str(getattr(source, "name", "打开的文件"))
+    if isinstance(source, bytes | bytearray | memoryview):
+        return BytesIO(source), "这段字节"
+    if not isinstance(source, str | Path):
+        raise TypeError(
+            f"load_image 读的是文件、网址、照片名、PIL 图像或 numpy 数组，得到 {type(source).__name__}"
+        )
     text = str(source)
     if text.startswith(("http://", "https://")):
-        request = urllib.request.Request(text, headers={"User-Agent": "cnnlab"})
-        try:
-            with urllib.request.urlopen(request, timeout=30) as response:
-                return BytesIO(response.read()), text
-        except (urllib.error.URLError, TimeoutError) as error:
-            raise ValueError(
-                f"取不到图像 {text}：{error}；没有网络时先把文件下载到本地，再传它的路径"
-            ) from None
-    if Path(text).is_file():
-        return text, text
-    photos = {path.stem: path for path in PHOTO_FOLDER.glob("*/*.jpg")}
-    key = text if text in photos else text.rsplit("/", 1)[-1]
-    if key in photos:
-        return photos[key], text
-    near = difflib.get_close_matches(text, photos, n=5, cutoff=0.3) or sorted(photos)[:5]
+        return BytesIO(_download(text)), text
+    path = Path(text.removeprefix("file://"))
+    path = path.expanduser() if text.startswith("~") else path
+    try:
+        known, there = path.is_file(), path.exists()
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{text[:80]!r} 不像一个文件名：{error}") from None
+    if known:
+        return path, text
+    if there:
+        hint = "是一个文件夹，用 image_folder 读" if path.is_dir() else "不是普通文件"
+        raise ValueError(f"{text} {hint}")
+    photos = {photo.stem: photo for photo in PHOTO_FOLDER.glob("*/*.jpg")}
+    if text in photos:
+        return photos[text], text
+    near = difflib.get_close_matches(path.stem, photos, n=5, cutoff=0.3) or sorted(photos)[:5]
     raise ValueError(
         f"既没有文件 {text}，也没有叫这个名字的随包照片；名字相近的照片有：{'、'.join(near)}"
     )
 
 
+def _download(address: str) -> bytes:
+    """网址里的空格和各种文字先编成合法的写法。"""
+    try:
+        parts = urllib.parse.urlsplit(address)
+        host = parts.netloc.encode("idna").decode()
+        path, query = (urllib.parse.quote(part, safe="/%:=&?~+,;@!$'()*") for part in parts[2:4])
+        request = urllib.request.Request(
+            urllib.parse.urlunsplit((parts.scheme, host, path, query, "")),
+            headers={"User-Agent": "cnnlab"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return response.read()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise ValueError(
+            f"取不到图像 {address}：{error}；没有网络时先把文件下载到本地，再传它的路径"
+        ) from None
+
+
+def _from_array(array: np.ndarray):
+    """numpy 数组变成 PIL 图像；浮点的当作 [0, 1]，不合的说明。"""
+    from PIL import Image
+
+    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
+        raise ValueError(
+            f"数组的形状是 {array.shape}，应为 (H, W, 3) 或 (H, W)；一批图先取一张，通道在前的先 transpose(1, 2, 0)"
+        )
+    if 0 in array.shape:
+        raise ValueError(f"数组是空的：形状 {array.shape}")
+    array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    if array.dtype == np.uint8:
+        return Image.fromarray(array)
+    if array.dtype.kind != "f":
+        raise ValueError(f"数组的类型是 {array.dtype}，应为 uint8，或 [0, 1] 的浮点数")
+    planes = _checked_floats(array.astype(np.float32))
+    return planes if planes.ndim == 3 else np.repeat(planes[..., None], 3, axis=2)
+
+
+def _checked_floats(values: np.ndarray) -> np.ndarray:
+    low, high = float(values.min()), float(values.max())
+    if not math.isfinite(low + high):
+        raise ValueError("图像里有 NaN 或无穷大；查一查它是怎么算出来的")
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise ValueError(
+            f"浮点图像的取值在 [{low:.3g}, {high:.3g}]，应在 [0, 1]；先换算过去，如除以 255"
+        )
+    return values.clip(0, 1)
+
+
 def _to_array(picture) -> np.ndarray:
-    """PIL 图像变成 float32 的 (H, W, 3)，取值 [0, 1]。"""
+    """PIL 图像变成 float32 的 (H, W, 3)，取值 [0, 1]；位深由图像的模式定，不由它有多亮定。"""
+    if isinstance(picture, np.ndarray):
+        return _white_behind(picture)
     if picture.mode.startswith("I") or picture.mode == "F":
         values = np.asarray(picture, dtype=np.float32)
-        values = values / (65535 if values.max() > 255 else 255)
-        return np.repeat(values[..., None].clip(0, 1), 3, axis=2)
+        values = values if picture.mode == "F" else values / 65535
+        return np.repeat(_checked_floats(values)[..., None], 3, axis=2)
     if "A" in picture.mode or "transparency" in picture.info:
-        values = np.asarray(picture.convert("RGBA"), dtype=np.float32) / 255
-        return values[..., :3] * values[..., 3:] + 1 - values[..., 3:]
+        return _white_behind(np.asarray(picture.convert("RGBA"), dtype=np.float32) / 255)
     return np.asarray(picture.convert("RGB"), dtype=np.float32) / 255
+
+
+def _white_behind(values: np.ndarray) -> np.ndarray:
+    if values.shape[2] == 3:
+        return values
+    return values[..., :3] * values[..., 3:] + 1 - values[..., 3:]

@@ -5,12 +5,15 @@
 
 import base64
 import functools
+import hashlib
 import inspect
 import json
+import math
 import platform
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
 from pathlib import Path
 
@@ -19,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.networks.models import VisionModel, load_model
+from cnnlab.networks.zoo import is_at_hand
 
 # 只影响显示、不影响结果的参数
 _IGNORED = {"on_step"}
@@ -65,26 +69,55 @@ def reproducible(function: Callable[..., tuple[Tensor, dict]]) -> Callable[..., 
 def reproduce(source, **replacements) -> Result:
     """照 `source`（`save_image` 存的 PNG，或一个 Result）里的设置重做一遍；同一台机器上逐位相同。
 
-    没有存进去的参数（函数、自己的网络、很大的数据）要在这里按名字给出，如 `reproduce("x.png", generator=network)`。
+    没有存进去的参数（你自己的图、函数、自己的网络）要在这里按名字给出，如 `reproduce("x.png", content=photo)`；
+    图和网络要与当时的相同，按 sha256 核对。别人给的 PNG 只会调用 cnnlab 的合成函数，步数、尺寸离谱的不做。
     """
     import cnnlab
 
-    settings = source.settings if isinstance(source, Result) else _read_settings(source)
+    if isinstance(source, Result):
+        settings = source.settings
+    else:
+        settings, pixels = _read_settings(source)
+        _check_cost(settings, pixels, replacements)
     name = settings.get("function", "")
     function = getattr(cnnlab, name, None) if name.isidentifier() else None
     if not getattr(function, "reproducible", False):
         raise ValueError(f"设置里的函数 {name!r} 不是 cnnlab 的合成函数，不能重做")
-    missing = sorted(replacements.keys() - inspect.signature(function).parameters.keys())
+    known = inspect.signature(function).parameters.keys()
+    missing = sorted(replacements.keys() - known)
     if missing:
-        raise ValueError(
-            f"{name} 没有参数 {'、'.join(missing)}；有的是 {'、'.join(inspect.signature(function).parameters)}"
-        )
-    _warn_of_differences(settings)
-    arguments = {
-        key: _restore(key, value, replacements.get(key))
-        for key, value in settings["arguments"].items()
-    }
+        raise ValueError(f"{name} 没有参数 {'、'.join(missing)}；有的是 {'、'.join(known)}")
+    with _readable(source):
+        _warn_of_differences(settings)
+        arguments = {
+            key: _restore(key, value, replacements.get(key))
+            for key, value in settings["arguments"].items()
+        }
+        if unknown := sorted(arguments.keys() - known):
+            raise ValueError(f"设置里有 {name} 没有的参数：{'、'.join(unknown)}")
     return function(**arguments)
+
+
+# 设置读不懂时会遇到的各种错
+_MALFORMED = (KeyError, AttributeError, TypeError, RecursionError, IndexError, zlib.error)
+
+
+@contextmanager
+def _readable(source) -> Iterator[None]:
+    try:
+        yield
+    except _MALFORMED as error:
+        raise ValueError(
+            f"{'结果' if isinstance(source, Result) else source} 里的设置读不懂，可能被改过：{type(error).__name__}"
+        ) from None
+    except ValueError as error:
+        if _is_chinese(error):
+            raise
+        raise ValueError(f"{source} 里的设置读不懂，可能被改过：{error}") from None
+
+
+def _is_chinese(error: Exception) -> bool:
+    return any("\u4e00" <= character <= "\u9fff" for character in str(error))
 
 
 def weights_hash(module: nn.Module) -> str:
@@ -131,12 +164,14 @@ def _describe(value):
         return _describe_tensor(value)
     if isinstance(value, torch.Generator):
         return {"generator": _describe_tensor(value.get_state())}
-    if isinstance(value, VisionModel):
+    if isinstance(value, VisionModel) and value.from_zoo:
         return {
             "model": value.network_name,
             "weights": value.weights_hash(),
             "device": str(value.mean.device),
         }
+    if isinstance(value, VisionModel):
+        return {"module": value.network_name, "weights": value.weights_hash()}
     if isinstance(value, nn.Module):
         return {"module": type(value).__name__, "weights": weights_hash(value)}
     return {"unstored": type(value).__name__}
@@ -144,18 +179,37 @@ def _describe(value):
 
 def _describe_tensor(value: Tensor) -> dict:
     array = value.detach().cpu().contiguous().numpy()
-    described = {"shape": list(array.shape), "dtype": str(array.dtype), "device": str(value.device)}
+    described = {
+        "shape": list(array.shape),
+        "dtype": str(array.dtype),
+        "device": str(value.device),
+        "sha256": _tensor_hash(array),
+    }
     if array.size > _LARGEST:
         return {"unstored": "Tensor", **described}
-    return {
-        "tensor": _Packed(base64.b64encode(zlib.compress(array.tobytes(), 1)).decode()),
-        **described,
-    }
+    eighths = _in_eight_bits(array)
+    if eighths is not None:
+        array, described["scale"] = eighths, 255
+    packed = base64.b64encode(zlib.compress(array.tobytes(), 1)).decode()
+    return {"tensor": _Packed(packed), **described}
+
+
+def _in_eight_bits(array: np.ndarray) -> np.ndarray | None:
+    """照片的值恰是 k/255 时，只记 k。"""
+    if array.dtype != np.float32 or array.size < 256 or not np.isfinite(array).all():
+        return None
+    whole = np.clip(np.rint(array * 255), 0, 255).astype(np.uint8)
+    return whole if np.array_equal(whole.astype(np.float32) / np.float32(255), array) else None
+
+
+def _tensor_hash(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
 
 
 def _restore(key: str, value, replacement):
     """`_describe` 的逆；存不下的用 `replacement`，网络要对得上权重。"""
     if replacement is not None and not (isinstance(value, dict) and "weights" in value):
+        _check_same(key, value, replacement)
         return replacement
     if not isinstance(value, dict):
         return value
@@ -173,22 +227,61 @@ def _restore(key: str, value, replacement):
         import cnnlab
 
         fields = {name: _restore(key, each, None) for name, each in value["fields"].items()}
-        return getattr(cnnlab, value["settings"])(**fields)
+        kind = getattr(cnnlab, str(value["settings"]), None)
+        if not (isinstance(kind, type) and is_dataclass(kind)):
+            raise ValueError(f"设置里的 {value['settings']!r} 不是一种设置，不能重做")
+        return kind(**fields)
     if "generator" in value:
         generator = torch.Generator()
         generator.set_state(_restore(key, value["generator"], None))
         return generator
     if "tensor" in value:
-        array = np.frombuffer(zlib.decompress(base64.b64decode(value["tensor"])), value["dtype"])
-        return torch.from_numpy(array.reshape(value["shape"]).copy()).to(_device(value["device"]))
+        return _restore_tensor(value)
     kind = tuple if "tuple" in value else list
     return kind(_restore(key, each, None) for each in value[kind.__name__])
+
+
+def _restore_tensor(value: dict) -> Tensor:
+    """解压时只解到它自己说的大小为止。"""
+    eight = value.get("scale") == 255
+    kind = np.dtype(np.uint8 if eight else value["dtype"])
+    count = math.prod(value["shape"])
+    if kind.kind not in "fiub" or not 0 <= count <= _LARGEST or min(value["shape"], default=0) < 0:
+        raise ValueError(f"设置里有一个不像样的张量：{value['shape']} {value['dtype']}")
+    size = count * kind.itemsize
+    unpacking = zlib.decompressobj()
+    data = unpacking.decompress(base64.b64decode(value["tensor"]), size + 1)
+    if len(data) != size:
+        raise ValueError("设置里有一个张量与它自己说的大小不符，可能被改过")
+    array = np.frombuffer(data, kind).reshape(value["shape"])
+    array = array.astype(np.float32) / np.float32(255) if eight else array.copy()
+    return torch.from_numpy(array).to(_device(value["device"]))
+
+
+def _check_same(key: str, value, replacement) -> None:
+    """没有存进设置的图，重做时给的要与当时的相同；存了的可以换。"""
+    if isinstance(value, dict) and "list" in value and isinstance(replacement, list | tuple):
+        for old, new in zip(value["list"], replacement, strict=False):
+            _check_same(key, old, new)
+    if not isinstance(value, dict) or value.get("unstored") != "Tensor":
+        return
+    if isinstance(replacement, Tensor) and "sha256" in value:
+        found = _tensor_hash(replacement.detach().cpu().contiguous().numpy())
+        if found != value["sha256"]:
+            raise ValueError(
+                f"参数 {key} 与当时的不是同一个：当时是 {tuple(value['shape'])}、sha256 以 {value['sha256'][:8]} 开头，"
+                f"现在是 {tuple(replacement.shape)}、{found[:8]}；要换一张图就直接调用那个函数"
+            )
 
 
 def _restore_network(key: str, value: dict, replacement: nn.Module | None) -> nn.Module:
     if replacement is None and "model" not in value:
         raise ValueError(
             f"参数 {key} 是你自己的网络（{value['module']}）；重做时给出它：reproduce(..., {key}=...)"
+        )
+    if replacement is None and not is_at_hand(value["model"]):
+        raise ValueError(
+            f"重做要用 {value['model']}，它的权重还没有下载；先 load_model({value['model']!r})，再 reproduce(..., {key}=模型)"
         )
     network = (
         load_model(value["model"], device=_device(value["device"]))
@@ -210,16 +303,54 @@ def _device(name: str) -> str:
     return name if kind in ("cpu", there) else "cpu"
 
 
-def _read_settings(path) -> dict:
+def _read_settings(path) -> tuple[dict, int]:
+    """PNG 里的设置，和这张图有多少像素。"""
     from PIL import Image
 
-    with Image.open(path) as picture:
-        text = getattr(picture, "text", {}).get("cnnlab")
+    try:
+        with Image.open(path) as picture:
+            text = getattr(picture, "text", {}).get("cnnlab")
+            pixels = picture.width * picture.height
+    except FileNotFoundError:
+        raise ValueError(f"没有文件 {path}") from None
+    except Exception as error:
+        raise ValueError(f"{path} 不是能读的图像文件：{error}") from None
     if text is None:
         raise ValueError(
             f"{path} 里没有 cnnlab 的设置；只有用 save_image 把 Result 存成的 PNG 才能重做"
         )
-    return json.loads(text)
+    try:
+        settings = json.loads(text)
+        shaped = isinstance(settings["arguments"], dict) and isinstance(settings["versions"], dict)
+        if not shaped or not isinstance(settings["function"], str) or "threads" not in settings:
+            raise KeyError("arguments")
+    except (ValueError, *_MALFORMED) as error:
+        raise ValueError(f"{path} 里的设置读不懂，可能被改过：{type(error).__name__}") from None
+    return settings, pixels
+
+
+# 书里最长的一次合成走几百步；别人给的 PNG 里的步数比这还多，就要读者自己写明
+_MOST_STEPS = 10_000
+
+
+def _check_cost(settings: dict, pixels: int, replacements: dict) -> None:
+    """设置里的步数、尺寸与这张图相称才做：一张小图不会要人算上一天。"""
+    arguments = dict(settings["arguments"])
+    for value in settings["arguments"].values():
+        if isinstance(value, dict) and isinstance(value.get("fields"), dict):
+            arguments |= value["fields"]
+    for key, value in arguments.items():
+        numbers = value.get("tuple", value.get("list")) if isinstance(value, dict) else [value]
+        numbers = numbers if isinstance(numbers, list) else []
+        numbers = [n for n in numbers if isinstance(n, int) and not isinstance(n, bool)]
+        if key in replacements or not numbers or key == "seed" or key.endswith("weight"):
+            continue
+        height, width = (numbers * 2)[:2]
+        too_large = key == "size" and height * width > 4 * pixels
+        if too_large or max(map(abs, numbers)) > _MOST_STEPS:
+            raise ValueError(
+                f"设置里的 {key}={numbers} 与这张 {pixels} 像素的图不相称；确实要这样重做就写明：reproduce(..., {key}=…)"
+            )
 
 
 def _warn_of_differences(settings: dict) -> None:

@@ -56,6 +56,8 @@ class VisionModel(nn.Module):
             )
         self.categories, self.network_name = categories, name
         self.penultimate, self.class_map = penultimate, class_map
+        # 由 load_model 按名字建成的，换一台机器还能照名字再取
+        self.from_zoo = False
         self.eval()
 
     @property
@@ -92,7 +94,8 @@ class VisionModel(nn.Module):
         """全部参数的 sha256 的前 12 位：认出两次运行用的是不是同一份权重。"""
         digest = hashlib.sha256()
         for tensor in self.network.state_dict().values():
-            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:12]
 
     def top(self, image: Tensor, k: int = 5) -> list[list[tuple[str, float]]]:
@@ -148,6 +151,7 @@ def load_model(
         penultimate=blueprint.penultimate,
         class_map=blueprint.class_map,
     )
+    model.from_zoo = True
     return model.to(default_device() if device is None else device)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from cnnlab.core.names import unknown
 from cnnlab.networks import architectures, efficientnet_lite0, squeezenet
 from cnnlab.networks.architectures import Blueprint
 from cnnlab.networks.categories import imagenet_categories, places_categories
-from cnnlab.networks.downloads import discard, fetch, load_checkpoint
+from cnnlab.networks.downloads import cache_directory, discard, fetch, load_checkpoint
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 # TensorFlow 训练的两个 Inception 用 [-1, 1] 的输入
@@ -74,6 +75,13 @@ _ENTRIES = (
     _places("resnet18_places365", 45),
 )
 ZOO: dict[str, ModelInfo] = {info.name: info for info in _ENTRIES}
+
+
+def is_at_hand(name: str) -> bool:
+    """不联网就能取到：随包而来的，或权重已经下载过的。"""
+    info = ZOO.get(name)
+    file_name = Path(info.url).name if info else ""
+    return info is not None and (info.offline or (cache_directory() / file_name).exists())
 
 
 def build(name: str, weights: str | None = "default") -> Blueprint:

@@ -1,6 +1,11 @@
 """图像的读、写、缩放与核对。"""
 
+import io
 import json
+import os
+import resource
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import numpy as np
 import pytest
@@ -125,3 +130,148 @@ def test_animation_keeps_its_frames(tmp_path):
         assert film.n_frames == 4 and film.size == (12, 9)
     with pytest.raises(ValueError, match="gif"):
         save_animation(frames, tmp_path / "film.mp4")
+
+
+# 存图：一批都在，不合的说出来，自己的图不外带
+
+
+def test_a_batch_is_saved_as_a_sheet_of_all_its_pictures(tmp_path):
+    images = torch.stack([torch.full((3, 8, 10), value) for value in (0.0, 0.2, 0.4)])
+    sheet = load_image(save_image(images, tmp_path / "sheet.png"))
+    assert sheet.shape == (1, 3, 18, 22)
+    for top, left, value in ((0, 0, 0.0), (0, 12, 0.2), (10, 0, 0.4), (10, 12, 1.0)):
+        assert torch.allclose(sheet[..., top : top + 8, left : left + 10], torch.tensor(value))
+    with pytest.raises(ValueError, match="一张图像"):
+        to_pil(images)
+
+
+@pytest.mark.parametrize(
+    ("image", "words"),
+    [
+        (torch.rand(1, 3, 8, 8) * 255, "255"),
+        (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "255"),
+        (torch.full((1, 3, 8, 8), float("nan")), "NaN"),
+        (torch.zeros(1, 5, 8, 8), "一张图像"),
+    ],
+)
+def test_pictures_that_would_turn_black_or_white_are_refused(image, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        save_image(image, tmp_path / "x.png")
+    with pytest.raises(ValueError, match="png"):
+        save_image(torch.zeros(1, 3, 8, 8), tmp_path / "x")
+    assert list(tmp_path.iterdir()) == []
+
+
+# 读图：各种来处
+
+
+def test_arrays_bytes_open_files_and_home(tmp_path, monkeypatch):
+    expected = load_image("panda", 40)
+    array = np.asarray(to_pil(expected))
+    eight = torch.from_numpy(array).permute(2, 0, 1)[None] / 255
+    assert torch.equal(load_image(array), eight)
+    assert torch.allclose(load_image(array / 255), eight, atol=1e-7)
+    assert torch.equal(load_image(array[..., 0]), eight[:, :1].expand(-1, 3, -1, -1))
+    path = save_image(expected, tmp_path / "照 片.png")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for source in (
+        path.read_bytes(),
+        io.BytesIO(path.read_bytes()),
+        "~/照 片.png",
+        f"file://{path}",
+    ):
+        assert torch.equal(load_image(source), eight)
+    for size in (np.int64(20), (np.int32(20), 20)):
+        assert load_image(path, size).shape == (1, 3, 20, 20)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("/nope/panda", "没有文件"),
+        ("/", "文件夹"),
+        ("x" * 5000, "不像一个文件名"),
+        (np.zeros((2, 8, 8, 3), np.uint8), "transpose"),
+        (np.zeros((8, 8, 3), np.int64), "uint8"),
+        (np.full((8, 8), np.nan), "NaN"),
+        (np.full((8, 8), 200.0), "255"),
+        (b"junk", "不是图像文件"),
+        ("http://127.0.0.1:9/my photo.png", "下载到本地"),
+        ("http://127.0.0.1:9/熊猫.png", "下载到本地"),
+    ],
+)
+def test_what_cannot_be_read_is_explained(source, words):
+    with pytest.raises(ValueError, match=words):
+        load_image(source)
+
+
+def test_a_locked_file_a_pipe_and_a_bomb(tmp_path, monkeypatch):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ValueError, match="不是普通文件"):
+        load_image(tmp_path / "pipe.jpg")
+    path = save_image(torch.zeros(1, 3, 8, 8), tmp_path / "a.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
+    with pytest.raises(ValueError, match="像素太多"):
+        load_image(path)
+
+    def locked(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(Image, "open", locked)
+    with pytest.raises(ValueError, match="权限"):
+        load_image(path)
+
+
+def test_an_address_with_spaces_and_any_letters(tmp_path):
+    data = io.BytesIO()
+    to_pil(torch.full((1, 3, 4, 4), 0.2)).save(data, "PNG")
+    asked = []
+
+    class Server(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(data.getvalue())
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Server)
+    threading.Thread(target=server.handle_request).start()
+    image = load_image(f"http://127.0.0.1:{server.server_port}/my photos/熊猫.png?big=1")
+    server.server_close()
+    assert torch.allclose(image, torch.tensor(0.2))
+    assert asked == ["/my%20photos/%E7%86%8A%E7%8C%AB.png?big=1"]
+
+
+def test_depth_is_decided_by_the_mode_not_by_the_brightness(tmp_path):
+    dark = (np.arange(64).reshape(8, 8) * 3).astype(np.uint16)
+    Image.fromarray(dark).save(tmp_path / "dark.png")
+    assert torch.allclose(
+        load_image(tmp_path / "dark.png")[0, 0], torch.from_numpy(dark / 65535).float()
+    )
+    Image.fromarray(np.full((8, 8), 0.5, np.float32)).save(tmp_path / "float.tif")
+    assert torch.allclose(load_image(tmp_path / "float.tif"), torch.tensor(0.5))
+
+
+def test_a_long_thin_picture_is_cropped_before_it_is_enlarged(tmp_path):
+    """1000×1 放到 224：取中央方块，不先放大成 224000 像素长。"""
+    Image.fromarray(np.arange(3000, dtype=np.uint32).reshape(1, 3000).astype(np.uint8)).save(
+        tmp_path / "thin.png"
+    )
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert load_image(tmp_path / "thin.png", 224).shape == (1, 3, 224, 224)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40_000
+    whole = torch.rand(1, 3, 6, 40)
+    centre = resize(whole, 6)
+    assert torch.equal(centre, whole[..., 17:23])
+
+
+def test_a_large_photo_is_decoded_small(tmp_path):
+    rows, columns = np.mgrid[0:1200, 0:1600]
+    smooth = np.stack([rows * 255 / 1200, columns * 255 / 1600, rows * 0 + 90], -1)
+    for name in ("large.jpg", "large.png"):
+        Image.fromarray(smooth.astype(np.uint8)).save(tmp_path / name, quality=95)
+        direct = resize(load_image(tmp_path / name), 100)
+        assert (load_image(tmp_path / name, 100) - direct).abs().max() < 0.03

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.chapters.style_transfer import check_weights
-from cnnlab.core.hooks import activations_of, device_of, evaluating
+from cnnlab.core.hooks import activations_of, device_of, evaluating, run_model
 from cnnlab.core.images import check_images, load_image, resize
 from cnnlab.engine.objectives import Objective, objective
 from cnnlab.engine.priors import total_variation
@@ -212,7 +212,7 @@ def stylize(network: nn.Module, image: Tensor, style=0) -> Tensor:
     """把一批图风格化，一次前向：(N, 3, H, W)，尺寸不变。`style` 同网络的前向：序号，或混合权重。"""
     check_images(image, minimum=MINIMUM)
     with evaluating(network), torch.no_grad():
-        return network(image, style)
+        return run_model(network, image, style)
 
 
 def equal_steps(losses, loss: float) -> int | None:

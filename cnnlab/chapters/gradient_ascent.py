@@ -3,6 +3,8 @@
 不画图；从照片簇出发与优化代码见 facets，放大整层激活见 deepdream。
 """
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 
@@ -11,7 +13,7 @@ from cnnlab.core.measures import frequency_share as frequency_share
 from cnnlab.core.measures import halve_and_restore
 from cnnlab.core.measures import shuffle_blocks as shuffle_blocks
 from cnnlab.engine.ascent import Ascent
-from cnnlab.engine.objectives import objective
+from cnnlab.engine.objectives import objective, waking
 from cnnlab.engine.optimize import adam, optimize_image
 from cnnlab.engine.priors import clamp
 from cnnlab.engine.results import reproducible
@@ -55,7 +57,21 @@ def channel_image(
     """
     channels = target_list(channel)
     term = channel_term(layer, channels * settings.views, position)
-    return _ascend(model, term, len(channels), settings, size, steps, seed, on_step)
+    made = _ascend(model, term, len(channels), settings, size, steps, seed, on_step)
+    _warn_of_silence(model, made[0], layer, channels)
+    return made
+
+
+def _warn_of_silence(model, image: Tensor, layer: str, channels: list[int]) -> None:
+    """成图上自己的通道仍处处为 0，就说出是哪几张：那张图什么也说明不了。"""
+    activation = activations_of(model, image, layer)[layer]
+    silent = [each for each, maps in zip(channels, activation, strict=True) if not maps[each].any()]
+    if silent:
+        warnings.warn(
+            f"{layer} 的通道 {silent} 在成图上仍处处为 0，那几张图不说明什么；换 seed，或取 ReLU 之前的层",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def _ascend(model, term: Term, count: int, settings: Ascent, size, steps, seed, on_step):
@@ -64,7 +80,7 @@ def _ascend(model, term: Term, count: int, settings: Ascent, size, steps, seed, 
     loss = objective(model, terms, transform=settings.transform(seed))
     image = optimize_image(
         settings.picture(size, count, seed),
-        loss,
+        waking(model, loss),
         steps=steps,
         optimizer=adam(settings.learning_rate),
         after_step=settings.projections(),

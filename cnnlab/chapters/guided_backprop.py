@@ -119,8 +119,8 @@ def neuron_values(activation: Tensor, channel, position=None) -> Tensor:
 
     `activation` 是 (N, C, h, w)；没有空间维度的 (N, C) 直接取第 `channel` 个数。
     """
-    channel = whole(channel, "channel")
-    if not 0 <= channel < activation.shape[1]:
+    channel = channel if channel is None else whole(channel, "channel")
+    if channel is None or not 0 <= channel < activation.shape[1]:
         raise ValueError(
             f"channel 是 {channel}，这一层有 {activation.shape[1]} 个通道，编号 0 到 {activation.shape[1] - 1}"
         )

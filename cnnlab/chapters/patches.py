@@ -14,6 +14,7 @@ from cnnlab.core.checks import check_maps, check_tensor, whole, wholes
 from cnnlab.core.hooks import activations_of
 from cnnlab.core.images import check_images, resize
 from cnnlab.core.receptive_field import Step, bounds, nominal, trace_steps
+from cnnlab.engine.gradients import gradient_of, pixel_leaf
 
 BATCH = 8
 
@@ -221,13 +222,16 @@ def effective_receptive_field(
     公式：|∂ Σ_c a_c(i, j) / ∂x| 对颜色求和、对图像取平均，再除以总和；(i, j) 不给就取激活图中央。
     来源：Luo 等（2016）。
     """
-    total = torch.zeros(images.shape[-2:])
+    total = torch.zeros(check_images(images).shape[-2:])
     for _, batch in _batches(images):
-        batch = batch.detach().requires_grad_()
-        activation = activations_of(model, batch, layer)[layer]
-        i, j = position or (activation.shape[2] // 2, activation.shape[3] // 2)
-        (gradient,) = torch.autograd.grad(activation[:, :, i, j].sum(), batch)
-        total += gradient.abs().sum((0, 1))
+        with pixel_leaf(model, batch) as leaf:
+            activation = check_maps(activations_of(model, leaf, layer)[layer], layer, batch)
+            rows, columns = activation.shape[-2:]
+            i, j = (rows // 2, columns // 2) if position is None else wholes(position, "position")
+            if not (0 <= i < rows and 0 <= j < columns):
+                raise ValueError(f"位置 ({i}, {j}) 超出范围：这一层的激活图是 {rows}×{columns}")
+            gradient = gradient_of(activation[:, :, i, j], leaf)
+        total += gradient.abs().sum((0, 1)).cpu().float()
     if not total.any():
         raise ValueError(
             f"{layer} 在位置 ({i}, {j}) 处的梯度全为 0：这些图像没有激活那里，换些图像或位置"

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.hooks import activations_of
-from cnnlab.core.images import check_images, resize
+from cnnlab.core.images import check_images, check_single, resize
 from cnnlab.engine.descent import Descent, several_scales
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.pixel_growth import grow_pixels
@@ -73,7 +73,7 @@ def synthesize_texture(
     另加这些位移的 Gram。`scales` 个尺度从小到大，相邻差一倍，每个走 `steps` 步，短边不到 32 的尺度略去。
     起点（默认噪声）、表示、优化器、tv 在 `settings` 里。出处：Gatys 等，2015（原文用像素、一个尺度）。
     """
-    check_images(sample)
+    check_single(sample, "sample")
     size = (size, size) if isinstance(size, int) else tuple(size)
     layers = [layers] if isinstance(layers, str) else list(layers or texture_layers(model))
     start = settings.start

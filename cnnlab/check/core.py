@@ -14,7 +14,7 @@ from cnnlab.check import session
 from cnnlab.check.compare import first_difference, form_fault, same
 from cnnlab.check.effects import EFFECTS, changed, isolated, leaves, snapshot
 from cnnlab.check.errors import is_unfinished, learner_frame, plain_message, translated
-from cnnlab.check.session import STATES
+from cnnlab.check.session import STATES, printable
 
 GENERIC = (
     "形式都对，值不对，也不像常见的错法。",
@@ -36,7 +36,8 @@ class Report:
 
     def __repr__(self) -> str:
         plain = [re.sub(r"\[([^]]+)\]\(([^)]+)\)", r"\1（\2）", line) for line in self.lines]
-        return "\n  ".join([f"{STATES[self.state]}：{self.id} {self.title}", *plain])
+        text = "\n  ".join([f"{STATES[self.state]}：{self.id} {self.title}", *plain])
+        return printable(text)
 
     def _repr_markdown_(self) -> str:
         head = f"**{STATES[self.state]}**：`{self.id}` {self.title}"

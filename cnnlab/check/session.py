@@ -6,10 +6,13 @@
 import difflib
 import json
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+# 终端写不出的记号（中文 Windows 的 GBK）换成写得出的
+PLAIN_MARKS = {"⬜": "□", "⚠️": "！", "❌": "×", "✅": "√"}
 STATES = {"todo": "⬜ 尚未完成", "error": "⚠️ 运行出错", "wrong": "❌ 还不对", "passed": "✅ 通过"}
 
 _registry: dict = {}
@@ -59,6 +62,18 @@ def _saved() -> dict[str, str]:
     return saved if isinstance(saved, dict) else {}
 
 
+def printable(text: str) -> str:
+    """标准输出写得出的样子：写不出 ❌ 一类记号的，换成普通的记号。"""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        for mark, plain in PLAIN_MARKS.items():
+            text = text.replace(mark, plain)
+        return text.encode(encoding, "replace").decode(encoding)
+    return text
+
+
 @dataclass(frozen=True)
 class Lines:
     """几行文字：在终端里是纯文本，在笔记本里是列表。"""
@@ -67,7 +82,7 @@ class Lines:
     items: tuple[str, ...]
 
     def __repr__(self) -> str:
-        return "\n  ".join([self.head, *self.items])
+        return printable("\n  ".join([self.head, *self.items]))
 
     def _repr_markdown_(self) -> str:
         return "\n".join([f"**{self.head}**", "", *(f"- {item}" for item in self.items)])

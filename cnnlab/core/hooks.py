@@ -152,8 +152,8 @@ def hooked(registrations) -> Iterator[None]:
             handle.remove()
 
 
-def run_model(model: nn.Module, image: Tensor):
-    """model(image)，但送进去的是一份类型、设备与模型相同的副本：在输入上原地计算的网络改不到调用者的图。
+def run_model(model: nn.Module, image: Tensor, *more):
+    """model(image, …)，但送进去的是一份类型、设备与模型相同的副本：在输入上原地计算的网络改不到调用者的图。
 
     结果回到图像原来的设备。
     尺寸、通道数不合时，把 torch 的错换成一句说明。
@@ -162,7 +162,7 @@ def run_model(model: nn.Module, image: Tensor):
     home, image = image.device, check_kind(image, parameter)
     try:
         with answering(home):
-            output = model(image.clone())
+            output = model(image.clone(), *more)
         return output.to(home) if isinstance(output, Tensor) else output
     except (RuntimeError, AssertionError) as error:
         reason = _reason(str(error), image, model)

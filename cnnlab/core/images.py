@@ -64,6 +64,13 @@ def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Te
     return image
 
 
+def check_single(image: Tensor, name: str) -> Tensor:
+    """核对恰是一张图像 (1, 3, H, W)。"""
+    if len(check_images(image)) != 1:
+        raise ValueError(f"{name} 有 {len(image)} 张，应为一张 (1, 3, H, W)：取其中一张 {name}[:1]")
+    return image
+
+
 def check_kind(image: Tensor, parameter: Tensor | None = None) -> Tensor:
     """图像送到网络参数所在的设备，变成它的浮点类型（numpy 来的多是 float64）；不是张量、不是浮点时说明。"""
     if not isinstance(image, Tensor):

@@ -228,6 +228,9 @@ def _describe(function, inputs, arguments, keywords, output: Tensor) -> Step:
         return Step("adaptive", inputs, *_pair((*arguments, keywords.get("output_size"))[1]))
     if output.dim() < 3 or (tuple(output.shape[-2:]) == (1, 1) and name not in POINTWISE):
         return Step("whole", inputs)
+    # 用一组下标重新排行列（x[:, :, 下标]）：尺寸没变，位置变了
+    if name == "getitem" and any(map(_is_index_list, _parts(arguments[1]))):
+        return Step("unknown", inputs, rows="按一组下标取行列")
     same_size = output.shape[-2:] in {
         each.shape[-2:] for each in _tensors((arguments, keywords)) if each.dim() > 2
     }
@@ -237,6 +240,14 @@ def _describe(function, inputs, arguments, keywords, output: Tensor) -> Step:
     if same_size and (name in POINTWISE or name in RESHAPING or channels_only):
         return Step("merge", inputs)
     return Step("unknown", inputs, rows=name)
+
+
+def _parts(index) -> tuple:
+    return index if isinstance(index, tuple) else (index,)
+
+
+def _is_index_list(part) -> bool:
+    return isinstance(part, (list, np.ndarray)) or (isinstance(part, Tensor) and part.dim() > 0)
 
 
 def _bind(name: str, arguments, keywords) -> dict:

@@ -142,7 +142,7 @@ def override_relu_gradient(model: nn.Module, rule) -> Iterator[nn.Module]:
             f"rule 是 {rule!r}；可用 {'、'.join(RELU_RULES)}，或一个函数 (梯度, 斜率) → 梯度"
         )
     for name, module in model.named_modules():
-        if _is_compiled(module):
+        if is_compiled(module):
             place = name or type(module).__name__
             raise ValueError(
                 f"{place} 是编译过的模块，里面的 ReLU 改不了回传规则；出路：传编译之前的那个 nn.Module"
@@ -162,7 +162,7 @@ def override_relu_gradient(model: nn.Module, rule) -> Iterator[nn.Module]:
             _pop_mode()
 
 
-def _is_compiled(module: nn.Module) -> bool:
+def is_compiled(module: nn.Module) -> bool:
     """TorchScript、torch.compile(模块)、模块.compile() 三种。"""
     compiled = getattr(module, "_compiled_call_impl", None) is not None
     return compiled or isinstance(module, torch.jit.ScriptModule) or "_orig_mod" in module._modules

@@ -4,14 +4,16 @@
 """
 
 import functools
+import itertools
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from cnnlab.core.hooks import activations_of, evaluating, record_activations
+from cnnlab.core.relu_rules import is_compiled, override_relu_gradient
 from cnnlab.engine.terms import Term, Values
 from cnnlab.networks.models import checked_scores
 
@@ -98,6 +100,33 @@ class Objective:
                 norms[name] = 0.0 if gradient is None else float(gradient.norm())
         total = sum(norms.values()) or 1.0
         return {name: norm / total for name, norm in norms.items()}
+
+
+# 头几步里，关着的 ReLU 也放行往上走的梯度
+WAKING_STEPS = 16
+
+
+def waking(model: nn.Module, loss: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """同一个损失，只是头几次求值时，一张图的梯度在某个 ReLU 处全被关掉，就放行使它变大的那一部分。
+
+    许多通道在噪声上一个位置也不亮，梯度恰为 0，图像永远是灰的；亮着的通道不受影响，梯度逐位相同。
+    出处：lucid 的 redirected ReLU（Olah 等，2017）。
+    """
+    count = itertools.count()
+
+    def run(image: Tensor) -> Tensor:
+        if next(count) >= WAKING_STEPS or any(map(is_compiled, model.modules())):
+            return loss(image)
+        with override_relu_gradient(model, _redirected):
+            return loss(image)
+
+    return run
+
+
+def _redirected(gradient: Tensor, slope: Tensor) -> Tensor:
+    passed = gradient * slope
+    silent = ~passed.flatten(1).any(1).view(-1, *[1] * (passed.dim() - 1))
+    return torch.where(silent, gradient.clamp_max(0), passed)
 
 
 def _with_unique_names(terms: list[Term]) -> list[Term]:

@@ -97,9 +97,10 @@ class _Evaluation:
             raise FloatingPointError(
                 f"第 {self.count} 次求值时{what}，优化停止；把学习率或权重调小，或查一查起点和各项的值"
             )
-        if self.count == 0 and not any(bool(gradient.any()) for gradient in gradients):
-            self.dead = self.stops_when_dead
-            _warn_dead_start(number)
+        still = _still_pictures(gradients, len(image)) if self.count == 0 else []
+        if still:
+            self.dead = self.stops_when_dead and len(still) == len(image)
+            _warn_dead_start(number, still, len(image))
         if number < self.lowest:
             self._keep(number)
         if self.on_step is not None:
@@ -161,10 +162,19 @@ def _gradients(value: Tensor, parameters: list[Tensor]) -> Sequence[Tensor]:
     ]
 
 
-def _warn_dead_start(loss: float) -> None:
+def _still_pictures(gradients: Sequence[Tensor], count: int) -> list[int]:
+    """一批里梯度恰好处处为 0 的是哪几张；参数不是每张图一份时，只看全部是不是都为 0。"""
+    if not all(gradient.dim() and len(gradient) == count for gradient in gradients):
+        return [] if any(bool(gradient.any()) for gradient in gradients) else list(range(count))
+    moving = torch.stack([gradient.flatten(1).any(1) for gradient in gradients]).any(0)
+    return (~moving).nonzero()[:, 0].tolist()
+
+
+def _warn_dead_start(loss: float, still: list[int], count: int) -> None:
+    which = "" if len(still) == count else f"第 {'、'.join(map(str, still))} 张（从 0 数）"
     reasons = "起点上所要的单元全被 ReLU 关掉（死起点：换起点，或取 ReLU 之前的层）、取值被截断而饱和，或起点已是最低处"
     warnings.warn(
-        f"起点的梯度恰好处处为 0（损失 {loss:.4g}），图像不会动。可能的原因：{reasons}",
+        f"{which}起点的梯度恰好处处为 0（损失 {loss:.4g}），图像不会动。可能的原因：{reasons}",
         RuntimeWarning,
         stacklevel=5,
     )

@@ -59,11 +59,21 @@ def reproducible(function: Callable[..., tuple[Tensor, dict]]) -> Callable[..., 
         bound.apply_defaults()
         # 先记后算：发生器的状态会被用掉
         settings = _settings(function.__name__, bound.arguments)
-        image, history = function(*arguments, **options)
+        # 合成要求梯度：外面是 inference_mode 也照做，给的图换成能求梯度的副本
+        with torch.inference_mode(False), torch.enable_grad():
+            given = [_trainable(value) for value in arguments]
+            options = {key: _trainable(value) for key, value in options.items()}
+            image, history = function(*given, **options)
         return Result(image, history, settings)
 
     run.reproducible = True
     return run
+
+
+def _trainable(value):
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return type(value)(map(_trainable, value))
+    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
 
 
 def reproduce(source, **replacements) -> Result:

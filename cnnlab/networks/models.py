@@ -80,7 +80,8 @@ class VisionModel(nn.Module):
             (image - self.mean).mul_(self.scale).contiguous(memory_format=torch.channels_last)
         )
         with answering(home):
-            return run_model(self.network, normalized).to(home)
+            scores = run_model(self.network, normalized)
+        return scores.to(home) if isinstance(scores, Tensor) else scores
 
     def features(self, image: Tensor) -> Tensor:
         """倒数第二层的特征 (N, D)：进入最后一个线性层（或 1×1 分类卷积）之前的数，有位置的先在各位置上取平均。"""

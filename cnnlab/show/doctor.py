@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from cnnlab.core.hooks import evaluating
+from cnnlab.core.hooks import evaluating, run_model
 from cnnlab.show.tables import show_table
 
 RELU_FUNCTIONS = {functional.relu, functional.relu_, functional.relu6, torch.relu, torch.relu_}
@@ -67,7 +67,8 @@ def doctor(model: nn.Module, image: Tensor | None = None) -> Report:
         problems = _image(image)
         findings += problems
         if not any(problem.weight == "要改" for problem in problems):
-            findings += _outputs(model, image)
+            with torch.inference_mode(False), torch.enable_grad():
+                findings += _outputs(model, image)
     return Report(tuple(findings))
 
 
@@ -103,7 +104,7 @@ def _activations(model: nn.Module):
     ]
     if reused:
         yield Finding("留意", f"同一个 ReLU 模块用了几次：{_listed(reused)}",
-                      "记录它的激活只会留下最后一次；记录它前面的卷积层，或给每处各建一个模块")  # fmt: skip
+                      "按名字取到的是第 1 次的激活，第 2 次的名字后面加 :2，以此类推")  # fmt: skip
 
 
 def _is_loose_relu(node: fx.Node) -> bool:
@@ -173,13 +174,11 @@ def _image(image) -> list[Finding]:
         return [
             Finding("要改", f"图像是 {shape}，少了批量维", "用 image[None] 加上，得 (1, 3, H, W)")
         ]
-    if image.dim() != 4 or (image.shape[1] != 3 and image.shape[3] != 3):
-        return [
-            Finding(
-                "要改", f"图像是 {shape}，应为 (N, 3, H, W)", "灰度图先 image.expand(-1, 3, -1, -1)"
-            )
-        ]
-    if image.shape[1] != 3:
+    if image.dim() == 4 and shape[1] == 4:
+        return [Finding("要改", f"图像是 {shape}，多了透明通道", "只留颜色：image[:, :3]")]
+    if image.dim() != 4 or (shape[1] not in (1, 3) and shape[3] not in (1, 3)):
+        return [Finding("要改", f"图像是 {shape}，应为 (N, 3, H, W)", "查看它是怎样算出来的")]
+    if shape[1] not in (1, 3):
         return [Finding("要改", f"图像是 {shape}，颜色在最后一维", "用 image.permute(0, 3, 1, 2)")]
     if not image.is_floating_point():
         return [Finding("要改", f"图像的类型是 {image.dtype}", "用 image.float() / 255")]
@@ -219,8 +218,8 @@ def _outputs(model: nn.Module, image: Tensor):
     """模型在这张图上的输出：能不能算、是不是概率、哪些类别的梯度恰好为零。"""
     image = image.detach().clone().requires_grad_()
     try:
-        with evaluating(model), torch.random.fork_rng(devices=[]), torch.enable_grad():
-            scores = model(image)
+        with evaluating(model):
+            scores = run_model(model, image)
     except Exception as error:
         yield Finding("要改", f"前向报错：{error}", "先让 model(image) 跑通")
         return

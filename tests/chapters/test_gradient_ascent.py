@@ -19,9 +19,10 @@ from cnnlab.chapters.gradient_ascent import (
 )
 from cnnlab.core.measures import frequency_share, halve_and_restore, shuffle_blocks
 from cnnlab.engine.ascent import Ascent, natural_statistics, random_crop
-from cnnlab.engine.objectives import objective
+from cnnlab.engine.objectives import objective, waking
 from cnnlab.engine.optimize import adam
 from cnnlab.engine.parameterizations import start_image
+from cnnlab.engine.terms import channel
 from cnnlab.pictures.class_gallery import class_gallery
 
 QUICK = {"size": 64, "steps": 6}
@@ -166,14 +167,28 @@ def test_bad_input_is_explained(squeezenet):
         channel_image(squeezenet, "fire99", 0, **QUICK)
 
 
-def test_dead_start_is_reported(tiny_cnn):
+def test_a_channel_that_stays_silent_is_named(tiny_cnn):
+    """通道 0 怎样也不亮：一批里只说它，别的照样长出图来。"""
     with torch.no_grad():
-        tiny_cnn.conv1.bias.fill_(-100)
-    with pytest.warns(RuntimeWarning, match="恰好处处为 0"):
-        result = channel_image(
-            tiny_cnn, "relu1", 0, size=16, steps=2, settings=replace(PLAIN, start="grey")
-        )
-    assert bool((result.image == 0.5).all())
+        tiny_cnn.conv1.bias[0] = -100
+    with pytest.warns(RuntimeWarning, match=r"通道 \[0\] 在成图上仍处处为 0"):
+        result = channel_image(tiny_cnn, "relu1", [0, 1], size=16, steps=2, settings=PLAIN)
+    assert result.image[1].std() > 0.01
+
+
+def test_a_channel_that_is_off_at_the_start_wakes_up(tiny_cnn):
+    """起点上一个位置也不亮，梯度本来恰为 0：头几步放行，图像就动起来；本来亮着的通道逐位不变。"""
+    start = channel_image(tiny_cnn, "conv1", [0, 1], size=16, steps=0, settings=PLAIN).image
+    values = activations_of(tiny_cnn, start, "conv1")["conv1"]
+    with torch.no_grad():
+        tiny_cnn.conv1.bias[0] -= values[0, 0].max() + 0.01
+    loss = objective(tiny_cnn, -channel("relu1", [0, 1]))
+    leaf = start.clone().requires_grad_()
+    (plain,) = torch.autograd.grad(loss(leaf), leaf)
+    (woken,) = torch.autograd.grad(waking(tiny_cnn, loss)(leaf), leaf)
+    assert not plain[0].any() and woken[0].any() and torch.equal(plain[1], woken[1])
+    made = channel_image(tiny_cnn, "relu1", 0, size=16, steps=8, settings=PLAIN).image
+    assert activations_of(tiny_cnn, made, "relu1")["relu1"][0, 0].max() > 0
 
 
 def test_fooling_image_stays_near_the_photo(squeezenet):

@@ -427,7 +427,7 @@ def test_bad_input(tiny_cnn, images):
         ((images, "relu9"), "没有名为"),
         ((images * 300, "relu1"), "0, 1"),
         (([images[0], images[0, :, :8]], "relu1"), "大小不一"),
-        ((images, "relu1", None, 0), "正整数"),
+        ((images, "relu1", None, 0), "不小于 1"),
         ((images[:0], "relu1"), "一张图也没有"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -8,6 +8,7 @@ import sys
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 from torch.nn import functional
 
 from cnnlab.chapters.facets import fit_generator
@@ -16,6 +17,7 @@ from cnnlab.engine.training import cosine, fit, shuffled_batches
 from cnnlab.networks.digit_networks import (
     DigitClassifier,
     ImageGenerator,
+    LectureClassifier,
     SecondDigitClassifier,
     load_digit_network,
 )
@@ -34,7 +36,8 @@ def shifted(image, generator):
     return image.roll((down, right), (2, 3)) + 0.1 * torch.randn(image.shape, generator=generator)
 
 
-def train_classifier(network, images, labels, steps: int, seed: int):
+def train_classifier(network, images, labels, steps: int, seed: int, decay: float = 0.0):
+    """decay 是卷积核的平方和在损失里的权重：没有它，大核里用不着的格子还是初始的噪声。"""
     batches = shuffled_batches(images, labels, batch_size=64, seed=seed)
 
     def moved(step, generator):
@@ -42,7 +45,9 @@ def train_classifier(network, images, labels, steps: int, seed: int):
         return shifted(image, generator), label
 
     def loss(network, batch):
-        return functional.cross_entropy(network(batch[0]), batch[1])
+        kernels = [one.weight for one in network.modules() if isinstance(one, nn.Conv2d)]
+        size = sum(one.square().sum() for one in kernels) if decay else 0.0
+        return functional.cross_entropy(network(batch[0]), batch[1]) + decay * size
 
     fit(network, loss, moved, steps=steps, learning_rate=2e-3, schedule=cosine, seed=seed)
     return network.eval().requires_grad_(False)
@@ -62,14 +67,15 @@ def main() -> None:
     images, labels = digits()
     held = images[4000:], labels[4000:]
     plans = {
-        "classifier": (DigitClassifier, slice(0, 2000), 800, 0),
-        "second_classifier": (SecondDigitClassifier, slice(2000, 4000), 1000, 1),
+        "classifier": (DigitClassifier, slice(0, 2000), 800, 0, 0.0),
+        "second_classifier": (SecondDigitClassifier, slice(2000, 4000), 1000, 1, 0.0),
+        "lecture_classifier": (LectureClassifier, slice(0, 4000), 2000, 0, 2e-3),
     }
-    for name, (build, part, steps, seed) in plans.items():
+    for name, (build, part, steps, seed, decay) in plans.items():
         if len(sys.argv) > 1 and name not in sys.argv:
             continue
         torch.manual_seed(seed)
-        network = train_classifier(build(), images[part], labels[part], steps, seed)
+        network = train_classifier(build(), images[part], labels[part], steps, seed, decay)
         print(
             f"{name}：没见过的 1000 张里认对 {(network(held[0]).argmax(1) == held[1]).float().mean():.3f}"
         )

@@ -43,28 +43,33 @@ def grating(angle: float, period: float, phase: float = 0.0, size: int = 64) -> 
 
 
 def orientation_tuning(
-    model: nn.Module, layer: str, *, angles: int = 16, periods=(3, 4, 6, 8), size: int = 64
+    model: nn.Module,
+    layer: str,
+    *,
+    angles: int = 16,
+    periods=(3, 4, 6, 8),
+    phases: int = 8,
+    size: int = 64,
 ) -> Tensor:
-    """每个通道对各方向光栅的响应 (C, angles)；方向均匀分布在 [0, π)。
+    """每个通道对各方向光栅的响应 (C, angles)；方向（条纹的法线）均匀分布在 [0, π)。
 
-    响应是激活图中部的最大值减去对均匀灰图的响应：各位置相当于各个相位，所以已对相位取最大；再对周期取最大。
+    响应是激活图中部的最大值减去对均匀灰图的响应，对周期和相位取最大：步幅大于 1 时，各位置凑不齐各个相位。
     出处：光栅刺激见 Hubel 与 Wiesel（1962）。
     """
-    grey = activations_of(model, torch.full((1, 3, size, size), 0.5), layer)[layer]
-    margin = grey.shape[-1] // 4
-    baseline = grey[..., margin : grey.shape[-2] - margin, margin : grey.shape[-1] - margin].mean(
-        (0, 2, 3)
-    )
+
+    def middle(images):
+        activation = activations_of(model, images, layer)[layer]
+        rows, columns = activation.shape[-2:]
+        margin = columns // 4
+        return activation[..., margin : rows - margin, margin : columns - margin]
+
+    shifts = [2 * math.pi * step / phases for step in range(phases)]
+    baseline = middle(torch.full((1, 3, size, size), 0.5)).mean((0, 2, 3))
     curves = []
     for step in range(angles):
-        stripes = torch.cat(
-            [grating(math.pi * step / angles, period, size=size) for period in periods]
-        )
-        activation = activations_of(model, stripes, layer)[layer]
-        centre = activation[
-            ..., margin : activation.shape[-2] - margin, margin : activation.shape[-1] - margin
-        ]
-        curves.append(centre.amax((0, 2, 3)) - baseline)
+        angle = math.pi * step / angles
+        stripes = [grating(angle, period, phase, size) for period in periods for phase in shifts]
+        curves.append(middle(torch.cat(stripes)).amax((0, 2, 3)) - baseline)
     return torch.stack(curves, 1)  # (C, angles)
 
 

@@ -1,4 +1,4 @@
-"""手写数字用的小网络：两个各自训练的分类网络、从代码到图像的生成网络，以及随包带来的权重。
+"""手写数字用的小网络：三个各自训练的分类网络、从代码到图像的生成网络，以及随包带来的权重。
 
 不管怎样训练（见 tools/train_digit_networks.py），也不管拿它们做什么。
 """
@@ -57,6 +57,26 @@ class SecondDigitClassifier(nn.Module):
         return self.scores(self.blocks(image).flatten(1))
 
 
+class LectureClassifier(nn.Module):
+    """讲义举例的那种大小：16 个 7×7 的核，再 20 个 7×7×16 的核，各接 ReLU 和池化，最后一个线性层。
+
+    数字是灰度的，所以第一层的核只有一个通道；讲义里是三个。
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.conv1 = nn.Conv2d(1, 16, 7, padding=3)
+        self.relu1, self.pool1 = nn.ReLU(), nn.MaxPool2d(2)
+        self.conv2 = nn.Conv2d(16, 20, 7, padding=3)
+        self.relu2, self.pool2 = nn.ReLU(), nn.MaxPool2d(2)
+        self.scores = nn.Linear(20 * 49, 10)
+
+    def forward(self, image: Tensor) -> Tensor:
+        hidden = self.pool1(self.relu1(self.conv1(image - 0.13)))
+        hidden = self.pool2(self.relu2(self.conv2(hidden)))
+        return self.scores(hidden.flatten(1))
+
+
 class ImageGenerator(nn.Module):
     """从代码到图像：(N, code_size) → (N, channels, size, size)，取值 (0, 1)。
 
@@ -99,6 +119,7 @@ class ImageGenerator(nn.Module):
 NETWORKS = {
     "classifier": DigitClassifier,
     "second_classifier": SecondDigitClassifier,
+    "lecture_classifier": LectureClassifier,
     "generator": ImageGenerator,
     "threes_generator": ImageGenerator,
 }
@@ -107,7 +128,8 @@ NETWORKS = {
 def load_digit_network(name: str) -> nn.Module:
     """随包带来的数字网络：冻结、评估模式。
 
-    "classifier" 是被可视化的网络；"second_classifier" 是裁判；"generator" 见过十个数字；"threes_generator" 只见过 3。
+    "classifier" 是被可视化的网络；"second_classifier" 是裁判；"lecture_classifier" 的核和讲义的例子
+    一样大；"generator" 见过十个数字；"threes_generator" 只见过 3。
     """
     if name not in NETWORKS:
         raise unknown("数字网络", name, NETWORKS)

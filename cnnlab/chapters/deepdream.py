@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from cnnlab.core.hooks import activations_of, find_layer
 from cnnlab.core.images import check_images, resize
+from cnnlab.core.measures import faded
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.optimize import optimize_image, sgd
 from cnnlab.engine.priors import clamp, jitter
@@ -154,11 +155,7 @@ def change_wavelength(change: Tensor) -> Tensor:
     λ = Σ E(f) / Σ |f| E(f)，E 是三个通道的傅里叶能量之和，去掉平均值；边缘用汉宁窗压下去。
     """
     height, width = change.shape[-2:]
-    window = torch.outer(
-        *(torch.hann_window(side, periodic=False, dtype=change.dtype) for side in (height, width))
-    )
-    centred = change - change.mean((2, 3), keepdim=True)
-    energy = torch.fft.rfft2(centred * window.to(change.device)).abs().square().sum(1)
+    energy = torch.fft.rfft2(faded(change)).abs().square().sum(1)
     frequency = torch.hypot(
         torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None, :]
     ).to(energy)

@@ -3,12 +3,10 @@
 不发明新的解释方法，也不画图；捷径网络的训练与权重见 shortcut。
 """
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from cnnlab.chapters.guided_backprop import deconvnet_gradient, guided_gradient
 from cnnlab.chapters.occlusion import average_per_pixel, fill_image, occlusion_map
@@ -21,12 +19,14 @@ from cnnlab.chapters.saliency import (
     saliency_map,
     smooth_grad,
 )
-from cnnlab.core.hooks import evaluating, find_layer, named_layers
+from cnnlab.core.hooks import evaluating, named_layers
 from cnnlab.core.images import check_images
 from cnnlab.core.measures import rank_correlation as rank_correlation
+from cnnlab.core.measures import sobel
 from cnnlab.core.names import unknown
 from cnnlab.engine.gradients import class_outputs
 from cnnlab.networks.models import resolve_target
+from cnnlab.networks.random_twins import randomize_layers as randomize_layers
 
 
 def cascade_layers(model: nn.Module) -> list[str]:
@@ -37,35 +37,9 @@ def cascade_layers(model: nn.Module) -> list[str]:
     return [*dict.fromkeys(name.split("/")[0] for name in owners)][::-1]
 
 
-def randomize_layers(
-    model: nn.Module, layers: str | Sequence[str] | None = None, *, seed: int = 0
-) -> nn.Module:
-    """一份副本，其中 `layers` 各层的每组参数换成高斯随机数，均值、标准差与原来相同；原模型不动。
-
-    None 是全部的层。归一化层的统计量不动。没有这一层：ValueError。（Adebayo 等，2018）
-    """
-    names = [None] if layers is None else [layers] if isinstance(layers, str) else list(layers)
-    shuffled = copy.deepcopy(model)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name in names:
-            for parameter in (
-                shuffled if name is None else find_layer(shuffled, name)
-            ).parameters():
-                noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-                values = parameter.cpu().double()
-                spread = values.std(unbiased=False)
-                noise = (noise - noise.mean()) / noise.std(unbiased=False).clamp_min(1e-12) * spread
-                parameter.copy_(noise + values.mean())
-    return shuffled
-
-
 def edge_map(image: Tensor) -> Tensor:
     """边缘图 (N, H, W)：灰度图的 Sobel 梯度大小。它不看网络，是一切解释图的对照。"""
-    grey = functional.pad(check_images(image).mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
-    smooth, difference = torch.tensor([1.0, 2, 1]).to(grey), torch.tensor([-1.0, 0, 1]).to(grey)
-    kernels = torch.stack([smooth.outer(difference), difference.outer(smooth)])[:, None]
-    return functional.conv2d(grey, kernels).norm(dim=1)
+    return sobel(check_images(image)).norm(dim=1)
 
 
 def mass_inside(heat: Tensor, mask: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch.nn import functional
 from cnnlab.chapters.neighbors import found_again
 from cnnlab.core.hooks import activations_of, named_layers
 from cnnlab.core.images import check_images
+from cnnlab.core.measures import sobel as sobel
 
 BATCH = 8
 
@@ -71,17 +72,6 @@ def map_correlations(activation: Tensor) -> Tensor:
     rows = rows - rows.mean(1, keepdim=True)
     rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
     return (rows @ rows.T).clamp(-1, 1)
-
-
-def sobel(image: Tensor) -> Tensor:
-    """Sobel 算子：灰度图在横、竖两个方向的变化 (N, 2, H, W)，边界重复最外一圈。
-
-    横向的核是 [1 2 1]ᵀ ⊗ [−1 0 1] / 8，竖向是它的转置；亮度每像素变 1，响应就是 1。（Sobel 与 Feldman，1968）
-    """
-    grey = check_images(image, bounded=False).mean(1, keepdim=True)
-    smooth, change = grey.new_tensor([1.0, 2.0, 1.0]) / 4, grey.new_tensor([-1.0, 0.0, 1.0]) / 2
-    kernel = torch.stack([torch.outer(smooth, change), torch.outer(change, smooth)])[:, None]
-    return functional.conv2d(functional.pad(grey, (1, 1, 1, 1), mode="replicate"), kernel)
 
 
 def best_correlations(activation: Tensor, reference: Tensor) -> Tensor:

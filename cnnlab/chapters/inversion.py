@@ -12,6 +12,7 @@ from torch.nn import functional
 from cnnlab.core.hooks import activations_of, answers_where_asked
 from cnnlab.core.images import check_images, resize
 from cnnlab.core.measures import correlation as correlation
+from cnnlab.core.measures import luminance
 from cnnlab.core.paths import DATA
 from cnnlab.engine.descent import Descent
 from cnnlab.engine.objectives import objective
@@ -29,7 +30,6 @@ DECODER_HELD_OUT = (
     "panda", "koala", "dog", "owl", "red_panda", "scarlet_macaw", "fish5", "fish12", "taj_mahal", "opera_house",
     "eiffel_tower", "eiffel_tower_2", "windmill3", "dam2", "volleyball", "cup",
 )  # fmt: skip
-LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601 的亮度
 
 
 @reproducible
@@ -103,11 +103,6 @@ def same_shape(image: Tensor, original: Tensor) -> None:
         raise ValueError(
             f"两批图应同为 (N, 3, H, W)，得到 {tuple(image.shape)} 与 {tuple(original.shape)}"
         )
-
-
-def luminance(image: Tensor) -> Tensor:
-    """亮度 Y = 0.299 R + 0.587 G + 0.114 B：(N, 3, H, W) → (N, 1, H, W)。"""
-    return (image * image.new_tensor(LUMINANCE).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
 def luminance_and_color_error(image: Tensor, original: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from cnnlab.core.hooks import activations_of
+from cnnlab.core.hooks import activations_of, channel_list
 from cnnlab.core.measures import correlation
 from cnnlab.core.names import unknown
 from cnnlab.core.receptive_field import nominal, trace_steps
+from cnnlab.core.relu_rules import RELUS
 
 BATCH = 32
-_RELUS = {functional.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 _MAX_POOLS = {functional.max_pool2d, torch.max_pool2d}
 
 
@@ -142,17 +142,9 @@ def _gradients(model: nn.Module, layer: str, channels, image: Tensor, position, 
     (i, j), found = position, []
     top, left = i * stride + offset, j * stride + offset
     count = activations_of(model, image, layer)[layer].shape[1]
-    wanted = (
-        range(count)
-        if channels is None
-        else [channels]
-        if isinstance(channels, int)
-        else list(channels)
-    )
-    if wrong := [each for each in wanted if not 0 <= each < count]:
-        raise ValueError(f"没有通道 {wrong}：{layer} 有 {count} 个通道，编号 0 到 {count - 1}")
+    wanted = channel_list(channels, count)
     for start in range(0, len(wanted), BATCH):
-        chunk = list(wanted[start : start + BATCH])
+        chunk = wanted[start : start + BATCH]
         copies = image.detach().repeat(len(chunk), 1, 1, 1).requires_grad_()
         activation = activations_of(model, copies, layer)[layer]
         (gradient,) = torch.autograd.grad(activation[range(len(chunk)), chunk, i, j].sum(), copies)
@@ -165,7 +157,7 @@ class _Linearised(TorchFunctionMode):
 
     def __torch_function__(self, function, types, arguments=(), keywords=None):
         keywords = keywords or {}
-        if function in _RELUS:
+        if function in RELUS:
             return arguments[0] if arguments else keywords["input"]
         if function in _MAX_POOLS:
             return _average_pool(*arguments, **keywords)

@@ -3,7 +3,6 @@
 不画图，也不降维（见 embedding.py）。
 """
 
-import copy
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from cnnlab.core.checks import check_maps, check_tensor, vectors, whole
 from cnnlab.core.hooks import activations_of
 from cnnlab.core.images import check_images, resize
 from cnnlab.core.names import unknown
+from cnnlab.networks.random_twins import randomized_copy as randomized_copy
 
 BATCH = 8
 # 一次算多少个查询、库里多少行：得分矩阵留在缓存附近，内存与库的大小无关
@@ -115,18 +115,6 @@ def found_again(query: Tensor, gallery: Tensor, metric: str = "euclidean") -> Te
     """第 i 个查询的最近邻是不是库里的第 i 个，(N,) 布尔：变过样的照片还找得到原照吗。"""
     index = nearest_neighbors(query, gallery, 1, metric).index[:, 0]
     return index == torch.arange(len(query), device=index.device)
-
-
-def randomized_copy(model: nn.Module, seed: int = 0) -> nn.Module:
-    """结构相同、权重随机的副本：每组参数换成均值、标准差与原来相同的高斯随机数。原模型不动。"""
-    model = copy.deepcopy(model)
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            noise = torch.randn(parameter.shape, generator=generator).to(parameter)
-            spread = parameter.std(unbiased=False)
-            parameter.copy_(noise * spread + parameter.mean())
-    return model
 
 
 def _candidates(query: Tensor, gallery: Tensor, k: int, metric: str, start: int | None) -> Tensor:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.checks import check_maps, check_tensor, whole, wholes
-from cnnlab.core.hooks import activations_of
+from cnnlab.core.hooks import activations_of, channel_list
 from cnnlab.core.images import check_images, resize
-from cnnlab.core.receptive_field import Step, bounds, nominal, trace_steps
+from cnnlab.core.receptive_field import Passage, bounds, nominal, pair, trace_steps
 from cnnlab.engine.gradients import gradient_of, pixel_leaf
 
 BATCH = 8
@@ -29,11 +29,11 @@ class ReceptiveField:
     size: int | tuple
     stride: int | tuple
     offset: int | tuple
-    steps: tuple[Step, ...] = field(repr=False, default=())
+    steps: tuple[Passage, ...] = field(repr=False, default=())
 
     def map_size(self, image_size) -> tuple[int, int]:
         """这一层的激活图对 `image_size` 的图像有几行几列。"""
-        height, width = _pair(image_size)
+        height, width = pair(image_size)
         return len(bounds(self.steps, "rows", height)[0]), len(
             bounds(self.steps, "columns", width)[0]
         )
@@ -52,7 +52,7 @@ class ReceptiveField:
         """一批位置 (…, 2) 的范围 (…, 4)，每个同 `box`。"""
         found = []
         for axis, length, index in zip(
-            ("rows", "columns"), _pair(image_size), positions.unbind(-1), strict=True
+            ("rows", "columns"), pair(image_size), positions.unbind(-1), strict=True
         ):
             first, last = bounds(self.steps, axis, length)
             found.append(
@@ -62,7 +62,7 @@ class ReceptiveField:
 
     def start(self, i: int, j: int) -> tuple[float, float]:
         """(i, j) 的感受野未截断时的左上角，可以在图像之外。"""
-        stride, offset = _pair(self.stride), _pair(self.offset)
+        stride, offset = pair(self.stride), pair(self.offset)
         return i * stride[0] + offset[0], j * stride[1] + offset[1]
 
 
@@ -110,7 +110,7 @@ class Patches:
         image = _image_at(self.images, int(self.image_index[row, rank]))
         top, left, bottom, right = self.boxes[row, rank].tolist()
         full, start = (
-            _pair(self.receptive.size),
+            pair(self.receptive.size),
             self.receptive.start(*self.positions[row, rank].tolist()),
         )
         # 看到整张图的神经元，画布就是整张图
@@ -151,7 +151,7 @@ def max_activating_patches(
     best = None
     for start, batch in _batches(images):
         activation = _maps(model, batch, layer)
-        wanted = _channel_list(channels, activation.shape[1])
+        wanted = channel_list(channels, activation.shape[1])
         activation = activation if channels is None else activation[:, wanted]
         best = _merge(best, activation, start, k, one_per_image)
     return _patches(model, images, layer, wanted, *best)
@@ -167,7 +167,7 @@ def image_maxima(
     values, positions = [], []
     for _, batch in _batches(images):
         activation = _maps(model, batch, layer)
-        wanted = _channel_list(channels, activation.shape[1])
+        wanted = channel_list(channels, activation.shape[1])
         flat = activation[:, wanted].flatten(2)
         low, high = flat.aminmax(dim=2)
         centre = (activation.shape[2] // 2) * activation.shape[3] + activation.shape[3] // 2
@@ -194,7 +194,7 @@ def ranked_patches(
     """
     values, positions, wanted = maxima or image_maxima(model, images, layer, channels)
     if channels is not None and maxima:
-        rows = [wanted.index(channel) for channel in _channel_list(channels, max(wanted) + 1)]
+        rows = [wanted.index(channel) for channel in channel_list(channels, max(wanted) + 1)]
         values, positions, wanted = (
             values[:, rows],
             positions[:, rows],
@@ -302,13 +302,6 @@ def _maps(model: nn.Module, batch: Tensor, layer: str) -> Tensor:
     return activation.flatten(1)[:, :, None, None]
 
 
-def _channel_list(channels, count: int) -> list[int]:
-    wanted = list(range(count)) if channels is None else wholes(channels, "channels")
-    if wrong := [each for each in wanted if not 0 <= each < count]:
-        raise ValueError(f"没有通道 {wrong}：这一层有 {count} 个通道，编号 0 到 {count - 1}")
-    return wanted
-
-
 def _merge(best, activation: Tensor, start: int, k: int, one_per_image: bool):
     """把一批的候选并进榜里；榜是 (值, 图像, 展平的位置)，各 (C, 名次)。"""
     flat = activation.flatten(2)
@@ -375,7 +368,3 @@ def _patches(
     return Patches(
         values, image_index, view.boxes(positions, size), positions, tuple(channels), view, images
     )
-
-
-def _pair(value) -> tuple:
-    return tuple(value) if isinstance(value, (tuple, list)) else (value, value)

@@ -18,6 +18,7 @@ from cnnlab.chapters.texture import (
     texture_terms,
 )
 from cnnlab.core.images import check_images, resize
+from cnnlab.core.measures import LUMA
 from cnnlab.core.names import unknown
 from cnnlab.engine.descent import Descent, several_scales
 from cnnlab.engine.objectives import objective
@@ -167,12 +168,12 @@ def starting_image(start, content: Tensor, style: Tensor) -> Tensor:
 
 
 # 明暗与两个色差轴（BT.601 的 YIQ）
-_LUMA = torch.tensor([[0.299, 0.587, 0.114], [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
+_YIQ = torch.tensor([LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 
 
 def keep_chroma(image: Tensor, content: Tensor) -> Tensor:
     """明暗取 `image` 的，两个色差取 `content` 的，截到 [0, 1]。出处：Gatys、Bethge 等，2016。"""
-    matrix = _LUMA.to(image)
+    matrix = _YIQ.to(image)
     light, color = (
         torch.einsum("ij,njhw->nihw", matrix, each) for each in (image, content.to(image))
     )

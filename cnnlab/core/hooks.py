@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.checks import wholes
 from cnnlab.core.images import check_kind
 from cnnlab.core.names import unknown
 
@@ -53,6 +54,14 @@ def find_call(model: nn.Module, name: str) -> tuple[nn.Module, int]:
 # 各次求值都要评估模式：两个线程同时用一个模型时，最后离开的那个才恢复
 _HELD: dict[nn.Module, int] = {}
 _HOLDING = threading.Lock()
+
+
+def channel_list(channels, count: int) -> list[int]:
+    """要的通道号：None 是全部 `count` 个，一个整数是这一个；超出范围时说明。"""
+    wanted = list(range(count)) if channels is None else wholes(channels, "channels")
+    if wrong := [each for each in wanted if not 0 <= each < count]:
+        raise ValueError(f"没有通道 {wrong}：这一层有 {count} 个通道，编号 0 到 {count - 1}")
+    return wanted
 
 
 def device_of(model: nn.Module) -> torch.device:

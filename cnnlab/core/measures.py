@@ -1,4 +1,4 @@
-"""量图与比图：相关、秩相关、高频的份额；缩小再放大、打散成块，是量之前对图做的两件事。
+"""量图与比图：相关、秩相关、亮度、Sobel、高频的份额；缩小再放大、打散成块，是量之前对图做的事。
 
 不管数从哪里来，也不画图。相关收张量、数组或列表，给 CPU 上的双精度张量。
 """
@@ -6,6 +6,10 @@
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from cnnlab.core.images import check_images
+
+LUMA = (0.299, 0.587, 0.114)  # 亮度的三个系数：ITU-R BT.601
 
 
 def correlation(a, b) -> Tensor:
@@ -49,22 +53,40 @@ def _pairs(a, b) -> list[Tensor]:
     return [each - each[..., :1] for each in rows]
 
 
+def luminance(image: Tensor) -> Tensor:
+    """亮度 Y = 0.299 R + 0.587 G + 0.114 B：(N, 3, H, W) → (N, 1, H, W)。"""
+    return (image * image.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
+def sobel(image: Tensor) -> Tensor:
+    """Sobel 算子：灰度图在横、竖两个方向的变化 (N, 2, H, W)，边界重复最外一圈。
+
+    横向的核是 [1 2 1]ᵀ ⊗ [−1 0 1] / 8，竖向是它的转置；亮度每像素变 1，响应就是 1。（Sobel 与 Feldman，1968）
+    """
+    grey = check_images(image, bounded=False).mean(1, keepdim=True)
+    smooth, change = grey.new_tensor([1.0, 2.0, 1.0]) / 4, grey.new_tensor([-1.0, 0.0, 1.0]) / 2
+    kernel = torch.stack([torch.outer(smooth, change), torch.outer(change, smooth)])[:, None]
+    return functional.conv2d(functional.pad(grey, (1, 1, 1, 1), mode="replicate"), kernel)
+
+
 def frequency_share(image: Tensor, cutoff: float = 0.125) -> Tensor:
     """高频份额 (N,)：去掉均值之后，频率高于 `cutoff`（每像素的周期数）的能量占全部能量的多少。
 
     先乘一个汉宁窗：边缘不接的图不会因此凭空多出高频。照片的能量集中在低频，份额小。
     """
     height, width = image.shape[-2:]
-    window = torch.hann_window(height, periodic=False)[:, None] * torch.hann_window(
-        width, periodic=False
-    )
-    centred = image - image.mean((2, 3), keepdim=True)
-    energy = torch.fft.fft2(centred * window.to(image)).abs().square().sum(1)
+    energy = torch.fft.fft2(faded(image)).abs().square().sum(1)
     rows, columns = torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width)[None, :]
     high = (rows.square() + columns.square()).sqrt() > cutoff
     # 常数图减去均值只剩浮点误差：算作没有高频
     total = energy.sum((1, 2))
     return torch.where(total > 1e-6 * energy[0].numel(), energy[:, high].sum(1) / total, 0.0)
+
+
+def faded(image: Tensor) -> Tensor:
+    """减去各通道的均值，再乘汉宁窗：边缘渐隐为 0，求频谱时不因边缘不接而多出高频。"""
+    height, width = (torch.hann_window(side, periodic=False) for side in image.shape[-2:])
+    return (image - image.mean((2, 3), keepdim=True)) * torch.outer(height, width).to(image)
 
 
 def halve_and_restore(image: Tensor) -> Tensor:

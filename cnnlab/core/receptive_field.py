@@ -55,7 +55,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Step:
+class Passage:
     """一个张量的来历：kind 为 image、window、merge、adaptive、whole、unknown；inputs 是之前几步的编号。"""
 
     kind: str
@@ -69,7 +69,7 @@ class _Tracing(TorchFunctionMode):
 
     def __init__(self, image: Tensor):
         super().__init__()
-        self.steps = [Step("image")]
+        self.steps = [Passage("image")]
         self.origin = {id(image): 0}
         self.alive = [image]  # 张量不释放，id 就不会被别的张量占用
 
@@ -91,7 +91,7 @@ class _Tracing(TorchFunctionMode):
         return output
 
 
-def trace_steps(model: nn.Module, layer: str, image_size=224) -> tuple[Step, ...]:
+def trace_steps(model: nn.Module, layer: str, image_size=224) -> tuple[Passage, ...]:
     """跑一次前向，得到从图像到 `layer` 的全部步骤，最后一步就是 `layer`。
 
     `image_size` 是这次前向用的尺寸（整数或 (高, 宽)），结果可用于任何尺寸。遇到不认识的运算就报错，指出是哪一个。
@@ -113,7 +113,7 @@ def trace_steps(model: nn.Module, layer: str, image_size=224) -> tuple[Step, ...
 
 
 @lru_cache(maxsize=256)
-def bounds(steps: tuple[Step, ...], axis: str, length: int) -> tuple[np.ndarray, np.ndarray]:
+def bounds(steps: tuple[Passage, ...], axis: str, length: int) -> tuple[np.ndarray, np.ndarray]:
     """输入长为 `length` 时，最后一层每个位置看到的第一个和最后一个像素（含）；什么都看不到时第一个大于最后一个。"""
     found = []
     for step in steps:
@@ -138,7 +138,7 @@ def bounds(steps: tuple[Step, ...], axis: str, length: int) -> tuple[np.ndarray,
     return found[-1]
 
 
-def nominal(steps: tuple[Step, ...], axis: str) -> tuple[float, int, float]:
+def nominal(steps: tuple[Passage, ...], axis: str) -> tuple[float, int, float]:
     """不计边界时一个方向上的 (大小, 步幅, 起点)：位置 i 看到 [i·步幅 + 起点, i·步幅 + 起点 + 大小)。
 
     大小 ← 大小 + 膨胀·(核长 − 1)·步幅；起点 ← 起点 − 填充·步幅；步幅 ← 步幅·本层步幅。
@@ -190,7 +190,7 @@ def _tensors(value):
         yield from _tensors(list(value.values()))
 
 
-def _needed(steps: list[Step], last: int) -> tuple[Step, ...]:
+def _needed(steps: list[Passage], last: int) -> tuple[Passage, ...]:
     """只留下 `last` 用得到的步骤，重新编号。"""
     wanted, queue = set(), [last]
     while queue:
@@ -200,15 +200,15 @@ def _needed(steps: list[Step], last: int) -> tuple[Step, ...]:
             queue.extend(steps[index].inputs)
     number = {old: new for new, old in enumerate(sorted(wanted))}
     return tuple(
-        Step(step.kind, tuple(number[i] for i in step.inputs), step.rows, step.columns)
+        Passage(step.kind, tuple(number[i] for i in step.inputs), step.rows, step.columns)
         for step in (steps[old] for old in sorted(wanted))
     )
 
 
-def _describe(function, inputs, arguments, keywords, output: Tensor) -> Step:
+def _describe(function, inputs, arguments, keywords, output: Tensor) -> Passage:
     name = getattr(function, "__name__", str(function)).strip("_")
     if name in SIGNATURES:
-        return Step("window", inputs[:1], *_windows(name, _bind(name, arguments, keywords)))
+        return Passage("window", inputs[:1], *_windows(name, _bind(name, arguments, keywords)))
     if (
         name == "pad"
         and (mode := (*arguments[2:3], keywords.get("mode", "constant"))[0]) == "constant"
@@ -218,19 +218,19 @@ def _describe(function, inputs, arguments, keywords, output: Tensor) -> Step:
             0,
             0,
         )[:4]
-        return Step("window", inputs, Window(1, 1, top, bottom), Window(1, 1, left, right))
+        return Passage("window", inputs, Window(1, 1, top, bottom), Window(1, 1, left, right))
     if name == "pad":
-        return Step("unknown", inputs, rows=f"{mode} 填充")
+        return Passage("unknown", inputs, rows=f"{mode} 填充")
     if name in ("adaptive_avg_pool2d", "adaptive_max_pool2d") and tuple(output.shape[-2:]) != (
         1,
         1,
     ):
-        return Step("adaptive", inputs, *_pair((*arguments, keywords.get("output_size"))[1]))
+        return Passage("adaptive", inputs, *pair((*arguments, keywords.get("output_size"))[1]))
     if output.dim() < 3 or (tuple(output.shape[-2:]) == (1, 1) and name not in POINTWISE):
-        return Step("whole", inputs)
+        return Passage("whole", inputs)
     # 用一组下标重新排行列（x[:, :, 下标]）：尺寸没变，位置变了
     if name == "getitem" and any(map(_is_index_list, _parts(arguments[1]))):
-        return Step("unknown", inputs, rows="按一组下标取行列")
+        return Passage("unknown", inputs, rows="按一组下标取行列")
     same_size = output.shape[-2:] in {
         each.shape[-2:] for each in _tensors((arguments, keywords)) if each.dim() > 2
     }
@@ -238,8 +238,8 @@ def _describe(function, inputs, arguments, keywords, output: Tensor) -> Step:
         name == "transpose" and min(arguments[1:3]) >= 0 and max(arguments[1:3]) < output.dim() - 2
     )
     if same_size and (name in POINTWISE or name in RESHAPING or channels_only):
-        return Step("merge", inputs)
-    return Step("unknown", inputs, rows=name)
+        return Passage("merge", inputs)
+    return Passage("unknown", inputs, rows=name)
 
 
 def _parts(index) -> tuple:
@@ -261,18 +261,18 @@ def _bind(name: str, arguments, keywords) -> dict:
 
 def _windows(name: str, options: dict) -> tuple[Window, Window]:
     kernel = (
-        tuple(options["weight"].shape[-2:]) if name == "conv2d" else _pair(options["kernel_size"])
+        tuple(options["weight"].shape[-2:]) if name == "conv2d" else pair(options["kernel_size"])
     )
-    stride = _pair(
+    stride = pair(
         (1 if name == "conv2d" else kernel)
         if options["stride"] in (None, (), [])
         else options["stride"]
     )
-    dilation, padding, windows = _pair(options["dilation"]), options["padding"], []
+    dilation, padding, windows = pair(options["dilation"]), options["padding"], []
     for axis in (0, 1):
         total = dilation[axis] * (kernel[axis] - 1)
         same = {"same": (total // 2, total - total // 2), "valid": (0, 0)}
-        before, after = same[padding] if isinstance(padding, str) else (_pair(padding)[axis],) * 2
+        before, after = same[padding] if isinstance(padding, str) else (pair(padding)[axis],) * 2
         windows.append(
             Window(
                 kernel[axis],
@@ -286,6 +286,7 @@ def _windows(name: str, options: dict) -> tuple[Window, Window]:
     return tuple(windows)
 
 
-def _pair(value) -> tuple:
+def pair(value) -> tuple:
+    """一个数变成 (高, 宽) 两个一样的，两个数的原样。"""
     value = tuple(value) if isinstance(value, (tuple, list)) else (value,)
     return value if len(value) == 2 else value * 2

@@ -50,7 +50,7 @@ class _RuledActivation(torch.autograd.Function):
         return context.rule(gradient, slope), None, None
 
 
-_RELUS = {functional.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
+RELUS = {functional.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 _CLAMPS = {torch.clamp, torch.clamp_min, Tensor.clamp, Tensor.clamp_min}
 _CLAMPS |= {torch.clamp_, torch.clamp_min_, Tensor.clamp_, Tensor.clamp_min_}
 _IN_PLACE = {
@@ -88,7 +88,7 @@ class _ActivationMode(TorchFunctionMode):
         keywords = keywords or {}
         if not self.inside or getattr(_BUSY, "ruling", False):
             return function(*arguments, **keywords)
-        if function in _RELUS or (function in _CLAMPS and self._is_relu(arguments, keywords)):
+        if function in RELUS or (function in _CLAMPS and self._is_relu(arguments, keywords)):
             ruled = functional.relu
         elif function in _OTHERS:
             ruled = functools.partial(
@@ -103,7 +103,7 @@ class _ActivationMode(TorchFunctionMode):
             _BUSY.ruling = False
 
     def _ruled(self, function: Callable, ruled: Callable, arguments, keywords) -> Tensor:
-        if function in _RELUS and self.rule in _ON_NATIVE_RELU:
+        if function in RELUS and self.rule in _ON_NATIVE_RELU:
             return self._native(function(*arguments, **keywords))
         value = arguments[0] if arguments else keywords["input"]
         if not (keywords.get("inplace") or function in _IN_PLACE):

@@ -10,6 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from PIL import Image
 
+from cnnlab.core.measures import LUMA
 from cnnlab.show.charts import show_bars, show_curve, show_scatter
 from cnnlab.show.figures import (
     HEAD,
@@ -317,5 +318,5 @@ def _overlay(photo: np.ndarray, heat: np.ndarray, signed: bool, smooth: bool) ->
         way = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
         small = Image.fromarray(heat.astype(np.float32))
         heat = np.asarray(small.resize(photo.shape[1::-1], way))
-    gray = photo @ np.array([0.299, 0.587, 0.114])
+    gray = photo @ np.array(LUMA)
     return np.clip(_blend(0.25 + 0.7 * np.repeat(gray[..., None], 3, axis=2), heat, signed), 0, 1)

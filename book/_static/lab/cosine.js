@@ -36,9 +36,10 @@ function labCosineImage(size, decay) {
     kernel.floats.fill(0, output, output + 3 * area);
     kernel.multiply(input, size, matrix, output, size, 3 * size, size, size);
     const result = new Float32Array(3 * area);
+    const f = kernel.floats;
     for (let d = 0, p = output; d < 3; d++) {
       for (let y = 0; y < size; y++) {
-        for (let x = 0; x < size; x++) result[d * area + x * size + y] = kernel.floats[p++];
+        for (let x = 0; x < size; x++, p++) result[d * area + x * size + y] = f[p];
       }
     }
     return result;
@@ -50,7 +51,13 @@ function labCosineImage(size, decay) {
     const frequency = Math.hypot(Math.floor(p / size), p % size) / (2 * size);
     return Math.max(frequency, 1 / size) ** -decay / 4;
   });
-  const weighted = (planes) => planes.map((value, p) => value * scale[p % area]);
+  function weighted(planes) {
+    const result = new Float32Array(3 * area);
+    for (let d = 0, q = 0; d < 3; d++) {
+      for (let p = 0; p < area; p++, q++) result[q] = planes[q] * scale[p];
+    }
+    return result;
+  }
 
   let pixels = null;
   return {
@@ -58,9 +65,10 @@ function labCosineImage(size, decay) {
     draw(spectrum) {
       const planes = transform(weighted(spectrum), toPoints);
       pixels = new Float32Array(3 * area);
-      for (let p = 0; p < area; p++) {
-        for (let c = 0; c < 3; c++) {
-          const logit = COLORS[c].reduce((sum, m, d) => sum + m * planes[d * area + p], 0);
+      for (let c = 0; c < 3; c++) {
+        const [x, y, z] = COLORS[c];
+        for (let p = 0; p < area; p++) {
+          const logit = x * planes[p] + y * planes[area + p] + z * planes[2 * area + p];
           pixels[3 * p + c] = 1 / (1 + Math.exp(-logit));
         }
       }
@@ -69,11 +77,14 @@ function labCosineImage(size, decay) {
     // 对刚画的图像的梯度 → 对谱的梯度
     back(gradient) {
       const planes = new Float32Array(3 * area);
-      for (let p = 0; p < area; p++) {
-        for (let c = 0; c < 3; c++) {
+      for (let c = 0; c < 3; c++) {
+        const [x, y, z] = COLORS[c];
+        for (let p = 0; p < area; p++) {
           const value = pixels[3 * p + c];
           const slope = gradient[3 * p + c] * value * (1 - value);
-          for (let d = 0; d < 3; d++) planes[d * area + p] += COLORS[c][d] * slope;
+          planes[p] += x * slope;
+          planes[area + p] += y * slope;
+          planes[2 * area + p] += z * slope;
         }
       }
       return weighted(transform(planes, toWaves));

@@ -38,7 +38,7 @@ function labExperimentSide(panel, names) {
 
   function choose(name) {
     if (running) labEngine.stop();
-    running = null;
+    [running, panel.busy] = [null, false];
     chosen = name;
     for (const tab of tabs.children) {
       const on = tab.dataset.name === name;
@@ -161,7 +161,7 @@ function labExperimentSide(panel, names) {
     const map = paint(document.createElement("canvas"), found.width, found.height, (p) => {
       return Array(3).fill((255 * found.data[p * found.channels + channel]) / (top || 1));
     });
-    const figures = [[map, `${now.layer} 的第 ${channel} 个通道，最大 ${value.toFixed(2)}`]];
+    const figures = [[map, `${now.layer} 的 ${channel} 号通道，最大 ${value.toFixed(2)}`]];
     const box = seenBox(gradient, image.size);
     if (value > 0 && box) {
       const worst = largest(gradient.map(Math.abs));

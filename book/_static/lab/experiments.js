@@ -39,12 +39,14 @@ const labExperiments = (() => {
     title: "遮挡",
     controls: [
       target,
-      slider("window", "窗（像素）", 8, 80, 4, 48),
+      slider("window", "窗（像素）", 4, 80, 4, 48),
       slider("stride", "步幅", 4, 48, 4, 24),
       choice("fill", "填什么", { mean: "照片的平均色", grey: "灰", black: "黑", white: "白" }),
       choice("output", "看什么", { score: "得分", probability: "概率" }),
     ],
-    hint: "在照片上移动指针（或点一下照片，再按方向键），亲手盖住一块，看前五名怎样变；按“开始”，窗走遍整张照片。",
+    hint:
+      "在照片上移动指针，亲手盖住一块，看前五名怎样变；按一下定住，再按放开。" +
+      "也可以用 Tab 键选中照片，再按方向键。“开始”让窗走遍整张照片。",
     probes: true,
     compute({ image, options }, onPartial) {
       const stride = Math.min(options.stride, options.window);

@@ -36,6 +36,23 @@ function labExplanations(net) {
     return { sum, count, total: n * n, starts, before };
   }
 
+  // 盖住每一扇窗，第一名还是不是 target：换了的记 1
+  function* flips({ data, size }, { target, window, stride, fill, part = [0, 1] }) {
+    const color = fillColor(data, fill);
+    const starts = windowStarts(size, window, stride);
+    const n = starts.length;
+    const sum = new Float32Array(n * n);
+    let count = 0;
+    for (let i = part[0]; i < n * n; i += part[1]) {
+      const [top, left] = [starts[Math.floor(i / n)], starts[i % n]];
+      const found = scores({ data: cover(data, size, top, left, window, color), size });
+      sum[i] = Number(found[target] < largest(found));
+      count += 1;
+      yield { sum, count, total: n * n };
+    }
+    return { sum, count, total: n * n };
+  }
+
   // 一类的得分对像素的梯度，带符号；rule 是 ReLU 的回传规则
   function scoreGradient(image, { target, rule = "plain" }) {
     scores(image);
@@ -98,7 +115,8 @@ function labExplanations(net) {
     const best = map.indexOf(largest(map));
     const wanted = oneHot(found.data.length, best * found.channels + channel);
     const slope = net.backward(layer, wanted, { rule }).data;
-    const place = { row: Math.floor(best / found.width), column: best % found.width };
+    const { height, width } = found;
+    const place = { row: Math.floor(best / width), column: best % width, height, width };
     return { gradient: slope, value: map[best], ...place };
   }
 
@@ -113,6 +131,7 @@ function labExplanations(net) {
   return {
     scores,
     occlusion,
+    flips,
     gradient,
     smoothGradient,
     channelMap,

@@ -10,6 +10,7 @@ function labPhotoSide(panel) {
   let size = SIZES.includes(Number(panel.root.dataset.size)) ? Number(panel.root.dataset.size) : 160;
   let settings = null; // 在遮挡实验里：取窗的大小和颜色的函数
   let place = null; // 盖着的一块的左上角
+  let pinned = false; // 按了一下鼠标，定在那里不再跟着走
   let queued = null;
   let asking = false;
 
@@ -41,13 +42,13 @@ function labPhotoSide(panel) {
   }
 
   // 读出一张图的像素：source 是 data: 或 blob: 网址
-  async function readPixels(source) {
+  async function readPixels(source, side = size) {
     const image = Object.assign(new Image(), { src: source });
     await image.decode();
     const shortest = Math.min(image.naturalWidth, image.naturalHeight);
     if (!shortest) throw new Error("没有像素");
     // 很大的照片先由浏览器缩一道；随书的照片不缩，与 Python 里读到的相同
-    const scale = Math.min(1, (3 * size) / shortest);
+    const scale = Math.min(1, (3 * side) / shortest);
     const width = Math.round(image.naturalWidth * scale);
     const height = Math.round(image.naturalHeight * scale);
     const draft = Object.assign(document.createElement("canvas"), { width, height });
@@ -60,7 +61,7 @@ function labPhotoSide(panel) {
     const pixels = Float32Array.from({ length: width * height * 3 }, (_, p) => {
       return bytes[Math.floor(p / 3) * 4 + (p % 3)] / 255;
     });
-    return { data: fitSquare(pixels, height, width, size), size };
+    return { data: fitSquare(pixels, height, width, side), size: side };
   }
 
   async function open(photo) {
@@ -131,13 +132,13 @@ function labPhotoSide(panel) {
 
   function uncover() {
     if (!place) return;
-    [place, queued] = [null, null];
+    [place, queued, panel.covered, pinned] = [null, null, null, false];
     picture(canvas, panel.image.data, size);
     showScores(panel.scores, "网络看见的前五名：概率，得分");
   }
 
   function follow(event) {
-    if (!settings || !panel.image) return;
+    if (!settings || !panel.image || pinned) return;
     const box = canvas.getBoundingClientRect();
     const half = settings().window / 2;
     const row = ((event.clientY - box.top) / box.height) * size;
@@ -145,9 +146,14 @@ function labPhotoSide(panel) {
     coverAt(row - half, column - half);
   }
   canvas.addEventListener("pointermove", follow);
-  canvas.addEventListener("pointerdown", follow);
+  canvas.addEventListener("pointerdown", (event) => {
+    if (event.pointerType === "mouse") pinned = !pinned && Boolean(place);
+    else follow(event);
+  });
   // 手指抬起之后留着，好看前五名
-  canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && uncover());
+  canvas.addEventListener("pointerleave", (event) => {
+    if (event.pointerType === "mouse" && !pinned) uncover();
+  });
   canvas.addEventListener("keydown", (event) => {
     if (event.key === "Escape") uncover();
     const step = LAB_ARROWS[event.key];
@@ -207,5 +213,6 @@ function labPhotoSide(panel) {
       canvas.setAttribute("role", probes ? "application" : "img");
     },
     refresh: () => place && coverAt(...place),
+    readPhoto: (name, side) => readPixels(labPhotos.find((photo) => photo.name === name).pixels, side),
   };
 }

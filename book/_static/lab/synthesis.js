@@ -61,20 +61,26 @@ function labSynthesis(net, statistics) {
   function naturalGradient({ data, height, width, channels }, { center, spread }, weight) {
     const area = height * width;
     const mean = new Float32Array(channels);
-    const deviation = new Float32Array(channels);
-    for (let p = 0; p < data.length; p++) mean[p % channels] += data[p] / area;
-    for (let p = 0; p < data.length; p++) deviation[p % channels] += (data[p] - mean[p % channels]) ** 2;
-    const [pull, stretch] = [new Float32Array(channels), new Float32Array(channels)];
-    for (let c = 0; c < channels; c++) {
-      const sd = Math.sqrt(deviation[c] / (area - 1));
-      const slope = (value, i) => (weight * (value - center[i])) / (channels * spread[i] ** 2);
-      pull[c] = slope(mean[c], c) / area;
-      stretch[c] = sd > 0 ? slope(sd, channels + c) / (sd * (area - 1)) : 0;
+    const variance = new Float32Array(channels);
+    for (let p = 0; p < data.length; ) {
+      for (let c = 0; c < channels; c++, p++) mean[c] += data[p] / area;
     }
-    return data.map((value, p) => {
-      const c = p % channels;
-      return pull[c] + stretch[c] * (value - mean[c]);
-    });
+    for (let p = 0; p < data.length; ) {
+      for (let c = 0; c < channels; c++, p++) variance[c] += (data[p] - mean[c]) ** 2 / (area - 1);
+    }
+    const pull = new Float32Array(channels);
+    const stretch = new Float32Array(channels);
+    const slope = (value, i) => (weight * (value - center[i])) / (channels * spread[i] ** 2);
+    for (let c = 0; c < channels; c++) {
+      const deviation = Math.sqrt(variance[c]);
+      pull[c] = slope(mean[c], c) / area;
+      if (deviation > 0) stretch[c] = slope(deviation, channels + c) / (deviation * (area - 1));
+    }
+    const result = new Float32Array(data.length);
+    for (let p = 0; p < data.length; ) {
+      for (let c = 0; c < channels; c++, p++) result[p] = pull[c] + stretch[c] * (data[p] - mean[c]);
+    }
+    return result;
   }
 
   // Adam：每个数各按自己梯度的大小走
@@ -121,5 +127,5 @@ function labSynthesis(net, statistics) {
     return { pixels: picture.draw(spectrum), side: size, done: 1 };
   }
 
-  return { dream, ascend };
+  return { dream, ascend, naturalGradient };
 }

@@ -15,14 +15,14 @@ PHOTOS = {
     "kingfisher": "翠鸟",
     "scarlet_macaw": "金刚鹦鹉",
     "panda": "大熊猫",
-    "dog": "狗",
+    "duck": "鸭子",
     "cat": "猫",
     "owl": "猫头鹰",
     "fish18": "金鱼",
     "taj_mahal": "泰姬陵",
     "opera_house": "悉尼歌剧院",
-    "bucket": "水桶",
-    "baseball": "棒球",
+    "hammer8": "锤子",
+    "chair": "椅子",
 }
 STYLIZER = "drawn"
 
@@ -40,7 +40,7 @@ def packed(arrays) -> str:
 def script(**variables) -> str:
     """一个 .js 文件：每个变量一行。"""
     return "".join(
-        f"var {name} = {json.dumps(value, ensure_ascii=False)};\n"
+        f"var {name} = {json.dumps(value, ensure_ascii=False, separators=(',', ':'))};\n"
         for name, value in variables.items()
     )
 
@@ -76,7 +76,7 @@ def photo_statistics(size: int = 160) -> dict:
         spread = spread.clamp_min(1e-3 * float(spread.max()))
         numbers = {"center": values.mean(0), "spread": spread}
         answer[layer] = {"weight": weight} | {
-            name: [float(f"{x:.4g}") for x in each.tolist()] for name, each in numbers.items()
+            name: [float(f"{x:.3g}") for x in each.tolist()] for name, each in numbers.items()
         }
     return answer
 

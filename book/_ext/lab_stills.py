@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-SIDE = 280
+SIDE = 192
 
 
 def write_still(folder: Path, *, experiment: str, photo: str, size: str) -> tuple[str, str]:
@@ -14,7 +14,7 @@ def write_still(folder: Path, *, experiment: str, photo: str, size: str) -> tupl
 
         folder.mkdir(parents=True, exist_ok=True)
         image = cnnlab.load_image(photo, int(size))
-        beside(cnnlab.to_pil(image), draw(image)).save(path, quality=75)
+        beside(cnnlab.to_pil(image), draw(image)).save(path, quality=50)
     return path.name, text
 
 

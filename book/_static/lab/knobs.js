@@ -10,7 +10,7 @@ function labKnob(control, values, changed) {
   function slider() {
     const { label, low, high, step } = control;
     const value = values[control.name] ?? control.value;
-    const output = element("output", {}, String(value));
+    const output = element("span", {}, String(value));
     const box = element("input", { type: "range", min: low, max: high, step, value });
     set(value);
     box.addEventListener("input", () => {

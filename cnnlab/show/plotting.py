@@ -62,7 +62,8 @@ def show_grid(
     或由它们组成的各行的列表。值到颜色的对应由 scale 说明（可以一行一个）：
     "none" 原样，超出 [0, 1] 即报错；"each" 每张各自拉伸；"common" 所有图同一把尺；
     "symmetric" 以 0 为中灰、左右对称的同一把尺；"symmetric_each" 同上，每张各自一把；
-    "bright" 0 为黑、每张各自的第 99 百分位为白；"signed" 每张红正蓝负、0 为白、左右对称。
+    "bright" 0 为黑、每张各自的第 99 百分位为白；"signed" 每张红正蓝负、0 为白，
+    左右对称到绝对值的第 99 百分位，不管 cmap。
     后两种只管单通道的图：同一行里的彩色照片原样。caption 是图下的图注，alt 是替代文字（不给就用图注）。
     """
     rows = _rows(images, columns)
@@ -258,7 +259,7 @@ def _paint(panels, rows, columns: int, scale, cmap) -> list:
                 panel.set_visible(False)
                 continue
             low, high = _limits(picture, pool, kind)
-            shown.append(_draw(panel, picture, low, high, cmap))
+            shown.append(_draw(panel, picture, low, high, None if kind == "signed" else cmap))
     return shown
 
 
@@ -276,7 +277,10 @@ def _limits(picture, pool, kind: str) -> tuple[float, float]:
         return 0.0, 1.0
     if kind == "bright":
         return 0.0, float(np.quantile(picture, 0.99)) or high or 1.0
-    if kind in ("symmetric", "symmetric_each", "signed"):
+    if kind == "signed":
+        high = float(np.quantile(np.abs(picture), 0.99)) or max(abs(low), abs(high)) or 1.0
+        return -high, high
+    if kind in ("symmetric", "symmetric_each"):
         high = max(abs(low), abs(high)) or 1.0
         return -high, high
     return low, high if high > low else low + 1.0

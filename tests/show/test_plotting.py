@@ -300,8 +300,13 @@ def test_bright_cuts_at_the_99th_percentile_and_signed_is_red_and_blue():
     assert limits(panel) == (0, pytest.approx(heat.quantile(0.99).item()))
     (panel,) = show_grid(torch.zeros(4, 4), scale="bright")
     assert limits(panel) == (0, 1)
-    _, second = show_grid([torch.rand(3, 4, 4), torch.tensor([[-2.0, 1.0]])], scale="signed")
-    assert limits(second) == (-2, 2) and second.images[0].get_cmap().name == "RdBu_r"
+    signed = torch.randn(20, 20)
+    pair = [torch.rand(3, 4, 4), signed]
+    _, second = show_grid(pair, scale="signed", cmap="inferno")
+    top = pytest.approx(signed.abs().quantile(0.99).item())
+    assert (
+        limits(second) == (-limits(second)[1], top) and second.images[0].get_cmap().name == "RdBu_r"
+    )
     with pytest.raises(ValueError, match="each"):
         show_grid(torch.rand(1, 3, 4, 4) * 2, scale="bright")
 

@@ -60,7 +60,7 @@ def photo_statistics(size: int = 160) -> dict:
     """自然先验要的：几层上每个通道的均值、标准差，在随书照片（三张取一张）上的平均和散布。"""
     import cnnlab
     import torch
-    from cnnlab.chapters.gradient_ascent import STATISTIC_LAYERS
+    from cnnlab.engine.ascent import STATISTIC_LAYERS
 
     model, measured = cnnlab.load_model(), {}
     for image in cnnlab.photos(size=size).images[::3].split(8):

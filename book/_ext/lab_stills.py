@@ -124,9 +124,8 @@ def dream(image):
 
 def ascent(image):
     import cnnlab
-    from cnnlab.chapters.gradient_ascent import class_gallery
 
-    return cnnlab.to_pil(class_gallery().images[:1])
+    return cnnlab.to_pil(cnnlab.class_gallery().images[:1])
 
 
 def style(image):

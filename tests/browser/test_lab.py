@@ -198,7 +198,7 @@ def test_resampling_is_that_of_torch_and_its_reverse_is_its_adjoint(lab):
 
 
 def test_natural_prior_is_that_of_the_package(lab, half_model):
-    from cnnlab.chapters.gradient_ascent import STATISTIC_LAYERS, natural_statistics
+    from cnnlab.engine.ascent import STATISTIC_LAYERS, natural_statistics
 
     page = lab()
     image = cnnlab.load_image("cat", 160)

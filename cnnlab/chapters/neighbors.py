@@ -3,7 +3,7 @@
 不画图，也不降维（见 embedding.py）。
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -119,23 +119,36 @@ def found_again(query: Tensor, gallery: Tensor, metric: str = "euclidean") -> Te
 
 def _candidates(query: Tensor, gallery: Tensor, k: int, metric: str, start: int | None) -> Tensor:
     """最近的 k 个的下标，从小到大排；`start` 是这批查询在库里的起点（不算自己时）。"""
-    # 离原点远的一团点，平方相减会丢精度：先移到库的中心。对同一个查询 ‖q‖² 是常数，不影响名次
-    centre = gallery.mean(0) if metric == "euclidean" else gallery.new_zeros(gallery.shape[1])
-    shifted = query - centre if metric == "euclidean" else nn.functional.normalize(query, dim=1)
+    if metric == "cosine":
+        query, gallery = (nn.functional.normalize(each, dim=1) for each in (query, gallery))
     scores, places = [], []
-    for first, rows in zip(range(0, len(gallery), ROWS), gallery.split(ROWS), strict=True):
-        rows = rows - centre if metric == "euclidean" else nn.functional.normalize(rows, dim=1)
-        squared = rows.norm(dim=1).square() if metric == "euclidean" else rows.new_zeros(len(rows))
-        score = torch.addmm(squared, shifted, rows.T, alpha=-2)
+    for first, score in _scores(query, gallery):
         if start is not None:
-            inside = torch.arange(len(query), device=score.device)
-            inside = inside[(start + inside >= first) & (start + inside < first + len(rows))]
-            score[inside, start + inside - first] = torch.inf
-        best = score.topk(min(k, len(rows)), dim=1, largest=False)
+            own = start + torch.arange(len(query), device=score.device) - first
+            inside = (own >= 0) & (own < score.shape[1])
+            score[inside.nonzero()[:, 0], own[inside]] = torch.inf
+        best = score.topk(min(k, score.shape[1]), dim=1, largest=False)
         scores.append(best.values)
         places.append(best.indices + first)
     chosen = torch.cat(scores, 1).topk(k, dim=1, largest=False).indices
     return torch.cat(places, 1).gather(1, chosen).sort(dim=1).values
+
+
+def _scores(query: Tensor, gallery: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """库一段一段地来：这一段从第几个起，各查询与它们的距离（Q, 段长）；只用来排名次。
+
+    查询很少时直接算；多时展开成 ‖g − c‖² − 2⟨q − c, g − c⟩，‖q − c‖² 不影响名次，略去。
+    先移到库的中心 c：离原点远的一团点，平方相减会丢精度。
+    """
+    if len(query) <= 4:
+        yield 0, torch.cdist(query, gallery, compute_mode="donot_use_mm_for_euclid_dist")
+        return
+    centre, buffer = gallery.mean(0), gallery.new_empty(ROWS, gallery.shape[1])
+    for first, rows in zip(range(0, len(gallery), ROWS), gallery.split(ROWS), strict=True):
+        # 每段用同一块内存：反复申请大块内存比减法还慢
+        moved = torch.sub(rows, centre, out=buffer[: len(rows)])
+        squared = moved.norm(dim=1).square()
+        yield first, torch.addmm(squared, query - centre, moved.T, alpha=-2)
 
 
 def _cosine_distance(near: Tensor, query: Tensor) -> Tensor:

@@ -76,6 +76,18 @@ def test_tuning_peaks_at_the_edge_direction(edge_model):
     assert index[0] > 0.25 and index[1] > 0.25 and index[2] < 0.1
 
 
+def test_a_stride_needs_phases():
+    """步幅 2 的横杠核：周期 4 的光栅只撞得上两个相位，不试相位就错过它最爱的方向。"""
+    conv = nn.Conv2d(3, 1, 3, stride=2, bias=False)
+    bar = torch.tensor([-0.5, 1.0, -0.5])
+    conv.weight.data = bar[:, None].expand(1, 3, 3, 3).clone()
+    model = nn.Sequential(conv).requires_grad_(False)
+    one, many = (
+        orientation_tuning(model, "0", angles=8, periods=(4,), phases=count)[0] for count in (1, 8)
+    )
+    assert many.argmax() == 4 and many[4] > 1.3 * one[4]
+
+
 def test_orientation_index_by_hand():
     flat, single = torch.ones(1, 8), torch.zeros(1, 8)
     single[0, 3] = 2.0

@@ -7,7 +7,7 @@ from cnnlab.networks.digit_networks import CODE_SIZE, ImageGenerator, load_digit
 from cnnlab.pictures.photos import digits
 
 
-@pytest.mark.parametrize("name", ["classifier", "second_classifier"])
+@pytest.mark.parametrize("name", ["classifier", "second_classifier", "lecture_classifier"])
 def test_classifiers_know_digits_they_never_saw(name):
     images, labels = digits()
     network = load_digit_network(name)

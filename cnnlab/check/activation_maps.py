@@ -32,6 +32,16 @@ def _leaves_hook(image, layer, model):
     return _by_hand(image, [layer], model)[layer]
 
 
+def _hooks_the_input(image, layer, model):
+    kept = []
+    hook = getattr(model, layer).register_forward_hook(
+        lambda module, inputs, output: kept.append(inputs[0].detach().clone())
+    )
+    model(image)
+    hook.remove()
+    return kept[0]
+
+
 layer_output = Exercise(
     id="activation_maps-1",
     name="layer_output",
@@ -39,8 +49,9 @@ layer_output = Exercise(
     level=1,
     stub="my_layer_output(image, layer, model)",
     probes=(
-        lambda: (uniform((2, 3, 8, 6), 1), "relu1", TinyNet()),
+        lambda: (uniform((2, 3, 8, 6), 1), "relu1", TinyNet(inplace=False)),
         lambda: (uniform((3, 3, 7, 9), 2), "relu2", TinyNet(seed=7)),
+        lambda: (uniform((1, 3, 6, 7), 3), "linear", TinyNet(seed=8)),
     ),
     answer="这一层的输出 (N, C, h, w)，不带计算图",
     idea="钩子函数收到 (模块, 输入, 输出)；把输出存进外面的一个字典或列表，前向跑完再取出来。",
@@ -50,9 +61,7 @@ layer_output = Exercise(
     mistakes={
         "left_on": (_leaves_hook, "钩子还挂着：用 try/finally 调 handle.remove()。"),
         "input": (
-            lambda x, layer, m: _by_hand(x, [layer.replace("relu", "conv")], m)[
-                layer.replace("relu", "conv")
-            ],
+            _hooks_the_input,
             "这是那一层的输入，不是输出：钩子收到的三个实参里，最后一个才是输出。",
         ),
         "scores": (lambda x, layer, m: m(x).detach(), "这是整个网络的输出：要的是中间那一层的。"),
@@ -89,6 +98,19 @@ def _hooks_stay(image, layers, model):
     return _by_hand(image, layers, model)
 
 
+def _ends_in_training(image, layers, model):
+    model.eval()
+    found = _by_hand(image, layers, model)
+    model.train()
+    return found
+
+
+def _switches_inplace(image, layers, model):
+    for relu in (model.relu1, model.relu2):
+        relu.inplace = False
+    return _by_hand(image, layers, model)
+
+
 activations = Exercise(
     id="activation_maps-2",
     name="activations",
@@ -98,6 +120,7 @@ activations = Exercise(
     probes=(
         lambda: (uniform((2, 3, 8, 6), 3), ["conv1", "conv2", "linear"], TinyNet().train()),
         lambda: (uniform((2, 3, 9, 7), 4), ["conv2", "linear"], TinyNet(seed=5).train()),
+        lambda: (uniform((1, 3, 7, 8), 5), ["relu1", "conv2"], TinyNet(seed=6)),
     ),
     answer="字典 {层名: 激活}，每层一项，不带计算图",
     idea="钩子拿到的张量与后面的层共用内存；后面的 ReLU 原地改写时，你存的那一份也变了。",
@@ -118,6 +141,14 @@ activations = Exercise(
                 name: one.mean(0, keepdim=True) for name, one in _by_hand(x, layers, m).items()
             },
             "一批图被平均成了一张：激活保留批量维。",
+        ),
+        "ends_in_training": (
+            _ends_in_training,
+            "不管原来是什么模式，最后都设成了训练模式：先记下 model.training，照原样还回去。",
+        ),
+        "switches_inplace": (
+            _switches_inplace,
+            "把 ReLU 的 inplace 改了没有还原：网络的设置也是调用者的。",
         ),
     },
 )
@@ -164,7 +195,11 @@ tiles = Exercise(
     title="两把尺和不响的通道",
     level=3,
     stub="my_tiles(activation)",
-    probes=(lambda: (_maps((6, 4, 5), 1),), lambda: (_maps((7, 3, 3), 2),)),
+    probes=(
+        lambda: (_maps((6, 4, 5), 1),),
+        lambda: (_maps((7, 3, 3), 2),),
+        lambda: (-_maps((5, 3, 4), 3).abs() - 0.2,),
+    ),
     answer="三样：各用一把尺 (C, h, w)、同一把尺 (C, h, w)、布尔的 (C,)",
     idea="各用一把尺时，没有起伏的图除出来是 0/0；同一把尺时，所有通道除以同一个数，比例才留得住。",
     where="看本章“想法”一节的两个 2×2；Tensor.amin、Tensor.amax 可以一次对两维取最值。",
@@ -198,6 +233,18 @@ tiles = Exercise(
         "all_zero": (
             lambda a: _tiles(a, silent="zero"),
             "全是负数的通道漏掉了：没有一个正数，就是不响。",
+        ),
+        "all_silent": (
+            lambda a: (_tiles(a)[0], a.clamp(min=0) / a.clamp(min=0).max(), _tiles(a)[2]),
+            "全部通道都不响时，同一把尺除出了 NaN：没有正数时分母是 0。",
+        ),
+        "each_after_relu": (
+            lambda a: (_tiles(a.clamp(min=0))[0], *_tiles(a)[1:]),
+            "各用一把尺之前先把负数截掉了：那一种要从真正的最小值拉起。",
+        ),
+        "below_zero": (
+            lambda a: (*_tiles(a)[:2], a.amax((1, 2)) < 0),
+            "最大值恰好是 0 的通道漏掉了：没有一个正数，就是不响。",
         ),
     },
 )
@@ -235,6 +282,12 @@ def _monotone(call, activation, labels):
     return torch.allclose(call(activation.exp(), labels), call(activation, labels), atol=1e-6)
 
 
+def _by_ranks(activation, labels):
+    ranks = activation.amax((2, 3)).argsort(0, stable=True).argsort(0).to(activation.dtype) + 1
+    yes, no = int(labels.sum()), int((~labels).sum())
+    return (ranks[labels].sum(0) - yes * (yes + 1) / 2) / (yes * no)
+
+
 channel_auc = Exercise(
     id="activation_maps-4",
     name="channel_auc",
@@ -270,6 +323,10 @@ channel_auc = Exercise(
             "分数取的是整张图的平均：一小块很亮的会被冲淡，题目要最大值。",
         ),
         "reversed": (lambda a, t: 1 - _pairs(a, t), "正反对调了：有的比没有的大，才算赢。"),
+        "ranks_without_ties": (
+            _by_ranks,
+            "用排序得来的名次没有管平手：一样大的应当得到同样的名次。",
+        ),
     },
     tolerance=1e-5,
 )

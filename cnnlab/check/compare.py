@@ -14,15 +14,50 @@ from cnnlab.check.effects import leaves
 
 
 def as_tensor(value) -> Tensor | None:
-    """数、NumPy 数组和张量都变成 CPU 上的张量；别的东西得 None。"""
+    """数和普通的张量都变成 CPU 上的张量；别的东西得 None。"""
     if isinstance(value, Tensor):
-        # meta 张量没有值，当作不是张量
-        return None if value.is_meta else value.detach().cpu()
-    if isinstance(value, (bool, int, float, numpy.generic)):
-        return torch.tensor(float(value), dtype=torch.float64)
-    if isinstance(value, numpy.ndarray) and value.dtype.kind in "biuf":
-        return torch.as_tensor(value.copy())
+        return None if unusual(value) else value.detach().cpu()
+    if isinstance(value, (bool, int, float, numpy.bool_, numpy.integer, numpy.floating)):
+        try:
+            return torch.tensor(float(value), dtype=torch.float64)
+        except OverflowError:
+            return None
     return None
+
+
+def unusual(value) -> str | None:
+    """不是普通张量的那些：它是什么，该怎么办；普通的值没有话说。"""
+    if isinstance(value, numpy.ndarray):
+        return (
+            "是 NumPy 数组，题目要的是张量：用 torch 的函数算，或者最后用 torch.from_numpy 换回来。"
+        )
+    if not isinstance(value, Tensor):
+        return None
+    if value.is_meta:
+        return "是 meta 张量：只有形状，没有值。"
+    if value.is_quantized:
+        return "是量化张量：先 dequantize()。"
+    if value.is_nested or value.layout is not torch.strided:
+        return "是稀疏张量：先 to_dense()。"
+    return None
+
+
+def described(value) -> str:
+    """学习者返回的东西，说成一句短话。"""
+    if isinstance(value, Tensor):
+        return f"形状 {tuple(value.shape)} 的 {_plain_dtype(value)} 张量"
+    if isinstance(value, (tuple, list)) and 0 < len(value) <= 4:
+        inner = "、".join("…" if item is value else _short(item) for item in value)
+        return f"{type(value).__name__}（{inner}）"
+    return _short(value)
+
+
+def _short(value) -> str:
+    return described(value) if isinstance(value, Tensor) else f"一个 {type(value).__name__}"
+
+
+def _plain_dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def _close(first: Tensor, second: Tensor, tolerance: float) -> Tensor:
@@ -37,9 +72,14 @@ def _close(first: Tensor, second: Tensor, tolerance: float) -> Tensor:
     )
 
 
+_WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
+
+
 def _kind(tensor: Tensor) -> object:
-    # 单个的数不分整数、浮点和精度，免得 3 与 3.0 算作不同
-    return None if tensor.dim() == 0 else tensor.dtype
+    # 单个的数不分整数、浮点和精度，免得 3 与 3.0 算作不同；整数不分长短
+    if tensor.dim() == 0:
+        return None
+    return "整数" if tensor.dtype in _WHOLE else tensor.dtype
 
 
 def same(first, second, tolerance: float) -> bool:
@@ -82,6 +122,9 @@ def first_difference(output, expected, tolerance: float) -> str:
 
 def form_fault(output, expected, *, keeps_graph: bool, name: str = "返回值") -> str | None:
     """形式上的第一个毛病；expected 为 None 时只看有限与计算图。"""
+    told = [fault for fault in map(unusual, leaves(output)) if fault]
+    if told:
+        return f"{name}{told[0]}"
     if expected is not None:
         fault = _structure_fault(output, expected, keeps_graph, name)
         if fault:
@@ -136,5 +179,13 @@ def _leaf_fault(output, expected, name: str) -> str | None:
     if found.shape != wanted.shape:
         return f"{name}的形状是 {tuple(found.shape)}，不对。"
     if _kind(found) != _kind(wanted):
-        return f"{name}的数据类型是 {str(found.dtype).removeprefix('torch.')}，不对。"
+        return f"{name}的数据类型是 {_plain_dtype(found)}，不对。{_dtype_advice(found, wanted)}"
     return None
+
+
+def _dtype_advice(found: Tensor, wanted: Tensor) -> str:
+    if found.is_floating_point() and wanted.dtype == torch.float64:
+        return "检查用 float64 算；新建的张量要跟着输入走，如 image.new_zeros(…) 或 dtype=image.dtype。"
+    if found.is_complex():
+        return "它还是复数：取实部，或用 irfft 一类的函数。"
+    return ""

@@ -5,16 +5,18 @@
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from cnnlab.check import session
-from cnnlab.check.compare import first_difference, form_fault, same
+from cnnlab.check.compare import as_tensor, described, first_difference, form_fault, same
 from cnnlab.check.effects import EFFECTS, changed, isolated, leaves, snapshot
 from cnnlab.check.errors import is_unfinished, learner_frame, plain_message, translated
 from cnnlab.check.session import STATES, printable
+from cnnlab.check.slips import diagnosis
 
 GENERIC = (
     "形式都对，值不对，也不像常见的错法。",
@@ -24,12 +26,17 @@ GENERIC = (
 
 @dataclass(frozen=True)
 class Report:
-    """一次检查的结果：四种状态之一和几句话；通过时为真。"""
+    """一次检查的结果：四种状态之一和几句话；通过时为真。
+
+    kind 是没通过的缘由：form（形式）、effect（副作用）、property（性质）、mistake（认得的错法）、
+    generic（值不对，说不出为什么）、error（运行出错）；通过或未完成时为空。
+    """
 
     id: str
     title: str
     state: str
     lines: tuple[str, ...] = ()
+    kind: str = ""
 
     def __bool__(self) -> bool:
         return self.state == "passed"
@@ -46,11 +53,13 @@ class Report:
 
 @dataclass(frozen=True)
 class Run:
-    """答案在一组数据上跑一次：返回值、副作用的键、异常。"""
+    """答案在一组数据上跑一次：返回值、副作用的键、异常，和标准值。"""
 
+    probe: Callable
     output: Any = None
     effects: tuple[str, ...] = ()
-    error: Exception | None = None
+    error: BaseException | None = None
+    expected: Any = None
 
     def matches(self, other: "Run", tolerance: float) -> bool:
         if self.error or other.error:
@@ -61,15 +70,37 @@ class Run:
 
 @dataclass(frozen=True)
 class Verdict:
-    """检查的结论：状态、总要说的话、分级的提示。"""
+    """检查的结论：状态、总要说的话、分级的提示、没通过的缘由。"""
 
     state: str
     lines: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
+    kind: str = ""
+
+
+class Unfit(Exception):
+    """返回的东西不合题意，检查进行不下去；文字就是给学习者的话。"""
 
 
 class _LearnerError(Exception):
-    """学习者的函数在性质检查里抛出的异常，包一层以便与我们自己的分开。"""
+    """学习者的函数抛出的异常，包一层以便与我们自己的分开。"""
+
+
+class _Answer:
+    """学习者的函数：照样调用，记下最近一次的返回值；它抛的异常包成 _LearnerError。"""
+
+    def __init__(self, function: Callable) -> None:
+        self.function, self.returned = function, None
+
+    def __call__(self, *arguments):
+        try:
+            self.returned = self.function(*arguments)
+        except (Exception, SystemExit) as error:
+            raise _LearnerError from error
+        return self.returned
+
+    def __getattr__(self, name: str):
+        return getattr(self.function, name)
 
 
 def call_plainly(answer: Callable, *arguments) -> Any:
@@ -122,7 +153,7 @@ class Exercise:
     def link(self) -> str:
         return f"[解答：{self.id}](solutions/{self.slug}.ipynb)"
 
-    def __call__(self, answer: Callable, *, hint: int = 1) -> Report:
+    def __call__(self, answer: Callable, hint: int = 1) -> Report:
         if hint not in (1, 2, 3):
             raise ValueError(f"hint 只能是 1、2 或 3，收到 {hint!r}")
         report = self.render(self.examine(answer), hint)
@@ -131,41 +162,79 @@ class Exercise:
 
     def execute(self, answer: Callable, probe: Callable[[], tuple]) -> Run:
         """在一组全新的数据上跑一次，记下返回值、副作用或异常。"""
-        arguments = probe()
+        arguments, called = probe(), _Answer(answer)
         with isolated():
             before = snapshot(arguments)
             try:
-                output = self.run(answer, *arguments)
+                output = self.run(called, *arguments)
+            except _LearnerError as wrapped:
+                return Run(probe, error=wrapped.__cause__)
+            except Unfit as fault:
+                return Run(probe, error=fault)
             except Exception as error:
-                return Run(error=error)
+                # 学习者的代码也可能在调用之后才跑到（如 autograd 函数的反向）
+                theirs = learner_frame(error) or called.returned is None
+                text = f"返回的是{described(called.returned)}，检查进行不下去。"
+                return Run(probe, error=error if theirs else Unfit(text))
             effects = changed(before, snapshot(arguments))
-        return Run(output, tuple(key for key in effects if key not in self.allow))
+        return Run(probe, output, tuple(key for key in effects if key not in self.allow))
 
     def examine(self, answer: Callable) -> Verdict:
         """逐组数据检查，第一个毛病说话；与要看到第几级提示无关。"""
         if not callable(answer):
             usage = f"`check.{self.name}({self.function_name})`"
             kind = type(answer).__name__
-            return Verdict("wrong", (f"传进来的是 {kind}，不是函数：写成 {usage}，不带括号。",))
-        for probe in self.probes:
-            try:
-                run = self.execute(answer, probe)
-                hints = () if run.error else self._fault(answer, run, probe)
-            except _LearnerError as wrapped:
-                run, hints = Run(error=wrapped.__cause__), ()
+            text = f"传进来的是 {kind}，不是函数：写成 {usage}，不带括号。"
+            return Verdict("wrong", (text,), kind="form")
+        for number, probe in enumerate(self.probes):
+            run = self.execute(answer, probe)
+            kind, hints = self._judged(answer, run)
+            if isinstance(hints, BaseException):  # 性质检查里又调用了一次，那一次出了错
+                run = Run(probe, error=hints)
             if run.error and is_unfinished(run.error):
-                return Verdict("todo", ("把 `raise NotImplementedError` 换成你的实现。",))
+                return Verdict("todo", (self._unfinished_line(run.error),))
             if run.error or hints:
-                named = self._mistake_hints(run, probe)
-                state, lines = (
-                    ("error", self._error_lines(run.error)) if run.error else ("wrong", ())
-                )
-                return Verdict(state, lines, named or hints or translated(run.error))
+                return self._refusal(answer, run, number, kind, hints)
         moved = {leaf.device.type for leaf in leaves(run.output) if isinstance(leaf, Tensor)} - {
             "cpu"
         }
         note = tuple(f"返回值在 {device} 上，检查时搬回了 CPU。" for device in sorted(moved))
         return Verdict("passed", (*note, *self._passed_lines()))
+
+    def _judged(self, answer: Callable, run: Run) -> tuple[str, Any]:
+        """(缘由, 各级提示)；我们自己的检查算不下去时，只说返回的是什么。"""
+        if run.error:
+            return ("form", (str(run.error),)) if isinstance(run.error, Unfit) else ("error", ())
+        try:
+            return self._fault(answer, run)
+        except _LearnerError as wrapped:
+            return "error", wrapped.__cause__
+        except Exception:
+            return "form", (
+                f"返回的是{described(run.output)}，检查进行不下去。题目要的是：{self.answer}。",
+            )
+
+    def _refusal(self, answer: Callable, run: Run, number: int, kind: str, hints: tuple) -> Verdict:
+        named = self._mistake_hints(answer, run, number)
+        if named:
+            kind, hints = "mistake", named
+        elif kind == "generic":
+            told = self._diagnosed(answer)
+            kind, hints = ("mistake", (told, *hints[1:])) if told else (kind, hints)
+        if run.error and not isinstance(run.error, Unfit):
+            lines = self._error_lines(run.error)
+            return Verdict("error", lines, hints or translated(run.error), kind)
+        return Verdict("wrong", (), hints, kind)
+
+    def _diagnosed(self, answer: Callable) -> str | None:
+        runs = []
+        for probe in self.probes:
+            run = self.execute(answer, probe)
+            expected = self.execute(self.oracle, probe).output
+            if not run.error and not form_fault(run.output, expected, keeps_graph=True):
+                runs.append(replace(run, expected=expected))
+        with isolated():
+            return diagnosis(self, runs)
 
     def render(self, verdict: Verdict, hint: int) -> Report:
         """把结论写成报告：提示给到第 hint 级，缺的级用整道练习的想法与出处。"""
@@ -177,44 +246,54 @@ class Exercise:
                 usage = f"check.{self.name}({self.function_name}, hint={hint + 1})"
                 lines.append(f"下一级提示：`{usage}`")
         title = f"{self.title} {self.stars}"
-        return Report(self.id, title, verdict.state, tuple(lines))
+        return Report(self.id, title, verdict.state, tuple(lines), verdict.kind)
 
-    def _fault(self, answer: Callable, run: Run, probe: Callable) -> tuple:
-        """四道关口里的第一个毛病，以各级提示给出；没有毛病得空元组。"""
-        expected = self.execute(self.oracle, probe).output if self.oracle else None
+    def _fault(self, answer: Callable, run: Run) -> tuple[str, tuple]:
+        """四道关口里的第一个毛病：(缘由, 各级提示)；没有毛病时提示为空。"""
+        expected = self.execute(self.oracle, run.probe).output if self.oracle else None
         fault = form_fault(run.output, expected, keeps_graph=self.keeps_graph)
         if fault:
-            return (f"{fault}题目要的是：{self.answer}。",)
+            return "form", (f"{fault}题目要的是：{self.answer}。",)
         if run.effects:
-            return EFFECTS[run.effects[0]]
+            return "effect", EFFECTS[run.effects[0]]
+        output = _like(run.output, expected)
         for predicate, *hints in self.properties:
-            if not _holds(predicate, run.output, *probe()):
-                return tuple(hints)
+            if not predicate(output, *run.probe()):
+                return "property", tuple(hints)
         for law, *hints in self.laws:
             with isolated():
-                if not _holds(law, self._guarded(answer), *probe()):
-                    return tuple(hints)
+                if not law(self._guarded(answer, expected), *run.probe()):
+                    return "property", tuple(hints)
         if self.oracle and not same(run.output, expected, self.tolerance):
             place = first_difference(run.output, expected, self.tolerance)
-            return (GENERIC[0] + place, f"{GENERIC[1]}{self.idea}")
-        return ()
+            return "generic", (GENERIC[0] + place, f"{GENERIC[1]}{self.idea}")
+        return "", ()
 
-    def _guarded(self, answer: Callable) -> Callable:
-        def call(*arguments):
-            try:
-                return self.run(answer, *arguments)
-            except Exception as error:
-                raise _LearnerError from error
+    def _guarded(self, answer: Callable, expected) -> Callable:
+        called = _Answer(answer)
+        return lambda *arguments: _like(self.run(called, *arguments), expected)
 
-        return call
-
-    def _mistake_hints(self, run: Run, probe: Callable) -> tuple:
+    def _mistake_hints(self, answer: Callable, run: Run, number: int) -> tuple:
+        """认出错法：到这一组为止处处与它一样；有几个时取别的组上也最像的。"""
+        runs = [self.execute(answer, probe) for probe in self.probes]
+        runs[number] = run if run.error else runs[number]
+        best, most = (), 0
         for wrong, *hints in self.mistakes.values():
-            if hints and run.matches(self.execute(wrong, probe), self.tolerance):
-                return tuple(hints)
-        return ()
+            made = [self.execute(wrong, probe) for probe in self.probes]
+            alike = [a.matches(b, self.tolerance) for a, b in zip(runs, made, strict=True)]
+            # 只有一个数的答案容易碰巧相同，要每一组都相同才算
+            needed = alike if _single(run.output) else alike[: number + 1]
+            if hints and all(needed) and sum(alike) > most:
+                best, most = tuple(hints), sum(alike)
+        return best
 
-    def _error_lines(self, error: Exception) -> tuple[str, ...]:
+    def _unfinished_line(self, error: BaseException) -> str:
+        told = str(error)
+        if told and self.id not in told:
+            return f"还有没写完的地方：`{plain_message(error)}`"
+        return "把 `raise NotImplementedError` 换成你的实现。"
+
+    def _error_lines(self, error: BaseException) -> tuple[str, ...]:
         lines = [f"`{plain_message(error)}`"]
         frame = learner_frame(error)
         if frame is not None:
@@ -234,11 +313,13 @@ class Exercise:
         return (f"查过了：{'、'.join(stages)}。", f"接着想：{self.question}", self.link)
 
 
-def _holds(predicate: Callable, *arguments) -> bool:
-    try:
-        return bool(predicate(*arguments))
-    except _LearnerError:
-        raise
-    except Exception:
-        # 返回值的形状离谱时谓词会抛错，也算不满足
-        return False
+def _single(output) -> bool:
+    found = as_tensor(output)
+    return found is not None and found.numel() == 1
+
+
+def _like(output, expected):
+    """标准值是张量而学习者给的是 Python 的数时，换成张量再去查性质。"""
+    if isinstance(expected, Tensor) and isinstance(output, (bool, int, float)):
+        return torch.tensor(float(output), dtype=torch.float64)
+    return output

@@ -3,6 +3,7 @@
 只比较调用前后的状态；对错由谁来说、怎么说，不归这里管。
 """
 
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,9 +25,9 @@ EFFECTS = {
     ),
     # 先于参数、模式、钩子：模块换了，这几样都跟着变
     "modules": (
-        "网络里的模块被换掉了，没有换回来。",
+        "网络里的模块被换掉了，或者设置（如 inplace）被改了，没有还原。",
         "之后每一次前向和反向走的都是改过的网络。",
-        "先存下原来的模块，用 try/finally 放回去。",
+        "先存下原来的模块和设置，用 try/finally 放回去。",
     ),
     "parameters": (
         "网络的参数或缓冲被改动了。",
@@ -49,7 +50,7 @@ EFFECTS = {
         "用 try/finally 调 handle.remove()，或者写成 with。",
     ),
     "grad_mode": (
-        "全局的求导开关或默认精度被改了，没有还原。",
+        "全局的求导开关、默认精度或调试开关被改了，没有还原。",
         "别的代码会莫名其妙地没有梯度，或者换了精度。",
         "用 with torch.no_grad()，不要调 torch.set_grad_enabled(False)。",
     ),
@@ -61,15 +62,13 @@ EFFECTS = {
 }
 
 
-def leaves(value) -> Iterator:
-    """依次给出嵌套的元组、列表、字典里的每一个元素。"""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, (tuple, list)):
-        for item in value:
-            yield from leaves(item)
-    else:
+def leaves(value, inside: tuple = ()) -> Iterator:
+    """依次给出嵌套的元组、列表、字典里的每一个元素；套着自己的那一层原样给出。"""
+    if not isinstance(value, (tuple, list, dict)) or id(value) in inside:
         yield value
+        return
+    for item in list(value.values()) if isinstance(value, dict) else value:
+        yield from leaves(item, (*inside, id(value)))
 
 
 def _hook_count(module: nn.Module) -> int:
@@ -84,8 +83,14 @@ def _module_state(model: nn.Module) -> dict:
         "parameter_grad": [(p.requires_grad, _copy(p.grad)) for p in model.parameters()],
         "mode": [part.training for part in parts],
         "hooks": [_hook_count(part) for part in parts],
-        "modules": [(id(part), type(part), sorted(vars(part))) for part in parts],
+        "modules": [(id(part), type(part), sorted(vars(part)), _options(part)) for part in parts],
     }
+
+
+def _options(module: nn.Module) -> list:
+    """模块自己的设置，如 inplace、stride；模式另算。"""
+    plain = {name: value for name, value in vars(module).items() if name != "training"}
+    return [(n, v) for n, v in plain.items() if isinstance(v, (bool, int, float, str, tuple))]
 
 
 def _copy(tensor: Tensor | None) -> Tensor | None:
@@ -102,8 +107,14 @@ def snapshot(arguments: tuple) -> dict:
     for model in (item for item in items if isinstance(item, nn.Module)):
         for key, value in _module_state(model).items():
             state[key].extend(value)
-    state["grad_mode"] = [torch.is_grad_enabled(), torch.get_default_dtype()]
-    state["random"] = [torch.get_rng_state(), torch.from_numpy(numpy.random.get_state()[1].copy())]
+    state["grad_mode"] = [
+        torch.is_grad_enabled(),
+        torch.get_default_dtype(),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_anomaly_enabled(),
+    ]
+    drawn = torch.from_numpy(numpy.random.get_state()[1].copy())
+    state["random"] = [torch.get_rng_state(), drawn, random.getstate()]
     return state
 
 
@@ -135,7 +146,8 @@ def isolated(seed: int = 0):
         torch.get_default_dtype(),
         torch.get_num_threads(),
     )
-    state = numpy.random.get_state()
+    strict, watching = torch.are_deterministic_algorithms_enabled(), torch.is_anomaly_enabled()
+    state, plain = numpy.random.get_state(), random.getstate()
     with torch.random.fork_rng(devices=[]):
         try:
             # 极小的张量用一个线程最快，结果也不随核数变
@@ -147,4 +159,7 @@ def isolated(seed: int = 0):
             torch.set_grad_enabled(grad)
             torch.set_default_dtype(dtype)
             torch.set_num_threads(threads)
+            torch.use_deterministic_algorithms(strict)
+            torch.autograd.set_detect_anomaly(watching)
             numpy.random.set_state(state)
+            random.setstate(plain)

@@ -39,6 +39,7 @@ TRANSLATIONS = (
         r"numpy\(\) on Tensor that requires grad",
         "还挂在计算图上的张量不能直接变成 NumPy 数组：先 detach()。",
     ),
+    (r"^SystemExit", "函数里调用了 exit()：它会结束整个程序，删掉它。"),
     (r"NoneType", "有一个值是 None：是不是忘了 return，或者没有反向传播就读了 .grad？"),
 )
 
@@ -50,15 +51,22 @@ _FOREIGN = (
 )
 
 
-def translated(error: Exception) -> tuple[str, ...]:
+def translated(error: BaseException) -> tuple[str, ...]:
     """常见错误的一句中文解释；不认识的得空元组。"""
-    text = str(error)
+    text = f"{type(error).__name__}: {_text(error)}"
     return tuple(sentence for pattern, sentence in TRANSLATIONS if re.search(pattern, text))[:1]
 
 
-def plain_message(error: Exception) -> str:
+def _text(error: BaseException) -> str:
+    try:
+        return str(error).strip()
+    except Exception:  # 学习者自己的异常类可能写不成文字
+        return ""
+
+
+def plain_message(error: BaseException) -> str:
     """错误的类名和第一行，去掉路径、内存地址和颜色控制符。"""
-    text = (str(error).strip().splitlines() or [""])[0]
+    text = (_text(error).splitlines() or [""])[0]
     text = re.sub(r"\x1b\[[0-9;]*m", "", text)
     text = re.sub(r"0x[0-9a-fA-F]+", "0x…", text)
     text = re.sub(r"(?<![\w.])(?:/[\w.\-]+){2,}", "…", text)
@@ -68,16 +76,16 @@ def plain_message(error: Exception) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def learner_frame(error: Exception) -> traceback.FrameSummary | None:
+def learner_frame(error: BaseException) -> traceback.FrameSummary | None:
     """调用栈里最深的、不属于本包、torch 和标准库的一层。"""
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not any(part in f.filename for part in _FOREIGN)]
     return own[-1] if own else None
 
 
-def is_unfinished(error: Exception) -> bool:
+def is_unfinished(error: BaseException) -> bool:
     """是练习里原来的 raise NotImplementedError，而不是 torch 自己抛的。"""
-    if not isinstance(error, NotImplementedError) or "aten::" in str(error):
+    if not isinstance(error, NotImplementedError) or "aten::" in _text(error):
         return False
     last = traceback.extract_tb(error.__traceback__)[-1].filename
     return str(Path(torch.__file__).parent) not in last

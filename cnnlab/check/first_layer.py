@@ -7,6 +7,7 @@ from torch.nn import functional
 
 from cnnlab.check.core import Exercise
 from cnnlab.check.fixtures import noise, uniform
+from cnnlab.check.watching import called_functions
 
 # 1 把卷积核拼成一张图
 
@@ -18,23 +19,26 @@ def _some_kernels(count: int, size: int, seed: int):
     return weight
 
 
-def _sheet(weight, columns, *, scale="each", gap=1, flat=0.5, signed=False):
+def _sheet(weight, columns, *, scale="each", gap=1, flat=0.5, signed=False, down=False, blank=1.0):
     count, _, size, _ = weight.shape
     rows = -(-count // columns)
-    sheet = torch.ones(
-        3, rows * (size + gap) - gap, columns * (size + gap) - gap, dtype=weight.dtype
-    )
+    sheet = weight.new_full((3, rows * (size + gap) - gap, columns * (size + gap) - gap), blank)
     for index in range(count):
         source = weight if scale == "all" else weight[index]
         low, high = source.min(), source.max()
+        if scale == "channel":
+            low, high = weight[index].amin((1, 2), True), weight[index].amax((1, 2), True)
+        if scale == "none":
+            low, high = weight.new_zeros(()), weight.new_ones(())
         tile = (
-            (weight[index] - low) / (high - low)
-            if high > low
+            ((weight[index] - low) / (high - low)).clamp(0, 1)
+            if (high > low).all()
             else torch.full_like(weight[index], flat)
         )
         if signed:
             tile = 0.5 + 0.5 * weight[index] / weight[index].abs().max()
-        top, left = index // columns * (size + gap), index % columns * (size + gap)
+        row, column = (index % rows, index // rows) if down else divmod(index, columns)
+        top, left = row * (size + gap), column * (size + gap)
         sheet[:, top : top + size, left : left + size] = tile
     return sheet
 
@@ -45,7 +49,11 @@ kernel_sheet = Exercise(
     title="把卷积核拼成一张图",
     level=1,
     stub="my_kernel_sheet(weight, columns)",
-    probes=(lambda: (_some_kernels(5, 4, 1), 3), lambda: (_some_kernels(6, 3, 2), 2)),
+    probes=(
+        lambda: (_some_kernels(5, 4, 1), 3),
+        lambda: (_some_kernels(6, 3, 2), 2),
+        lambda: (noise((1, 3, 2, 2), 3), 2),
+    ),
     answer="一张 (3, H, W) 的图：各核自己拉伸到 [0, 1]，按行排开，相邻的核隔 1 个白色像素",
     idea="先想清楚每一格的左上角在哪里：一格的宽度是核的边长加一个像素的缝，最后一格后面没有缝。",
     where="看本章“把权重当像素”一节；取最小、最大值用 Tensor.amin 与 Tensor.amax。",
@@ -72,6 +80,19 @@ kernel_sheet = Exercise(
             lambda w, c: _sheet(w, c, gap=0),
             "核与核贴在一起了：隔 1 个白色像素，边界才看得见。",
         ),
+        "column_first": (
+            lambda w, c: _sheet(w, c, down=True),
+            "排的次序是先上后下：要先左后右，满一行再换行。",
+        ),
+        "each_channel": (
+            lambda w, c: _sheet(w, c, scale="channel"),
+            "一个核的三个通道各用了一把尺：颜色会变，三个通道要共用一个最小值和最大值。",
+        ),
+        "only_clamped": (
+            lambda w, c: _sheet(w, c, scale="none"),
+            "只截断到了 [0, 1]，没有拉伸：负的权重全成了黑。",
+        ),
+        "black_gap": (lambda w, c: _sheet(w, c, blank=0.0), "缝和空着的格是黑的：题目要白色。"),
     },
 )
 
@@ -97,6 +118,10 @@ def _shuffled_places(output):
     return output.transpose(2, 3).reshape(output.shape)
 
 
+def _without_the_library(call, *arguments):
+    return not any(name.startswith("conv") for name in called_functions(lambda: call(*arguments)))
+
+
 convolution = Exercise(
     id="first_layer-2",
     name="convolution",
@@ -105,13 +130,14 @@ convolution = Exercise(
     stub="my_convolution(image, weight, bias, stride, padding)",
     probes=(
         lambda: (uniform((2, 3, 8, 6), 3), noise((4, 3, 3, 3), 4), noise((4,), 5), 2, 1),
-        lambda: (uniform((1, 3, 5, 9), 6), noise((2, 3, 3, 3), 7), noise((2,), 8), 1, 0),
+        lambda: (uniform((1, 3, 5, 9), 6), noise((2, 3, 2, 2), 7), noise((2,), 8), 1, 0),
     ),
     answer="(N, O, h, w)：每个位置上图像块与每个核的内积，加偏置",
     idea="先把每个位置的图像块拉成一列，再做一次矩阵乘法：行是核，列是位置。",
     where="看 torch.nn.functional.unfold 的文档，注意它返回的形状里哪一维是位置。",
     question="把核左右上下都翻过来再算，得到的才是数学里的卷积。网络为什么不在乎这个差别？",
     oracle=_loop_convolution,
+    laws=((_without_the_library, "调用了现成的卷积：这道题要用 unfold 和矩阵乘法自己做。"),),
     mistakes={
         "no_bias": (
             lambda x, w, b, s, p: functional.conv2d(x, w, None, s, p),
@@ -128,6 +154,23 @@ convolution = Exercise(
         "folded_wrong": (
             lambda x, w, b, s, p: _shuffled_places(_loop_convolution(x, w, b, s, p)),
             "位置排错了：unfold 的列按先行后列的次序编号，还原成图时行和列别对调。",
+        ),
+        "library": (functional.conv2d,),
+        "bias_summed": (
+            lambda x, w, b, s, p: functional.conv2d(x, w, None, s, p) + b.sum(),
+            "偏置加错了维：每个输出通道只加它自己的那一个数。",
+        ),
+        "replicated": (
+            lambda x, w, b, s, p: functional.conv2d(
+                functional.pad(x, (p,) * 4, mode="replicate"), w, b, s
+            ),
+            "图外面填的是边上的像素：卷积的填充是补零。",
+        ),
+        "reflected": (
+            lambda x, w, b, s, p: functional.conv2d(
+                functional.pad(x, (p,) * 4, mode="reflect"), w, b, s
+            ),
+            "图外面填的是镜像：卷积的填充是补零。",
         ),
     },
 )
@@ -238,7 +281,7 @@ def _amplitude(grey, phase):
 def _rotates(call, weight, angles, period):
     turned = call(weight.rot90(-1, (2, 3)), angles, period)
     return torch.allclose(
-        turned, call(weight, angles, period).roll(angles // 2, 1), rtol=1e-4, atol=1e-6
+        turned, call(weight, angles, period).roll(angles // 2, 1), rtol=0.05, atol=0.01
     )
 
 
@@ -249,18 +292,13 @@ tuning = Exercise(
     level=4,
     stub="my_tuning(weight, angles, period)",
     probes=(lambda: (noise((6, 3, 3, 3), 11), 8, 4.0), lambda: (noise((3, 3, 5, 5), 12), 12, 5.0)),
-    answer="(O, angles)：第 a 列是各核对方向为 aπ/angles 的光栅 cos(2π(x cos θ + y sin θ)/period + 相位) 的内积，对相位取最大",
+    answer="(O, angles)：第 a 列是各核对方向为 aπ/angles 的光栅 cos(2π(u cos θ + v sin θ)/period + 相位) 的内积，对相位取最大",
     idea="同一个方向的光栅可以左右平移：相位不对时，再合适的核也可能一点不响应。余弦和正弦两个相位就够拼出任意相位。",
     where="看本章“用光栅量方向”一节；三个通道看到的是同一张灰色光栅。",
     question="把核转 90°，曲线会怎样？用你的函数验证。",
     oracle=lambda w, a, p: _tuning(w, a, p, measure=_by_search),
     tolerance=1e-4,
-    laws=(
-        (
-            _rotates,
-            "把核转 90°，曲线应当正好平移一半，你的不是：检查方向的定义和 x、y 各是哪一维。",
-        ),
-    ),
+    laws=((_rotates, "把核转 90°，曲线应当正好平移一半，你的不是。"),),
     mistakes={
         "one_phase": (
             lambda w, a, p: _tuning(w, a, p, measure=lambda g, f: _inner(g, f.cos())),
@@ -282,7 +320,23 @@ tuning = Exercise(
         ),
         "swapped": (
             lambda w, a, p: _tuning(w, a, p, measure=_amplitude, swap=True),
-            "x 和 y 对调了：x 沿列的方向增大，y 沿行的方向增大。",
+            "u 和 v 对调了：u 是列号，v 是行号。",
+        ),
+        "no_turn": (
+            lambda w, a, p: _tuning(w, a, 2 * math.pi * p, measure=_amplitude),
+            "余弦里少了 2π：隔一个 period，相位要走完一整圈。",
+        ),
+        "one_channel": (
+            lambda w, a, p: _tuning(w[:, :1], a, p, measure=_amplitude),
+            "只看了第一个通道：三个通道的核都与光栅做内积，再加起来。",
+        ),
+        "each_channel": (
+            lambda w, a, p: sum(_tuning(w[:, [c]], a, p, measure=_amplitude) for c in range(3)),
+            "每个通道各取了自己的最佳相位：三个通道看到的是同一张光栅，先相加再取最大。",
+        ),
+        "ends_twice": (
+            lambda w, a, p: _tuning(w, a, p, measure=_amplitude, turn=math.pi * a / (a - 1)),
+            "最后一个方向走到了 π，与第一个相同：方向是 aπ/angles，不含 π。",
         ),
     },
 )

@@ -41,12 +41,12 @@ class TinyNet(nn.Module):
     图像至少 (N, 3, 3, 3)；要训练模式就写 TinyNet().train()。
     """
 
-    def __init__(self, classes: int = 5, seed: int = 1958) -> None:
+    def __init__(self, classes: int = 5, seed: int = 1958, inplace: bool = True) -> None:
         super().__init__()
         self.conv1 = _build(nn.Conv2d, 3, 4, 3, padding=1)
-        self.relu1 = nn.ReLU(inplace=True)
+        self.relu1 = nn.ReLU(inplace)
         self.conv2 = _build(nn.Conv2d, 4, 6, 3, stride=2)
-        self.relu2 = nn.ReLU(inplace=True)
+        self.relu2 = nn.ReLU(inplace)
         self.dropout = nn.Dropout(0.5)
         self.linear = _build(nn.Linear, 6, classes)
         _fill(self, seed, 0.5)

@@ -4,6 +4,7 @@ import torch
 
 from cnnlab.check.core import Exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
+from cnnlab.check.watching import called_autograd
 
 # 1 像素 -> 图像
 
@@ -25,13 +26,23 @@ def _image_by_loop(pixels):
     return image
 
 
+def _dark(height: int, width: int, seed: int):
+    (drawn,) = _pixels(height, width, seed)
+    return (drawn.clamp(max=200),)
+
+
+def _standardized(image):
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    return (image - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
+
+
 to_image = Exercise(
     id="getting_started-1",
     name="to_image",
     title="从像素到图像",
     level=1,
     stub="my_to_image(pixels)",
-    probes=(lambda: _pixels(4, 6, 1), lambda: _pixels(5, 3, 2)),
+    probes=(lambda: _pixels(4, 6, 1), lambda: _pixels(5, 3, 2), lambda: _dark(1, 4, 3)),
     answer="float32 的 (1, 3, H, W)，取值在 [0, 1]",
     idea="图像文件把一个像素的三种颜色挨着存，网络要的是三张完整的单色图；改次序和改形状是两回事。",
     where="看 Tensor.permute、Tensor.unsqueeze 与 Tensor.float 的文档。",
@@ -62,6 +73,22 @@ to_image = Exercise(
             lambda p: p.permute(2, 0, 1).float() / 255,
             "少了最前面的批量维：单张图也要写成 N=1。",
         ),
+        "by_maximum": (
+            lambda p: (p.float() / p.max()).permute(2, 0, 1)[None],
+            "除的是这张图自己的最大值：暗的图会被提亮。8 位像素除以同一个数。",
+        ),
+        "standardized": (
+            lambda p: _standardized(p.permute(2, 0, 1)[None].float() / 255),
+            "你按训练集的均值和标准差归一化了：那一步在网络里做，图像一律在 [0, 1]。",
+        ),
+        "half_precision": (
+            lambda p: (p.permute(2, 0, 1)[None].half() / 255).float(),
+            "中途用了半精度：只剩三位有效数字，先变成 float32 再除。",
+        ),
+        "whole_division": (
+            lambda p: (p.permute(2, 0, 1)[None] // 255).float(),
+            "用了整除：除了最亮的像素，全都成了 0；先变成浮点再除。",
+        ),
     },
 )
 
@@ -83,6 +110,10 @@ square_gradient = Exercise(
     oracle=lambda image: image + image,
     laws=(
         (
+            lambda call, image: called_autograd(lambda: call(image)),
+            "没有用自动求导：这道题要的是让 torch 算出梯度，不是把公式写出来。",
+        ),
+        (
             lambda call, image: torch.equal(call(image), call(image)),
             "同一张图调用两次，结果不同：有东西从上一次留了下来。",
         ),
@@ -97,6 +128,8 @@ square_gradient = Exercise(
         "norm": (lambda x: x / x.norm(), "求导的是范数：平方和外面多开了一次根号。"),
         "left_grad": (lambda x: _left_grad(x),),
         "graph": (lambda x: 2 * x.detach().clone().requires_grad_(),),
+        "of_sum": (lambda x: torch.ones_like(x), "求导的是像素之和：平方在哪里？"),
+        "formula": (lambda x: 2 * x,),
     },
 )
 
@@ -180,6 +213,10 @@ finite_difference = Exercise(
             "精度不够：两个相近的数相减，有效数字所剩无几，换 float64。",
         ),
         "in_place": (lambda f, x, p, s: _in_place(f, x, p, s),),
+        "half_steps": (
+            lambda f, x, p, s: _difference(f, x, p, s / 2),
+            "两边各走了半步，合起来才一步：题目要两边各走一个 step。",
+        ),
     },
 )
 
@@ -206,6 +243,16 @@ def _closed_form(image, target, steps, rate):
     return target + (1 - 2 * rate) ** steps * (image - target)
 
 
+def _by_adam(image, target, steps, rate):
+    fitted = image.detach().clone().requires_grad_()
+    optimizer = torch.optim.Adam([fitted], lr=rate)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        (fitted - target).square().sum().backward()
+        optimizer.step()
+    return fitted.detach()
+
+
 fitted_image = Exercise(
     id="getting_started-4",
     name="fitted_image",
@@ -224,7 +271,7 @@ fitted_image = Exercise(
     properties=(
         (
             lambda out, image, target, *_: (out - target).norm() < (image - target).norm(),
-            "走完之后离目标没有更近。",
+            "走完之后离目标没有更近：图像动了吗，方向对吗？",
         ),
     ),
     mistakes={
@@ -244,6 +291,15 @@ fitted_image = Exercise(
         "one_step_short": (
             lambda x, t, n, r: _descend(x, t, n - 1, r),
             "少走了一步：数一数更新了几次。",
+        ),
+        "gradient_once": (
+            lambda x, t, n, r: x - n * r * 2 * (x - t),
+            "每一步用的都是起点的梯度：损失要在循环里用现在的图像重新算。",
+        ),
+        "adam": (_by_adam, "换了优化器：Adam 的步子与梯度大小无关，题目要普通的梯度下降。"),
+        "half": (
+            lambda x, t, n, r: _descend(x, t, n, r, factor=1.0),
+            "步子小了一半：平方求导之后有一个 2。",
         ),
     },
 )

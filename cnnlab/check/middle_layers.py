@@ -21,7 +21,8 @@ kernel_numbers = Exercise(
     title="数一数卷积核",
     level=1,
     stub="my_kernel_numbers(inputs, outputs, size, groups)",
-    probes=(lambda: (16, 20, 7, 1), lambda: (12, 8, 3, 1), lambda: (12, 8, 3, 2)),
+    probes=(lambda: (12, 8, 3, 2), lambda: (16, 20, 7, 1), lambda: (6, 15, 1, 3)),
+    allow=("random",),
     answer="三个整数的元组：卷积核个数、每个核的权重个数、全层参数个数（含偏置）",
     idea="一个输出通道就是一个卷积核；它对自己看得到的每个输入通道各有一张小图。分组之后只看得到一组。",
     where="看 torch.nn.Conv2d 的文档里 weight 的形状，再想 groups 改了其中哪一维。",
@@ -44,14 +45,35 @@ kernel_numbers = Exercise(
             lambda i, o, k, g: (o * i // g, k * k, o * (i // g) * k * k + o),
             "这里一个核指一个输出通道的整组权重，不是其中的一张小图。",
         ),
-        "list": (lambda i, o, k, g: [*_counted(i, o, k, g), g],),
+        "groups_ignored": (
+            lambda i, o, k, g: (o, i * k * k, o * i * k * k + o),
+            "没有用上 groups：分组之后，一个核只看得到一组输入通道。",
+        ),
+        "groups_on_outputs": (
+            lambda i, o, k, g: (o // g, i // g * k * k, o // g * (i // g) * k * k + o // g),
+            "核的个数也除以了组数：分组只减少每个核看到的输入，核一个不少。",
+        ),
+        "size_once": (
+            lambda i, o, k, g: (o, i // g * k, o * (i // g) * k + o),
+            "核长只乘了一次：一张小图有 size 行、size 列。",
+        ),
+        "one_bias": (
+            lambda i, o, k, g: (o, i // g * k * k, o * (i // g) * k * k + 1),
+            "偏置只算了一个：每个输出通道各有一个。",
+        ),
+        "bias_each": (
+            lambda i, o, k, g: (o, i // g * k * k + 1, o * (i // g * k * k + 1)),
+            "偏置算进了每个核的权重：它只计入最后一个数。",
+        ),
     },
 )
 
 # 2 一行一个核
 
 
-def _plane_sheet(weight, *, transposed=False, scale="each", gap=1, edge=0):
+def _plane_sheet(
+    weight, *, transposed=False, scale="each", gap=1, edge=0, raw=False, stretch=False
+):
     weight = weight.transpose(0, 1) if transposed else weight
     rows, columns, size, _ = weight.shape
     cell = size + gap
@@ -61,7 +83,9 @@ def _plane_sheet(weight, *, transposed=False, scale="each", gap=1, edge=0):
     for row in range(rows):
         for column in range(columns):
             among = {"each": weight[row], "all": weight, "plane": weight[row, column]}[scale]
-            tile = 0.5 + 0.5 * weight[row, column] / among.abs().max()
+            tile = 0.5 + 0.5 * weight[row, column] / (among.max() if raw else among.abs().max())
+            if stretch:
+                tile = (weight[row, column] - among.min()) / (among.max() - among.min())
             top, left = row * cell + edge, column * cell + edge
             sheet[top : top + size, left : left + size] = tile
     return sheet
@@ -78,7 +102,11 @@ kernel_sheet_of_planes = Exercise(
     title="一行一个核",
     level=2,
     stub="my_plane_sheet(weight)",
-    probes=(lambda: (_coded((3, 5, 4, 4), 1),), lambda: (_coded((4, 2, 3, 3), 2),)),
+    probes=(
+        lambda: (_coded((3, 5, 4, 4), 1),),
+        lambda: (_coded((4, 2, 3, 3), 2),),
+        lambda: (noise((1, 1, 2, 2), 3),),
+    ),
     answer="一张二维的灰度图：O 行 I 列的小块，隔 1 个白色像素",
     idea="第一维是哪个核，第二维是哪个输入通道；一个核的各张小图除以同一个数。",
     where="看本章“从零实现”的第一段；缝可以用 torch.nn.functional.pad 补，再变形。",
@@ -99,6 +127,14 @@ kernel_sheet_of_planes = Exercise(
         ),
         "no_gap": (lambda w: _plane_sheet(w, gap=0), "小块贴在一起了：隔 1 个白色像素才分得清。"),
         "framed": (lambda w: _plane_sheet(w, edge=1), "四周多了一圈白边：缝只在小块之间。"),
+        "signed_maximum": (
+            lambda w: _plane_sheet(w, raw=True),
+            "除的是最大值，没有取绝对值：最负的权重会画到黑以下。",
+        ),
+        "stretched": (
+            lambda w: _plane_sheet(w, stretch=True),
+            "用了最小值到最大值的拉伸：这里 0 要正好是中灰，式子在题面里。",
+        ),
     },
 )
 
@@ -230,6 +266,10 @@ def _alone(call, weight):
     return torch.allclose(call(weight[1:3]), call(weight)[1:3], rtol=1e-5)
 
 
+def _order(count):
+    return torch.randperm(count, generator=torch.Generator().manual_seed(5))
+
+
 structure_score = Exercise(
     id="middle_layers-4",
     name="structure_score",
@@ -245,7 +285,10 @@ structure_score = Exercise(
     laws=(
         (_unchanged(lambda w: 3 * w), "核放大几倍，分数就变了：分数应当与大小无关。"),
         (_unchanged(lambda w: -w), "核变号，分数就变了：正负对调的核一样有结构。"),
-        (_unchanged(lambda w: w.flip(1)), "换了通道的次序，分数就变了：通道怎样编号是任意的。"),
+        (
+            _unchanged(lambda w: w[:, _order(w.shape[1])]),
+            "换了通道的次序，分数就变了：通道怎样编号是任意的。",
+        ),
         (_alone, "同一个核的分数随旁边的核改变：各核各算。"),
         (_separates, "真核与打乱的核还分不开：打乱只动位置，想一想什么会因位置而变。"),
     ),
@@ -261,8 +304,16 @@ structure_score = Exercise(
         ),
         "neighbours": (
             lambda w: (w[:, 1:] * w[:, :-1]).sum((1, 2, 3)) / w.square().sum((1, 2, 3)),
-            "只比了编号相邻的通道：编号是任意的，要比就全比。",
+            "带着正负号比了编号相邻的通道：编号是任意的，要比就全比。",
         ),
         "batch": (lambda w: _agreement(w) - _agreement(w).mean(),),
+        "adjacent": (
+            lambda w: (
+                torch.cosine_similarity(w[:, 1:].flatten(2), w[:, :-1].flatten(2), dim=2)
+                .abs()
+                .mean(1)
+            ),
+            "只比了编号相邻的两个通道：换一种编号，分数就变了。",
+        ),
     },
 )

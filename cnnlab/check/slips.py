@@ -1,0 +1,388 @@
+"""错法表之外的常见失手：从学习者的返回值与标准值、实参的关系里认出来。
+
+只说关系（差一个倍数、次序反了、像是先取了绝对值），不说标准值的任何数；
+一句话要在每一组数据上都成立才说，所以不会冤枉人。
+"""
+
+import inspect
+import itertools
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from cnnlab.check.compare import as_tensor, same
+
+Pair = tuple[Tensor, Tensor]
+
+
+# 一、返回值与标准值
+
+
+def _scaled(found: Tensor, wanted: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """把标准值按 dims 上的最小二乘倍数放大。"""
+    product = (found * wanted).sum(dims, keepdim=True)
+    return wanted * product / wanted.square().sum(dims, keepdim=True).clamp_min(1e-300)
+
+
+def _stretched(found: Tensor, wanted: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """把标准值按 dims 线性拉伸（乘一个数再加一个数）到最接近返回值。"""
+    a, b = (x - x.mean(dims, keepdim=True) for x in (found, wanted))
+    return found.mean(dims, keepdim=True) + _scaled(a, b, dims)
+
+
+def _all(x: Tensor) -> tuple[int, ...]:
+    return tuple(range(x.dim()))
+
+
+def _after(count: int) -> Callable:
+    return lambda x: tuple(range(count, x.dim()))
+
+
+def _by_channel(x: Tensor) -> tuple[int, ...]:
+    return (0, *range(2, x.dim()))
+
+
+def _size(found: Tensor, wanted: Tensor) -> str:
+    return "大" if found.abs().sum() > wanted.abs().sum() else "小"
+
+
+# 按项求的倍数，每一项至少要有这么多个数，否则怎样都对得上
+_EACH = 12
+
+# (变换, 一句话, 每一组上至少几个数才算数)；句中的 {size} 换成“大”或“小”
+RELATIONS = (
+    (lambda f, w: -w, "每一处都恰好差一个负号：方向，或者谁减谁。", 1),
+    (lambda f, w: w.abs(), "大小都对，负号丢了：哪一步取了绝对值或平方？", 2),
+    (lambda f, w: w.clamp_min(0), "负的值都成了 0，其余全对：这里不该截断。", 2),
+    (lambda f, w: w.clamp(0, 1), "超出 [0, 1] 的值被截断了，其余全对：这里不该截断。", 2),
+    (lambda f, w: 1 - w, "恰好是 1 减去应有的值：正反说反了。", 2),
+    (lambda f, w: w.square(), "每个值都恰好是应有值的平方：少开一次方，或者多平方了一次。", 2),
+    (lambda f, w: w.clamp_min(0).sqrt(), "每个值都恰好是应有值的平方根：多开了一次方。", 2),
+    (lambda f, w: 1 / w, "每个值都恰好是应有值的倒数：分子分母反了。", 2),
+    (lambda f, w: w.log(), "每个值都恰好是应有值的对数。", 2),
+    (lambda f, w: w.exp(), "每个值都恰好是应有值的指数。", 2),
+    (lambda f, w: w.sigmoid(), "你多套了一层 sigmoid：题目没有要它。", 2),
+    (
+        lambda f, w: _scaled(f, w, _all(w)),
+        "处处差同一个倍数（偏{size}）：少了或多了一个因子，如个数、步长、二分之一。",
+        2,
+    ),
+    (lambda f, w: w + (f - w).mean(), "处处差同一个常数：多加或少减了一个数，或者端点差一。", 2),
+    (
+        lambda f, w: _scaled(f, w, _after(1)(w)),
+        "每张图（第 0 维的每一项）各差一个倍数：是不是各自归一化过，或者分母用错了？",
+        _EACH,
+    ),
+    (
+        lambda f, w: _scaled(f, w, _by_channel(w)),
+        "第 1 维的每一项各差一个倍数：这一维上的权重或分母用错了。",
+        _EACH,
+    ),
+    (
+        lambda f, w: w + (f - w).mean(_after(1)(w), keepdim=True),
+        "每张图（第 0 维的每一项）各差一个常数：多减或少减了它自己的一个数。",
+        _EACH,
+    ),
+    (
+        lambda f, w: _stretched(f, w, _all(w)),
+        "返回值是应有值乘一个数再加一个数：多做了一次归一化，或者减反了。",
+        4,
+    ),
+    (
+        lambda f, w: _stretched(f, w, _after(1)(w)),
+        "第 0 维的每一项都是应有值乘一个数再加一个数：各自多归一化了一次，或者减反了。",
+        _EACH,
+    ),
+    (
+        lambda f, w: w.mean(0, keepdim=True).expand_as(w),
+        "每张图得到的是整批的平均：各张图要分开算。",
+        3,
+    ),
+    (lambda f, w: w[:1].expand_as(w), "后面各项都照抄了第一项：每一项要用它自己的数据。", 3),
+)
+
+
+def _moves(wanted: Tensor) -> Iterator[tuple[Tensor, str]]:
+    """标准值的各种换位。"""
+    sides = wanted.shape
+    for dim in range(wanted.dim()):
+        yield wanted.flip(dim), f"数都对，第 {dim} 维的次序反了。"
+        for step in (1, -1):
+            yield wanted.roll(step, dim), f"数都对，沿第 {dim} 维错开了一格。"
+    for a, b in itertools.combinations(range(wanted.dim()), 2):
+        if sides[a] == sides[b]:
+            yield wanted.transpose(a, b), f"第 {a} 维与第 {b} 维对调了。"
+        swapped = wanted.transpose(a, b).reshape(sides)
+        yield swapped, f"数都对，排错了位置：第 {a} 维与第 {b} 维的先后弄混了。"
+
+
+def _partly(found: Tensor, wanted: Tensor, tolerance: float) -> Iterator[str]:
+    """对了一部分：错在哪一部分。"""
+    bad = ~torch.isclose(found, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
+    if wanted.dim() and len(wanted) > 1 and not bad[0].any():
+        yield "第 0 维上第一项全对，后面的不对。"
+    inner = (..., slice(1, -1), slice(1, -1))
+    if wanted.dim() >= 2 and min(wanted.shape[-2:]) > 3 and not bad[inner].any():
+        yield "中间都对，只有最边上不对：看看边界、填充和末端。"
+    for dim in range(wanted.dim()):
+        wrong = bad.any(tuple(d for d in range(wanted.dim()) if d != dim)).nonzero()[:, 0].tolist()
+        if wanted.shape[dim] > 2 and len(wrong) == 1:
+            yield f"只有第 {dim} 维下标 {wrong[0]} 的一项不对，别处全对：它有什么特别？"
+    if bool(((wanted == 0) | ~bad).all()):
+        yield "错的都在本应恰好是 0 的地方：哪些位置该被清零？"
+    if bool(((found == 0) | ~bad).all()):
+        yield "你给 0 的地方有一些本不该是 0，其余全对。"
+    if bool((found.double().sort().values == wanted.double().sort().values).all()):
+        yield "数都对，次序或位置不对。"
+
+
+def _ordered(found: Tensor, wanted: Tensor) -> bool:
+    a, b = found.flatten(), wanted.flatten()
+    distinct = len(b.unique()) >= 8 and len(a.unique()) >= 8
+    return distinct and bool((a[b.argsort()].diff() >= 0).all())
+
+
+def _near(found: Tensor, wanted: Tensor) -> bool:
+    gap = (found - wanted).norm() / wanted.norm().clamp_min(1e-300)
+    return wanted.numel() > 3 and float(gap) < 0.03
+
+
+def _relation(pairs: list[Pair], tolerance: float, whole: bool = True) -> str | None:
+    """各组数据上都成立的第一种关系；每组只有一个数、合起来看的，whole 为假。"""
+    wrong = [(f, w) for f, w in pairs if not same(f, w, tolerance)]
+    size = _size(*wrong[0])
+    enough = max(tolerance, 1e-5)
+    for transform, sentence, least in RELATIONS:
+        if all(_enough(w, least) for _, w in wrong) and all(
+            _matches(f, transform, w, enough) for f, w in wrong
+        ):
+            return sentence.format(size=size)
+    flat = all(f.numel() > 1 and bool((f == f.flatten()[0]).all()) for f, _ in wrong)
+    if flat and not any(bool((w == w.flatten()[0]).all()) for _, w in wrong):
+        return "返回值处处相同：有一步把各处的差别抹掉了。"
+    for moved in zip(*([*_moves(w)] for _, w in wrong), strict=False):
+        fits = (same(f, m, enough) for (f, _), (m, _) in zip(wrong, moved, strict=True))
+        if wrong[0][0].numel() > 2 and all(fits):
+            return moved[0][1]
+    partly = [list(_partly(f, w, enough)) for f, w in wrong if f.numel() > 2 and whole]
+    common = [s for s in partly[0] if all(s in other for other in partly)] if partly else []
+    if common:
+        return common[0]
+    if all(_ordered(f, w) for f, w in wrong):
+        return "大小次序全对，值不对：中间多了或少了一步不改变次序的变换，如开方、平方、归一化。"
+    if all(_near(f, w) for f, w in wrong):
+        return "与应有的结果只差百分之几：看看取整、端点、很小的常数，或者取样够不够密。"
+    return None
+
+
+def _enough(wanted: Tensor, least: int) -> bool:
+    if least == _EACH:
+        groups = wanted.shape[:1] if wanted.dim() < 3 else wanted.shape[:2]
+        return wanted.dim() > 1 and wanted.numel() // max(groups) >= 4
+    return wanted.numel() >= least
+
+
+def _matches(found: Tensor, transform: Callable, wanted: Tensor, tolerance: float) -> bool:
+    try:
+        made = transform(found, wanted)
+    except (RuntimeError, IndexError):
+        return False
+    return bool(made.isfinite().all()) and same(found, made, tolerance)
+
+
+# 二、返回值与实参
+
+
+class _Through(nn.Module):
+    """得分再过一个函数的同一个网络；子模块照样找得到。"""
+
+    def __init__(self, model: nn.Module, function: Callable) -> None:
+        super().__init__()
+        self.inner, self.function = model, function
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.function(self.inner(image))
+
+    def __getattr__(self, name: str):
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            return getattr(super().__getattr__("inner"), name)
+
+
+def _predicted(arguments: dict) -> Tensor:
+    return arguments["model"](arguments["image"]).argmax(1).view_as(arguments["target"])
+
+
+_TENSOR_SLIPS = (
+    (lambda x: x.abs(), "像是先对 `{name}` 取了绝对值。"),
+    (lambda x: x.clamp_min(0), "像是先把 `{name}` 的负数截成了 0。"),
+    (lambda x: -x, "像是把 `{name}` 的符号弄反了。"),
+    (lambda x: x.square(), "像是用了 `{name}` 的平方。"),
+    (lambda x: x - x.mean(), "像是先从 `{name}` 减去了它的平均。"),
+    (lambda x: x - x.mean(0, keepdim=True), "像是先从 `{name}` 减去了整批（第 0 维）的平均。"),
+    (lambda x: x / x.norm(dim=-1, keepdim=True), "像是先把 `{name}` 的每一行归一化了。"),
+    (lambda x: x / x.abs().max(), "像是先让 `{name}` 除以了它的最大值。"),
+    (lambda x: x[:1].expand_as(x), "像是全部都用了 `{name}` 的第一项。"),
+    (lambda x: x.flip(0), "像是把 `{name}` 的第 0 维倒过来用了。"),
+    (lambda x: x.transpose(-1, -2), "像是把 `{name}` 的最后两维对调了。"),
+    (lambda x: x.flip(-1), "像是把 `{name}` 左右翻转了。"),
+    (lambda x: x.flip(-2), "像是把 `{name}` 上下翻转了。"),
+    (lambda x: x.flip(1), "像是把 `{name}` 的第 1 维（通道）倒过来用了。"),
+    (lambda x: x.mean(0, keepdim=True).expand_as(x), "像是把 `{name}` 在整批上取了平均。"),
+    (lambda x: x.mean(1, keepdim=True).expand_as(x), "像是把 `{name}` 的第 1 维平均掉了。"),
+)
+_NUMBER_SLIPS = (
+    (lambda v: v + 1, "像是把 `{name}` 多算了一。"),
+    (lambda v: v - 1, "像是把 `{name}` 少算了一。"),
+    (lambda v: 2 * v, "像是把 `{name}` 用成了两倍。"),
+    (lambda v: v / 2, "像是把 `{name}` 用成了一半。"),
+    (lambda v: -v, "像是把 `{name}` 的符号弄反了。"),
+    (lambda v: 1 - v, "像是用了 1 减去 `{name}`。"),
+    (lambda v: v * v, "像是用了 `{name}` 的平方。"),
+    (lambda v: 0 * v, "像是没有用上 `{name}`。"),
+    (lambda v: 0 * v + 1, "像是没有用上 `{name}`（等于把它当成 1）。"),
+)
+_MODEL_SLIPS = (
+    (lambda s: s.softmax(1), "用了概率或交叉熵：要的是 softmax 之前的得分。"),
+    (lambda s: s.log_softmax(1), "用了对数概率或交叉熵：要的是 softmax 之前的得分。"),
+    (lambda s: -s, "像是把得分的符号弄反了。"),
+)
+_TARGET_SLIPS = (
+    (lambda a: _predicted(a), "用了网络自己预测的类别：题目给了 `target`。"),
+    (lambda a: a["target"][:1].expand_as(a["target"]), "都用了第一张图的类别：每张图各有各的。"),
+    (lambda a: a["target"] + 1, "类别号差了一：从 0 数起。"),
+    (lambda a: (a["target"] - 1).clamp_min(0), "类别号差了一：从 0 数起。"),
+)
+
+
+def _changes(arguments: dict) -> Iterator[tuple[str, Callable]]:
+    """(一句话, 怎样改实参)：对每个名字试一遍上面的表。"""
+    for name, value in arguments.items():
+        if isinstance(value, nn.Module) and name == "model":
+            for function, text in _MODEL_SLIPS:
+                yield text, lambda a, f=function: {"model": _Through(a["model"], f)}
+        elif isinstance(value, Tensor) and value.is_floating_point():
+            for function, text in _TENSOR_SLIPS:
+                yield text.format(name=name), lambda a, n=name, f=function: {n: f(a[n])}
+        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+            for function, text in _NUMBER_SLIPS:
+                yield text.format(name=name), lambda a, n=name, f=function: {n: f(a[n])}
+        if name == "target" and isinstance(value, Tensor):
+            for function, text in _TARGET_SLIPS:
+                yield text, lambda a, f=function: {"target": f(a)}
+    alike = [
+        (a, b)
+        for a, b in itertools.combinations(arguments, 2)
+        if type(arguments[a]) is type(arguments[b]) and not isinstance(arguments[a], nn.Module)
+    ]
+    for a, b in alike:
+        yield f"像是把 `{a}` 与 `{b}` 用反了。", lambda x, a=a, b=b: {a: x[b], b: x[a]}
+
+
+_BESIDE = (
+    (lambda w, x: x, "返回的就是传入的 `{name}`，没有改动。"),
+    (lambda w, x: w * x, "多乘了一次 `{name}`。"),
+    (lambda w, x: w / x, "多除了一次 `{name}`，或者少乘了一次。"),
+    (lambda w, x: w + x, "多加了一个 `{name}`。"),
+    (lambda w, x: w - x, "少加了（或多减了）一个 `{name}`。"),
+    (lambda w, x: x - w, "结果与 `{name}` 的减法次序反了。"),
+)
+
+
+def from_arguments(exercise, runs: list) -> str | None:
+    """把标准实现的实参改一处，看哪一处改动恰好得到学习者的返回值。"""
+    names = list(inspect.signature(exercise.oracle).parameters)
+    first = dict(zip(names, exercise.probes[0](), strict=False))
+    tolerance = max(exercise.tolerance, 1e-5)
+    for name, value in first.items():
+        for function, text in _BESIDE if isinstance(value, (Tensor, float)) else ():
+            fits = (_beside(exercise, run, name, function, tolerance) for run in runs)
+            if all(fits):
+                return text.format(name=name)
+    for text, change in _changes(first):
+        if all(_changed_fits(exercise, run, change, tolerance) for run in runs):
+            return text
+    return None
+
+
+def _named(exercise, probe: Callable) -> dict:
+    return dict(zip(inspect.signature(exercise.oracle).parameters, probe(), strict=False))
+
+
+def _beside(exercise, run, name, function, tolerance) -> bool:
+    wanted = as_tensor(run.expected)
+    value = as_tensor(_named(exercise, run.probe)[name])
+    if wanted is None or wanted.numel() < 2:
+        return False
+    try:
+        return same(run.output, function(wanted, value), tolerance)
+    except RuntimeError:
+        return False
+
+
+def _changed_fits(exercise, run, change, tolerance) -> bool:
+    arguments = _named(exercise, run.probe)
+    try:
+        made = exercise.oracle(*{**arguments, **change(arguments)}.values())
+    except Exception:  # 改出来的实参不合法：这一种失手不可能
+        return False
+    return same(run.output, made, tolerance) and not same(run.expected, made, tolerance)
+
+
+def diagnosis(exercise, runs: list) -> str | None:
+    """各组数据上的返回值透露的失手，一句话；看不出来时没有。
+
+    runs 的每一项有 probe、output、expected；至少一项的值不对。
+    """
+    parts = [_parts(run.output, run.expected) for run in runs]
+    told = _permuted(parts, exercise.tolerance)
+    if told:
+        return told
+    found = None
+    for place in range(len(parts[0])):
+        pairs = [(as_tensor(f), as_tensor(w)) for f, w in (part[place] for part in parts)]
+        if any(f is None or w is None or f.shape != w.shape for f, w in pairs):
+            continue
+        pairs = [(f.double(), w.double()) for f, w in pairs]
+        whole = any(w.numel() > 1 for _, w in pairs)
+        if not whole:  # 每组一个数：合起来看
+            pairs = [tuple(torch.stack([x.reshape(()) for x in side]) for side in zip(*pairs))]
+        if all(same(f, w, exercise.tolerance) for f, w in pairs):
+            continue
+        found = _relation(pairs, exercise.tolerance, whole)
+        prefix = f"第 {place + 1} 个返回值：" if len(parts[0]) > 1 else ""
+        found = prefix + found if found else None
+        break
+    strong = found and not found.endswith(_WEAK)
+    return found if strong else from_arguments(exercise, runs) or found
+
+
+_WEAK = (
+    "后面的不对。",
+    "别处全对：它有什么特别？",
+    "够不够密。",
+    "归一化。",
+    "次序或位置不对。",
+    "其余全对。",
+)
+
+
+def _parts(output, expected) -> list[tuple]:
+    if isinstance(expected, dict):
+        return [(output[key], expected[key]) for key in expected]
+    if isinstance(expected, (tuple, list)):
+        return list(zip(output, expected, strict=True))
+    return [(output, expected)]
+
+
+def _permuted(parts: list[list[tuple]], tolerance: float) -> str | None:
+    """几个返回值本身都对，只是次序不对。"""
+    for order in itertools.permutations(range(len(parts[0]))) if len(parts[0]) <= 4 else ():
+        if list(order) != sorted(order) and all(
+            all(same(part[i][0], part[j][1], tolerance) for i, j in enumerate(order))
+            for part in parts
+        ):
+            return "几个返回值都对，次序排错了。"
+    return None

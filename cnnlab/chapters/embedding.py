@@ -98,6 +98,8 @@ def tsne(
     from sklearn.manifold import TSNE
 
     small = pca(x, 50) if min(x.shape) > 50 else _centred(x)
+    if not small.isfinite().all() or bool((small == small[:1]).all()):
+        raise ValueError("x 的各行完全相同，或含有 NaN、无穷大：没有远近可言，先查一查特征")
     settings = {"perplexity": perplexity, "init": start, "random_state": seed, "max_iter": steps}
     points = TSNE(2, learning_rate="auto", **settings).fit_transform(_two_columns(small))
     return torch.from_numpy(points).to(x)

@@ -6,6 +6,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -86,11 +87,14 @@ class _LearnerError(Exception):
     """学习者的函数抛出的异常，包一层以便与我们自己的分开。"""
 
 
+_NEVER = object()
+
+
 class _Answer:
     """学习者的函数：照样调用，记下最近一次的返回值；它抛的异常包成 _LearnerError。"""
 
     def __init__(self, function: Callable) -> None:
-        self.function, self.returned = function, None
+        self.function, self.returned = function, _NEVER
 
     def __call__(self, *arguments):
         try:
@@ -115,6 +119,7 @@ class Exercise:
     oracle：与书中代码写法不同的参考实现；开放构造题可以没有，只看 properties。
     mistakes：键 -> (错误实现, 提示一[, 提示二, 提示三])；没有提示的由性质或副作用说话。
     properties：(谓词(返回值, *实参), 提示一[, …])；laws：(谓词(call, *实参), 提示一[, …])。
+    tell：(返回值, *实参) -> 一句话，填进性质的提示一里的 {}，说学习者自己量到的数。
     run：怎样从学习者给的东西得到返回值，默认直接调用；allow：允许的副作用，键见 EFFECTS。
     """
 
@@ -136,6 +141,7 @@ class Exercise:
     run: Callable = call_plainly
     allow: Sequence[str] = ()
     keeps_graph: bool = False
+    tell: Callable | None = None
 
     @property
     def slug(self) -> str:
@@ -173,8 +179,8 @@ class Exercise:
                 return Run(probe, error=fault)
             except Exception as error:
                 # 学习者的代码也可能在调用之后才跑到（如 autograd 函数的反向）
-                theirs = learner_frame(error) or called.returned is None
-                text = f"返回的是{described(called.returned)}，检查进行不下去。"
+                theirs = learner_frame(error) or called.returned is _NEVER
+                text = _unusable(called.returned)
                 return Run(probe, error=error if theirs else Unfit(text))
             effects = changed(before, snapshot(arguments))
         return Run(probe, output, tuple(key for key in effects if key not in self.allow))
@@ -204,15 +210,17 @@ class Exercise:
     def _judged(self, answer: Callable, run: Run) -> tuple[str, Any]:
         """(缘由, 各级提示)；我们自己的检查算不下去时，只说返回的是什么。"""
         if run.error:
-            return ("form", (str(run.error),)) if isinstance(run.error, Unfit) else ("error", ())
+            return (
+                ("form", (f"{run.error}题目要的是：{self.answer}。",))
+                if isinstance(run.error, Unfit)
+                else ("error", ())
+            )
         try:
             return self._fault(answer, run)
         except _LearnerError as wrapped:
             return "error", wrapped.__cause__
         except Exception:
-            return "form", (
-                f"返回的是{described(run.output)}，检查进行不下去。题目要的是：{self.answer}。",
-            )
+            return "form", (f"{_unusable(run.output)}题目要的是：{self.answer}。",)
 
     def _refusal(self, answer: Callable, run: Run, number: int, kind: str, hints: tuple) -> Verdict:
         named = self._mistake_hints(answer, run, number)
@@ -230,11 +238,27 @@ class Exercise:
         runs = []
         for probe in self.probes:
             run = self.execute(answer, probe)
-            expected = self.execute(self.oracle, probe).output
+            expected = self._expected(probe).output
             if not run.error and not form_fault(run.output, expected, keeps_graph=True):
                 runs.append(replace(run, expected=expected))
         with isolated():
             return diagnosis(self, runs)
+
+    def _expected(self, probe: Callable) -> Run:
+        """标准实现在一组数据上的结果；没有标准实现时是空的。"""
+        return self._oracle_runs[self.probes.index(probe)] if self.oracle else Run(probe)
+
+    # 数据的种子是定的，错法和标准实现各跑一遍就够
+    @cached_property
+    def _oracle_runs(self) -> list[Run]:
+        return [self.execute(self.oracle, probe) for probe in self.probes]
+
+    @cached_property
+    def _mistake_runs(self) -> dict[str, list[Run]]:
+        return {
+            key: [self.execute(wrong, probe) for probe in self.probes]
+            for key, (wrong, *_) in self.mistakes.items()
+        }
 
     def render(self, verdict: Verdict, hint: int) -> Report:
         """把结论写成报告：提示给到第 hint 级，缺的级用整道练习的想法与出处。"""
@@ -250,7 +274,7 @@ class Exercise:
 
     def _fault(self, answer: Callable, run: Run) -> tuple[str, tuple]:
         """四道关口里的第一个毛病：(缘由, 各级提示)；没有毛病时提示为空。"""
-        expected = self.execute(self.oracle, run.probe).output if self.oracle else None
+        expected = self._expected(run.probe).output
         fault = form_fault(run.output, expected, keeps_graph=self.keeps_graph)
         if fault:
             return "form", (f"{fault}题目要的是：{self.answer}。",)
@@ -259,7 +283,8 @@ class Exercise:
         output = _like(run.output, expected)
         for predicate, *hints in self.properties:
             if not predicate(output, *run.probe()):
-                return "property", tuple(hints)
+                told = self.tell(output, *run.probe()) if self.tell else ""
+                return "property", (hints[0].format(told), *hints[1:])
         for law, *hints in self.laws:
             with isolated():
                 if not law(self._guarded(answer, expected), *run.probe()):
@@ -278,12 +303,13 @@ class Exercise:
         runs = [self.execute(answer, probe) for probe in self.probes]
         runs[number] = run if run.error else runs[number]
         best, most = (), 0
-        for wrong, *hints in self.mistakes.values():
-            made = [self.execute(wrong, probe) for probe in self.probes]
+        for key, (_, *hints) in self.mistakes.items():
+            made = self._mistake_runs[key]
             alike = [a.matches(b, self.tolerance) for a, b in zip(runs, made, strict=True)]
             # 只有一个数的答案容易碰巧相同，要每一组都相同才算
             needed = alike if _single(run.output) else alike[: number + 1]
-            if hints and all(needed) and sum(alike) > most:
+            wrong_here = not made[number].matches(self._expected(run.probe), self.tolerance)
+            if hints and wrong_here and all(needed) and sum(alike) > most:
                 best, most = tuple(hints), sum(alike)
         return best
 
@@ -311,6 +337,12 @@ class Exercise:
         if self.oracle:
             stages.append(f"{len(self.probes)} 组数据上的值")
         return (f"查过了：{'、'.join(stages)}。", f"接着想：{self.question}", self.link)
+
+
+def _unusable(output) -> str:
+    if output is None:
+        return "函数返回了 None：是不是忘了 return？"
+    return f"返回的是{described(output)}，检查进行不下去。"
 
 
 def _single(output) -> bool:

@@ -1,7 +1,8 @@
 """“降维”一章的练习：主成分、邻居概率、近邻纯度、对号入座、骗人的簇。"""
 
 import math
-from itertools import permutations
+from functools import cache
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -12,11 +13,16 @@ from cnnlab.check.fixtures import noise, uniform
 # 1 主成分
 
 
-def _projected(x, n, *, centre=True, whiten=False, power=2, kept_only=False):
-    shifted = x - x.mean(0) if centre else x
+def _projected(
+    x, n, *, centre=True, whiten=False, power=2, kept_only=False, axis=0, unit=False, last=False
+):
+    shifted = x - x.mean(axis, keepdim=True) if centre else x
+    shifted = shifted / x.std(0) if unit else shifted
     left, size, _ = torch.linalg.svd(shifted, full_matrices=False)
     points = left[:, :n] * (1 if whiten else size[:n])
     share = size.pow(power)
+    if last:
+        points, share = (left * size)[:, -n:].flip(1), share.flip(0)
     return points, share[:n] / (share[:n].sum() if kept_only else share.sum())
 
 
@@ -28,7 +34,13 @@ def _by_covariance(x, n):
 def _up_to_sign(function, x, n):
     """正负号不定：每一列绝对值最大的数取正之后再比。"""
     answer = function(x, n)
-    if not (isinstance(answer, tuple) and isinstance(answer[0], Tensor) and answer[0].dim() == 2):
+    if not (
+        isinstance(answer, (tuple, list))
+        and len(answer)
+        and isinstance(answer[0], Tensor)
+        and answer[0].dim() == 2
+        and answer[0].numel()
+    ):
         return answer
     points = answer[0]
     return points * points.gather(0, points.abs().argmax(0, keepdim=True)).sign(), *answer[1:]
@@ -69,6 +81,39 @@ principal = Exercise(
             lambda x, n: _projected(x, n, kept_only=True),
             "分母只加了留下的几个方向：要除以全部方差，否则看不出丢了多少。",
         ),
+        "rows": (
+            lambda x, n: _projected(x, n, axis=1),
+            "减的是每一行自己的平均：要减各列的平均，把云团移到原点。",
+        ),
+        "standardised": (
+            lambda x, n: _projected(x, n, unit=True),
+            "各列还除了标准差：那是另一种做法，这里只减平均。",
+        ),
+        "smallest": (
+            lambda x, n: _projected(x, n, last=True),
+            "取的是起伏最小的方向：eigh 的特征值从小到大排。",
+        ),
+        "projects_uncentred": (
+            lambda x, n: (
+                x @ torch.linalg.svd(x - x.mean(0), full_matrices=False)[2][:n].T,
+                _by_covariance(x, n)[1],
+            ),
+            "方向找对了，投影的却是没有减平均的数据：坐标整体偏了。",
+        ),
+        "rows_of_vh": (
+            lambda x, n: (
+                (x - x.mean(0)) @ torch.linalg.svd(x - x.mean(0), full_matrices=True)[2][:, :n],
+                _by_covariance(x, n)[1],
+            ),
+            "取了 Vᵀ 的列：方向是它的行。",
+        ),
+        "variances": (
+            lambda x, n: (
+                _by_covariance(x, n)[0],
+                torch.linalg.eigvalsh(torch.cov(x.T)).flip(0)[:n],
+            ),
+            "第二项给的是方差本身：要除以总方差，成为比例。",
+        ),
     },
 )
 
@@ -107,6 +152,40 @@ def _affinities(
     return (p + p.T) / (2 * len(p)) if joint else p
 
 
+def _mean_perplexity(x, perplexity):
+    """全部行共用一个 σ，使各行困惑度的平均等于给定的数。"""
+    squared = torch.cdist(x, x).square().fill_diagonal_(torch.inf)
+    low, high = 1e-8, 1e8
+    for _ in range(80):
+        middle = math.sqrt(low * high)
+        p = torch.softmax(-middle * squared, 1)
+        flat = torch.special.entr(p).sum(1).exp().mean() > perplexity
+        low, high = (middle, high) if flat else (low, middle)
+    return p
+
+
+def _nearest_only(x, perplexity):
+    near = torch.cdist(x, x).fill_diagonal_(torch.inf).argsort(1)[:, : round(perplexity)]
+    return torch.zeros(len(x), len(x), dtype=x.dtype).scatter_(1, near, 1 / near.shape[1])
+
+
+def _late_diagonal(x, perplexity):
+    p = _affinities(x, perplexity, self_too=True).fill_diagonal_(0)
+    return p / p.sum(1, keepdim=True)
+
+
+def _backwards(x, perplexity):
+    """二分的方向反了：一路走到范围的尽头。"""
+    squared = torch.cdist(x, x).square().fill_diagonal_(torch.inf)
+    return (squared == squared.amin(1, keepdim=True)).to(x.dtype)
+
+
+def _student(x, perplexity):
+    weight = 1 / (1 + torch.cdist(x, x).square())
+    weight = weight.fill_diagonal_(0)
+    return weight / weight.sum(1, keepdim=True)
+
+
 def _uneven(count, seed):
     x = noise((count, 3), seed)
     x[: count // 2] *= 0.2  # 一半密，一半疏
@@ -131,7 +210,7 @@ neighbor_odds = Exercise(
             lambda call, x, perplexity: torch.allclose(
                 call(5 * x, perplexity), call(x, perplexity), atol=1e-3
             ),
-            "把数据整体放大 5 倍，概率应当不变：二分法的起止范围要跟着数据的尺度走。",
+            "把数据整体放大 5 倍，概率应当不变，你的变了。",
         ),
     ),
     mistakes={
@@ -154,6 +233,29 @@ neighbor_odds = Exercise(
         "unsquared": (
             lambda x, p: _affinities(x, p, squared=False),
             "指数里用了距离本身：高斯里是距离的平方。",
+        ),
+        "mean_perplexity": (
+            _mean_perplexity,
+            "全部行共用一个 σ，只让平均的困惑度对上：每一行要自己对上。",
+        ),
+        "mixed_logarithms": (
+            lambda x, p: _affinities(x, p, target=lambda v: math.log(v) * math.log(2)),
+            "熵用了以 2 为底的对数，困惑度却用 e 的幂：底要一致。",
+        ),
+        "nearest_only": (_nearest_only, "给最近的几个平分了概率：应当是高斯，近的多、远的少。"),
+        "late_diagonal": (
+            _late_diagonal,
+            "二分的时候把自己也算了进去，最后才清零：先去掉对角，再对困惑度。",
+        ),
+        "uniform": (
+            lambda x, p: (1 - torch.eye(len(x), dtype=x.dtype)) / (len(x) - 1),
+            "每一行都成了均匀的：熵对的是困惑度的对数，不是困惑度本身；或者二分走到了头。",
+        ),
+        "backwards": (_backwards, "每一行只剩最近的一个：二分的方向反了，熵太小时 σ 应当加大。"),
+        "student": (_student, "用的是 t 分布的核：那是平面上的 q，高维这边用高斯，σ 逐行二分。"),
+        "columns": (
+            lambda x, p: _affinities(x, p).T,
+            "行和列对调了：第 i 行是 i 选各个 j，每行合计为 1。",
         ),
     },
 )
@@ -181,6 +283,17 @@ def _purity(x, labels, k, *, own=False, farthest=False, per_class=False, first=F
         if per_class
         else sum(scores) / len(scores)
     )
+
+
+def _near_labels(x, labels, k, *, own=False, axes=None):
+    distance = torch.cdist(x[:, :axes], x[:, :axes])
+    distance = distance if own else distance.fill_diagonal_(torch.inf)
+    return labels[distance.argsort(1)[:, :k]] == labels[:, None]
+
+
+def _majority(x, labels, k):
+    near = labels[torch.cdist(x, x).fill_diagonal_(torch.inf).argsort(1)[:, :k]]
+    return (near.mode(1).values == labels).double().mean().item()
 
 
 def _labelled(count, seed):
@@ -219,6 +332,19 @@ purity = Exercise(
             lambda x, y, k: _purity(x, y, k, first=True),
             "只看了最近的一个：题目要 k 个近邻里的比例。",
         ),
+        "majority": (
+            _majority,
+            "数的是多数表决对不对：题目要同类的比例，三个里有两个同类记三分之二。",
+        ),
+        "count": (lambda x, y, k: k * _purity(x, y, k), "给的是同类邻居的个数：再除以 k。"),
+        "one_more": (
+            lambda x, y, k: _near_labels(x, y, k + 1, own=True).double().mean().item(),
+            "取了 k + 1 个而没有去掉自己：自己那一个也算进了比例。",
+        ),
+        "first_axis": (
+            lambda x, y, k: _near_labels(x, y, k, axes=1).double().mean().item(),
+            "只用了第一列算距离：各列都要算。",
+        ),
     },
 )
 
@@ -231,12 +357,23 @@ def _cells(columns, count):
 
 
 def _seats(points, rows, columns, power=2.0):
-    places = _cells(columns, rows * columns)
-    best = min(
-        permutations(range(rows * columns)),
-        key=lambda p: float((points - places[list(p)]).norm(dim=1).pow(power).sum()),
-    )
-    return torch.tensor(best)
+    from scipy.optimize import linear_sum_assignment
+
+    cost = torch.cdist(points, _cells(columns, rows * columns)).pow(power)
+    return torch.from_numpy(linear_sum_assignment(cost.numpy())[1])
+
+
+def _by_swaps(points, rows, columns):
+    """两两交换，直到哪一对都换不动：常常停在不是最小的地方。"""
+    cost = torch.cdist(points, _cells(columns, rows * columns)).square()
+    seats, moved = list(range(len(points))), True
+    while moved:
+        moved = False
+        for a, b in combinations(range(len(points)), 2):
+            now = cost[a, seats[a]] + cost[b, seats[b]]
+            if cost[a, seats[b]] + cost[b, seats[a]] < now - 1e-12:
+                seats[a], seats[b], moved = seats[b], seats[a], True
+    return torch.tensor(seats)
 
 
 def _greedy(points, rows, columns):
@@ -266,7 +403,11 @@ seating = Exercise(
     title="照片对号入座",
     level=3,
     stub="my_seats(points, rows, columns)",
-    probes=(lambda: (_scattered(2, 3, 44), 2, 3), lambda: (_scattered(3, 2, 46), 3, 2)),
+    probes=(
+        lambda: (_scattered(4, 5, 44), 4, 5),
+        lambda: (_scattered(3, 2, 46), 3, 2),
+        lambda: (_scattered(1, 4, 48), 1, 4),
+    ),
     answer="整数张量 (N,)：第 i 个点坐第几格（行号 × 列数 + 列号），一格一个",
     idea="一个点的好格子可能正是另一个点唯一的好格子：要全体一起最省，而不是各自抢先。",
     where="看 scipy.optimize.linear_sum_assignment；代价表的行是点，列是格子，数是距离的平方。",
@@ -289,6 +430,20 @@ seating = Exercise(
             lambda p, r, c: _seats(p, r, c, 1.0),
             "代价用了距离本身：题目要距离平方的总和最小，宁可大家都挪一点。",
         ),
+        "inverse": (
+            lambda p, r, c: _seats(p, r, c).argsort(),
+            "返回的是每一格坐着哪个点：题目要每个点坐第几格。",
+        ),
+        "column_first": (
+            lambda p, r, c: _seats(p, r, c) % c * r + _seats(p, r, c) // c,
+            "格号是按列数的：格号是行号 × 列数 + 列号。",
+        ),
+        "swapped": (
+            lambda p, r, c: _seats(p.flip(1), r, c),
+            "行和列用反了：points 的第一列是行，第二列是列。",
+        ),
+        "largest": (lambda p, r, c: _seats(-p, r, c), "总和最大了：代价的符号反了。"),
+        "by_swaps": (_by_swaps, "两两交换停在了半路：哪一对都换不动，几个一起换还能更省。"),
     },
 )
 
@@ -296,16 +451,28 @@ seating = Exercise(
 # 5 骗人的簇
 
 
-def _map_and_data(answer):
+@cache
+def _silhouettes(values, shape, perplexity):
     from sklearn.cluster import KMeans
     from sklearn.metrics import silhouette_score
 
     from cnnlab.chapters.embedding import tsne
 
-    x, perplexity = answer
+    x = torch.tensor(values, dtype=torch.float64).view(shape)
     points = tsne(x, perplexity, steps=500).numpy()
     groups = KMeans(len(x) // 10, n_init=1, random_state=0).fit_predict(points)
-    return silhouette_score(points, groups), silhouette_score(x.numpy(), groups)
+    return float(silhouette_score(points, groups)), float(silhouette_score(x.numpy(), groups))
+
+
+def _map_and_data(answer):
+    """(图上的, 原空间的) 轮廓系数。"""
+    x, perplexity = answer
+    return _silhouettes(tuple(x.double().flatten().tolist()), tuple(x.shape), perplexity)
+
+
+def _found(answer, seed):
+    on_map, in_data = _map_and_data(answer)
+    return f"你的数据：图上 {on_map:.2f}（要大于 0.45），原空间 {in_data:.2f}（要小于 0.05）。"
 
 
 def _enough(answer, seed):
@@ -315,6 +482,7 @@ def _enough(answer, seed):
         and 100 <= len(x) <= 200
         and x.shape[1] >= 2
         and bool(torch.isfinite(x).all())
+        and bool((x != x[:1]).any())
         and 1 < perplexity < 100
     )
 
@@ -338,24 +506,32 @@ false_clusters = Exercise(
     level=4,
     stub="my_false_clusters(seed)",
     probes=(lambda: (3,),),
+    tell=_found,
     answer="(x, perplexity)：100 到 200 行的数据和一个困惑度；图上成簇，原空间里没有簇",
     idea="困惑度说的是每个点在乎几个邻居。只在乎一两个的时候，随便什么数据都会抱成小团。",
     where="看本章“它何时骗人”一节；轮廓系数用 sklearn.metrics.silhouette_score，同一组标签在两个空间各算一次。",
     question="如果只给你这张图，不给数据，你怎样看穿它？",
     properties=(
-        (_enough, "要 100 到 200 行、至少 2 列、全是有限的数，困惑度在 1 与 100 之间。"),
+        (
+            _enough,
+            "要 100 到 200 行、至少 2 列、全是有限的数、各行不全相同，困惑度在 1 与 100 之间。",
+        ),
         (
             lambda answer, seed: _map_and_data(answer)[1] < 0.05,
-            "原空间里就有簇（或数据本身就近乎平面），不算骗：同一组标签在原空间的轮廓系数太高。",
+            "原空间里就有簇（或数据本身就近乎平面），不算骗：同一组标签在原空间的轮廓系数太高。{}",
         ),
         (
             lambda answer, seed: _map_and_data(answer)[0] > 0.45,
-            "图上还不够像簇：一团没有结构的点，硬分成小组也有这么高的轮廓系数。",
+            "图上还不够像簇：一团没有结构的点，硬分成小组也有这么高的轮廓系数。{}",
         ),
     ),
     mistakes={
         "few": (lambda seed: (_scattered_data(seed, 40, 20), 2.0),),
         "clustered": (_blobs,),
         "large_perplexity": (lambda seed: (_scattered_data(seed, 150, 50), 30.0),),
+        "constant": (
+            lambda seed: (torch.ones(120, 6), 5.0),
+            "数据的各行完全相同：没有远近可言，t-SNE 画不出来。",
+        ),
     },
 )

@@ -41,13 +41,15 @@ class TinyNet(nn.Module):
     图像至少 (N, 3, 3, 3)；要训练模式就写 TinyNet().train()。
     """
 
-    def __init__(self, classes: int = 5, seed: int = 1958, inplace: bool = True) -> None:
+    def __init__(
+        self, classes: int = 5, seed: int = 1958, inplace: bool = True, dropout: float = 0.5
+    ) -> None:
         super().__init__()
         self.conv1 = _build(nn.Conv2d, 3, 4, 3, padding=1)
         self.relu1 = nn.ReLU(inplace)
         self.conv2 = _build(nn.Conv2d, 4, 6, 3, stride=2)
         self.relu2 = nn.ReLU(inplace)
-        self.dropout = nn.Dropout(0.5)
+        self.dropout = nn.Dropout(dropout)
         self.linear = _build(nn.Linear, 6, classes)
         _fill(self, seed, 0.5)
         self.eval()
@@ -56,6 +58,14 @@ class TinyNet(nn.Module):
         hidden = self.relu1(self.conv1(image))
         hidden = self.dropout(self.relu2(self.conv2(hidden)))
         return self.linear(hidden.mean((2, 3)))
+
+
+def in_training() -> TinyNet:
+    """正在训练的 TinyNet：训练模式（不失活，结果仍是确定的），参数上有别人的梯度。"""
+    model = TinyNet(seed=12, dropout=0.0).train()
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    return model
 
 
 class WindowNet(nn.Module):

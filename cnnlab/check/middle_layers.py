@@ -50,7 +50,7 @@ kernel_numbers = Exercise(
             "没有用上 groups：分组之后，一个核只看得到一组输入通道。",
         ),
         "groups_on_outputs": (
-            lambda i, o, k, g: (o // g, i // g * k * k, o // g * (i // g) * k * k + o // g),
+            lambda i, o, k, g: (o // g, i // g * k * k, o // g * (i // g) * k * k + o),
             "核的个数也除以了组数：分组只减少每个核看到的输入，核一个不少。",
         ),
         "size_once": (

@@ -4,8 +4,9 @@ import copy
 
 import torch
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import Exercise, Unfit
 from cnnlab.check.fixtures import TinyNet, noise
+from cnnlab.check.watching import work_of
 
 # 1 从激活到特征向量
 
@@ -25,7 +26,11 @@ pooled_features = Exercise(
     title="一张图变成一个向量",
     level=1,
     stub="my_pooled_features(activation)",
-    probes=(lambda: (noise((3, 5, 4, 6), 1),), lambda: (noise((2, 4, 3, 5), 2),)),
+    probes=(
+        lambda: (noise((3, 5, 4, 6), 1),),
+        lambda: (noise((2, 4, 3, 5), 2),),
+        lambda: (noise((1, 3, 1, 4), 3),),
+    ),
     answer="(N, C)，每张图一行",
     idea="位置要去掉，通道要留下：检索时我们不在乎东西在左边还是右边。",
     where="看 Tensor.mean 可以一次对几维取平均。",
@@ -40,6 +45,14 @@ pooled_features = Exercise(
         "maximum": (lambda a: a.amax((2, 3)), "用了最大值：这里要的是平均。"),
         "batch_mean": (lambda a: a.mean((0, 2, 3)), "把一批图也平均掉了：每张图要有自己的一行。"),
         "channel_mean": (lambda a: a.mean(1).flatten(1), "平均错了维：留下的应当是通道。"),
+        "squeezed": (
+            lambda a: a.mean((2, 3)).squeeze(),
+            "只有一张图时少了一维：squeeze 把长为 1 的批量维也去掉了。",
+        ),
+        "unit": (
+            lambda a: torch.nn.functional.normalize(a.mean((2, 3))),
+            "多做了一步归一化：除以范数是比较时的事。",
+        ),
     },
 )
 
@@ -66,6 +79,18 @@ def _expand(query, gallery, *, cross=-2.0, left=True, right=True, root=False):
     return squared.clamp_min(0).sqrt() if root else squared
 
 
+def _work(call):
+    return work_of(lambda: call(noise((40, 30), 7), noise((50, 30), 8)))
+
+
+def _small(call, *_):
+    return _work(call).largest < 40 * 50 * 30
+
+
+def _no_loop(call, *_):
+    return _work(call).steps < 60
+
+
 squared_distances = Exercise(
     id="neighbors-2",
     name="squared_distances",
@@ -89,9 +114,13 @@ squared_distances = Exercise(
     ),
     laws=(
         (
-            lambda call, query, gallery: (call(query, query).diagonal() >= 0).all(),
+            lambda call, query, gallery: all(
+                (call(x, x).diagonal() >= 0).all() for x in (query, noise((40, 30), 9) + 1000)
+            ),
             "自己到自己的距离成了负数：浮点误差所致，先截到 0。",
         ),
+        (_small, "造了 (Q, M, D) 那么大的张量：库一大，内存就不够了。"),
+        (_no_loop, "用了循环：展开平方，最贵的一项是一次矩阵乘法。"),
         (
             lambda call, query, gallery: torch.allclose(
                 call(query + 9, gallery + 9), call(query, gallery)
@@ -116,6 +145,14 @@ squared_distances = Exercise(
         "single_cross": (
             lambda q, g: _expand(q, g, cross=-1.0).clamp_min(0),
             "交叉项少了一半：展开完全平方再数一遍。",
+        ),
+        "big_tensor": (lambda q, g: (q[:, None] - g).square().sum(2),),
+        "looped": (lambda q, g: torch.stack([(one - g).square().sum(1) for one in q]),),
+        "no_clamp": (lambda q, g: _expand(q, g),),
+        "absolute": (lambda q, g: torch.cdist(q, g, p=1), "各维相加的是绝对值：要平方和。"),
+        "mean": (
+            lambda q, g: _expand(q, g).clamp_min(0) / q.shape[1],
+            "除以了维数：要平方之和，不是平均。",
         ),
     },
 )
@@ -142,6 +179,21 @@ def _ranked(vectors, k, *, skip=0, descending=False, hide=False):
     if hide:
         distance = distance.masked_fill(distance == 0, torch.inf)
     return distance.sort(dim=1, stable=True, descending=descending).indices[:, skip : skip + k]
+
+
+def _last_of_equals(vectors, k):
+    distance = torch.cdist(vectors, vectors).fill_diagonal_(torch.inf)
+    return len(vectors) - 1 - distance.flip(1).argsort(dim=1, stable=True)[:, :k]
+
+
+def _by_topk(vectors, k):
+    distance = (vectors[:, None] - vectors[None]).square().sum(2).fill_diagonal_(torch.inf)
+    return distance.topk(k, largest=False).indices
+
+
+def _skips_the_first(vectors, k):
+    distance = (vectors[:, None] - vectors[None]).square().sum(2)
+    return distance.argsort(dim=1, stable=True)[:, 1 : k + 1]
 
 
 def _with_twins(seed):
@@ -176,6 +228,15 @@ neighbors_without_self = Exercise(
             "一模一样的另一个也被去掉了：它是别人，应当留下。",
         ),
         "farthest": (lambda v, k: _ranked(v, k, descending=True), "取的是最远的：方向反了。"),
+        "last_of_equals": (
+            _last_of_equals,
+            "距离相同时下标大的排到了前面：题目要小的在前，排序要稳定。",
+        ),
+        "unstable": (_by_topk, "距离相同时的次序乱了：topk 不保证下标小的在前，用稳定的排序。"),
+        "skips_the_first": (
+            _skips_the_first,
+            "去掉的是排在第一的那个，不一定是自己：有一模一样的向量时，第一个可能是别人。",
+        ),
     },
 )
 
@@ -191,7 +252,8 @@ def _cosines(query, first, second):
 
 def _is_three(out, dimension):
     return len(out) == 3 and all(
-        isinstance(each, torch.Tensor) and each.shape == (dimension,) for each in out
+        isinstance(each, torch.Tensor) and each.is_floating_point() and each.shape == (dimension,)
+        for each in out
     )
 
 
@@ -216,7 +278,7 @@ disagreement = Exercise(
     where="在纸上画三支从原点出发的箭头。",
     question="特征都除以各自的范数之后，还造得出这样的三个向量吗？",
     properties=(
-        (_is_three, "要三个形状为 (dimension,) 的张量。"),
+        (_is_three, "要三个形状为 (dimension,) 的浮点张量。"),
         (
             lambda out, dimension: all(float(each.norm()) > 0 for each in out),
             "有一个是零向量：零向量没有方向，余弦无从谈起。",
@@ -248,8 +310,13 @@ disagreement = Exercise(
 
 def _parameters(function, model, seed):
     made = function(model, seed)
+    if not isinstance(made, torch.nn.Module):
+        raise Unfit(f"返回的是一个 {type(made).__name__}，题目要一个网络。")
     if made is model:
-        raise ValueError("返回的就是原来的那个网络，不是副本")
+        raise Unfit("返回的就是原来的那个网络，不是副本：先深复制。")
+    wanted = {name: p.requires_grad for name, p in model.named_parameters()}
+    if wanted != {name: p.requires_grad for name, p in made.named_parameters()}:
+        raise Unfit("新网络的参数与原来的不同：名字要一样，requires_grad 也要还原成原来的。")
     return {name: parameter.detach().clone() for name, parameter in made.named_parameters()}
 
 
@@ -266,6 +333,36 @@ def _moved(out, model, seed):
         for n, p in model.named_parameters()
         if p.numel() > 20
     )
+
+
+def _across_kernels(out, model, seed):
+    """四维的权重里，各个小核的数不全是自己原来的那几个。"""
+    return not any(
+        torch.equal(out[n].flatten(2).sort(2).values, p.detach().flatten(2).sort(2).values)
+        for n, p in model.named_parameters()
+        if p.dim() == 4
+    )
+
+
+def _all_of_them(call, model, seed):
+    """少数几个数的一组，一次没动可能是碰巧；六个种子都没动就是漏了。"""
+    made = [call(model, each) for each in range(6)]
+    return all(
+        any(not torch.equal(one[n], p.detach()) for one in made)
+        for n, p in model.named_parameters()
+        if p.numel() > 3
+    )
+
+
+def _within_kernels(parameter, generator):
+    if parameter.dim() != 4:
+        return _permuted(parameter, generator)
+    flat = parameter.flatten(2)
+    return flat[:, :, torch.randperm(flat.shape[2], generator=generator)].view_as(parameter)
+
+
+def _weights_only(parameter, generator):
+    return _permuted(parameter, generator) if parameter.dim() > 1 else parameter
 
 
 def _fresh(model, seed, how):
@@ -310,6 +407,7 @@ shuffled_copy = Exercise(
     properties=(
         (_same_numbers, "有的参数不再是原来的那些数：尺度或分布变了，对照就差了不止一样东西。"),
         (_moved, "参数几乎原封不动：没有打乱。"),
+        (_across_kernels, "每个小核里还是它自己的那几个数：要在整组参数里打乱，不只在核内。"),
     ),
     laws=(
         (
@@ -328,6 +426,7 @@ shuffled_copy = Exercise(
             ),
             "换了种子，结果应当不同。",
         ),
+        (_all_of_them, "有的参数（如偏置）从来没有动：每组参数都要打乱。"),
     ),
     mistakes={
         "unit_noise": (
@@ -338,5 +437,9 @@ shuffled_copy = Exercise(
         "untouched": (lambda m, s: copy.deepcopy(m),),
         "in_place": (_in_place,),
         "global_seed": (_global_seed,),
+        "within_kernels": (lambda m, s: _fresh(m, s, _within_kernels),),
+        "weights_only": (lambda m, s: _fresh(m, s, _weights_only),),
+        "frozen": (lambda m, s: _fresh(m, s, _permuted).requires_grad_(False),),
+        "itself": (lambda m, s: m,),
     },
 )

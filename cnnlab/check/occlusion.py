@@ -49,6 +49,23 @@ window_starts = Exercise(
 # 2 遮挡图
 
 
+def _map_filling(image, target, model, window, stride, fill):
+    """fill(图, 上, 左) 给出窗里填的颜色。"""
+    rows, columns = (_starts_by_search(side, window, stride) for side in image.shape[-2:])
+    before, drops = _score(image, target, model)[:, 0, 0], []
+    for top in rows:
+        for left in columns:
+            covered = image.clone()
+            inside = covered[..., top : top + window, left : left + window]
+            inside.copy_(fill(inside).expand_as(inside))
+            drops.append(before - _score(covered, target, model)[:, 0, 0])
+    return torch.stack(drops, 1).unflatten(1, (len(rows), len(columns)))
+
+
+def _map_of_all_targets(image, target, model, window, stride):
+    return sum(_map_by_masks(image, one.expand_as(target), model, window, stride) for one in target)
+
+
 def _map_by_masks(image, target, model, window, stride, measure=None, fill=None):
     measure = measure or (lambda scores: scores)
     fill = image.mean((2, 3), keepdim=True) if fill is None else fill
@@ -93,8 +110,7 @@ occlusion_map = Exercise(
     stub="my_occlusion_map(image, target, model, window, stride)",
     probes=(
         lambda: (uniform((2, 3, 8, 7), 1), torch.tensor([3, 1]), TinyNet(), 3, 2),
-        lambda: (uniform((3, 3, 6, 9), 2), torch.tensor([0, 4, 2]), TinyNet(seed=9), 4, 3),
-    ),
+        lambda: (uniform((3, 3, 6, 9), 2), torch.tensor([0, 4, 2]), TinyNet(seed=9), 4, 3), lambda: (uniform((1, 3, 5, 5), 3), torch.tensor([2]), TinyNet(seed=5), 5, 2),),
     answer="(N, 行数, 列数) 的得分之降，行列由窗的位置决定（最后一扇齐边），不带计算图",
     idea="每扇窗都从原图的一份新副本开始，在像素上填色，再交给模型；记下的是得分掉了多少。",
     where="看“从零实现”一节的循环，以及 Tensor.gather 的文档。",
@@ -113,6 +129,16 @@ occlusion_map = Exercise(
         "negated": (lambda *a: -_map_by_masks(*a), "符号反了：得分下降记作正数。"),
         "first_target": (lambda x, t, m, w, s: _map_by_masks(x, t[:1].expand_as(t), m, w, s), "整批都用了第一张图的目标类：每张图有自己的。"),
         "graph": (lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s) + 0 * m(x).sum(),),
+        "grey": (lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s, fill=0.5), "窗里填的是 0.5 的灰：题目要这张图自己的平均色。"),
+        "own_window": (
+            lambda *a: _map_filling(*a, lambda inside: inside.mean((2, 3), keepdim=True)),
+            "填的是窗里那一块的平均色：要整张图的平均色。",
+        ),
+        "every_target": (_map_of_all_targets, "scores[:, target] 得到的是 (N, N)：每张图只取自己那一类，要一一对应。"),
+        "relative": (
+            lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s) / _score(x, t, m),
+            "除以了原来的得分：题目要掉了多少，不是掉了几成。",
+        ),
     },
 )  # fmt: skip
 
@@ -133,6 +159,17 @@ def _average_by_pixels(drop, size, window, stride, combine=None):
     return result
 
 
+def _unaligned(drop, size, window, stride):
+    """最后一扇窗没有齐边，直接按步幅放。"""
+    total, count = drop.new_zeros(len(drop), *size), drop.new_zeros(size)
+    for i in range(drop.shape[1]):
+        for j in range(drop.shape[2]):
+            place = (slice(i * stride, i * stride + window), slice(j * stride, j * stride + window))
+            total[:, *place] += drop[:, i, j, None, None]
+            count[place] += 1
+    return total / count.clamp_min(1)
+
+
 def _enlarged(drop, size, window, stride):
     return torch.nn.functional.interpolate(
         drop[:, None], size, mode="bilinear", align_corners=False
@@ -145,7 +182,7 @@ average_per_pixel = Exercise(
     title="摊回像素",
     level=2,
     stub="my_average_per_pixel(drop, size, window, stride)",
-    probes=(lambda: (noise((2, 4, 3), 3), (8, 7), 3, 2), lambda: (noise((2, 3, 4), 4), (9, 11), 4, 3)),
+    probes=(lambda: (noise((2, 4, 3), 3), (8, 7), 3, 2), lambda: (noise((2, 3, 4), 4), (9, 11), 4, 3), lambda: (noise((1, 1, 2), 5), (3, 4), 3, 2),),
     answer="(N, H, W)：盖到每个像素的各扇窗的下降的平均",
     idea="把每扇窗的下降加到它盖住的像素上，同时数一数每个像素被盖了几次，最后相除。",
     where="看“想法”一节里 A(p) 的式子；用两个全零的张量，一个累加，一个计数。",
@@ -153,7 +190,7 @@ average_per_pixel = Exercise(
     oracle=_average_by_pixels,
     laws=(
         (
-            lambda call, drop, *rest: torch.allclose(call(torch.ones_like(drop), *rest).double(), torch.ones(1).double()),
+            lambda call, drop, *rest: bool((call(torch.ones_like(drop), *rest) - 1).abs().max() < 1e-6),
             "每扇窗的下降都一样时，每个像素也该一样，角上也不例外。",
         ),
     ),
@@ -165,6 +202,12 @@ average_per_pixel = Exercise(
         "sum": (lambda *a: _average_by_pixels(*a, lambda v: v.sum(-1)), "只加没有除：被盖得多的像素占了便宜。"),
         "last": (lambda *a: _average_by_pixels(*a, lambda v: v[:, -1]), "后来的窗盖掉了先来的：要累加，不是赋值。"),
         "enlarged": (_enlarged, "这是把小图插值放大：没有用到哪扇窗盖住哪个像素。"),
+        "nearest": (
+            lambda d, n, w, s: torch.nn.functional.interpolate(d[:, None], n)[:, 0],
+            "这是把小图按最近的格放大：要看每个像素被哪几扇窗盖住。",
+        ),
+        "maximum": (lambda *a: _average_by_pixels(*a, lambda v: v.amax(-1)), "取了最大的一扇：题目要平均。"),
+        "unaligned": (_unaligned, "最后一扇窗没有齐边：它的末端正好在图的边上，起点不是步幅的整数倍。"),
     },
 )  # fmt: skip
 
@@ -284,8 +327,7 @@ random_masks = Exercise(
     stub="my_random_masks(image, target, model, masks)",
     probes=(
         lambda: (uniform((2, 3, 5, 4), 9), torch.tensor([2, 0]), TinyNet(), (uniform((12, 5, 4), 10) < 0.5).double()),
-        lambda: (uniform((2, 3, 4, 6), 11), torch.tensor([1, 4]), TinyNet(seed=3), (uniform((15, 4, 6), 12) < 0.6).double()),
-    ),
+        lambda: (uniform((2, 3, 4, 6), 11), torch.tensor([1, 4]), TinyNet(seed=3), (uniform((15, 4, 6), 12) < 0.6).double()), lambda: (uniform((1, 3, 4, 4), 13), torch.tensor([3]), TinyNet(seed=4), (uniform((9, 4, 4), 14) < 0.5).double()),),
     answer="(N, H, W)：留下这个像素时得分的平均，减去全部得分的平均，不带计算图",
     idea="一个像素重要，就是留下它的那些图平均得分比别的高；留下的次数各像素不同，要各除各的。",
     where="看题面里的式子，先在 2 张掩码、1×2 的图上手算一遍。",
@@ -302,5 +344,9 @@ random_masks = Exercise(
         "one_count": (lambda *a: _without(*a, lambda s, m: (s * m).mean(1) / m.mean() - s.mean(1)), "用了同一个保留比例：各像素实际留下的次数不同，掩码少时误差不小。"),
         "probability": (lambda x, t, m, masks: _random_masks_by_pixel(x, t, lambda z: m(z).softmax(1), masks), "用了概率：这里要 softmax 之前的得分。"),
         "graph": (lambda x, t, m, masks: _random_masks_by_pixel(x, t, m, masks) + 0 * m(x).sum(),),
+        "first_target": (
+            lambda x, t, m, masks: _random_masks_by_pixel(x, t[:1].expand_as(t), m, masks),
+            "整批都用了第一张图的目标类：每张图有自己的。",
+        ),
     },
 )  # fmt: skip

@@ -4,6 +4,7 @@ import torch
 
 from cnnlab.check.core import Exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
+from cnnlab.check.watching import work_of
 from cnnlab.core.hooks import activations_of
 
 # 1 感受野的大小、步幅、起点
@@ -21,13 +22,33 @@ def _by_tracing(layers):
     return last - first + 1, second - first, first
 
 
-def _accumulate(layers, *, product=True, late=False, sign=-1, whole=0):
+def _accumulate(layers, *, product=True, late=False, sign=-1, whole=0, first=False, kind="times"):
     size, step, start = 1, 1, 0
     for kernel, stride, padding in layers:
+        following = {"plus": step + stride, "only": stride}.get(kind, step * stride)
+        step = following if first else step
+        if kind == "own":  # 本层的步幅当成了距离
+            size, start = size + (kernel - 1) * stride, start - padding * stride
+            step *= stride
+            continue
         jump = step * stride if late else step
         size += (kernel - 1 + whole) * (jump if product else 1)
         start += sign * padding * step
-        step = step * stride if product else stride
+        step = step if first else following
+    return size, step, start
+
+
+def _unscaled_start(layers):
+    size, step, _ = _accumulate(layers)
+    return size, step, -sum(padding for _, _, padding in layers)
+
+
+def _less_padding(layers):
+    size, step, start = _accumulate(layers)
+    seen = 1
+    for kernel, stride, padding in layers:
+        size -= 2 * padding * seen
+        seen *= stride
     return size, step, start
 
 
@@ -40,6 +61,7 @@ receptive_size = Exercise(
     probes=(
         lambda: ([(3, 2, 1), (3, 2, 0), (3, 1, 1), (5, 2, 2)],),
         lambda: ([(7, 2, 3), (2, 2, 1), (3, 2, 1)],),
+        lambda: ([(4, 3, 2)],),
     ),
     answer="三个整数 (大小, 步幅, 起点)",
     idea="深一层的核移动一格，在图像上移动的是前面各层步幅之积那么多个像素。",
@@ -48,7 +70,7 @@ receptive_size = Exercise(
     oracle=_by_tracing,
     mistakes={
         "no_product": (
-            lambda x: _accumulate(x, product=False),
+            lambda x: _accumulate(x, kind="only"),
             "步幅没有累乘：前面每过一次步幅 2，后面的一格就值两格。",
         ),
         "late": (
@@ -62,6 +84,28 @@ receptive_size = Exercise(
         "whole_kernel": (
             lambda x: _accumulate(x, whole=1),
             "多加了：核长 k 的窗口，两端的格子之间只隔 k − 1 格。",
+        ),
+        "stride_first": (
+            lambda x: _accumulate(x, first=True),
+            "先更新了步幅，再用它：大小和起点要用更新之前的步幅。",
+        ),
+        "never_scaled": (
+            lambda x: _accumulate(x, product=False),
+            "核长没有乘步幅：前面各层的步幅之积，是核里相邻两格在图像上的距离。",
+        ),
+        "added": (lambda x: _accumulate(x, kind="plus"), "步幅相加了：一层层传下来，步幅是相乘。"),
+        "unscaled_start": (
+            _unscaled_start,
+            "填充没有乘步幅：深一层的填充补的是那一层的格，一格值好几个像素。",
+        ),
+        "backwards": (
+            lambda x: _accumulate(x[::-1]),
+            "层的次序反了：layers 从第一层排到最后一层。",
+        ),
+        "less_padding": (_less_padding, "大小里减去了填充：填充只移动起点，不改变一个窗口有多大。"),
+        "own_stride": (
+            lambda x: _accumulate(x, kind="own"),
+            "核长和填充乘的是本层的步幅：该乘前面各层步幅之积。",
         ),
     },
 )
@@ -145,7 +189,7 @@ receptive_spans = Exercise(
 
 def _maps(batches, height, width, seed):
     generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(0, 12, (sum(batches), height, width), generator=generator).double()
+    drawn = torch.randint(-12, 12, (sum(batches), height, width), generator=generator).double()
     return list(drawn.split(batches))
 
 
@@ -159,6 +203,29 @@ def _sort_all(batches, k):
     return torch.tensor([-cell[0] for cell in best], dtype=torch.float64), torch.tensor(
         [cell[1:] for cell in best]
     )
+
+
+def _latest_first(batches, k):
+    values, places = _sort_all([batch.flip(0).flip(1).flip(2) for batch in batches][::-1], k)
+    shape = torch.tensor([sum(map(len, batches)), *batches[0].shape[1:]])
+    return values, shape - 1 - places
+
+
+def _by_topk(batches, k):
+    everything = torch.cat(list(batches))
+    values, place = everything.flatten().topk(k)
+    return values, torch.stack(torch.unravel_index(place, everything.shape), 1)
+
+
+def _all_at_once(batches, k):
+    everything = torch.cat(list(batches))
+    place = everything.flatten().argsort(descending=True, stable=True)[:k]
+    return everything.flatten()[place], torch.stack(torch.unravel_index(place, everything.shape), 1)
+
+
+def _keeps_little(call, *_):
+    many = [batch.clone() for batch in _maps([2] * 20, 4, 3, 13)]
+    return work_of(lambda: call(many, 4)).largest < 300
 
 
 def _running(batches, k, *, each=None, offset=True, newest=False, swap=False):
@@ -186,15 +253,21 @@ running_top = Exercise(
     title="一批一批地留前 k 名",
     level=2,
     stub="my_running_top(batches, k)",
-    probes=(lambda: (_maps([3, 2, 4], 4, 5, 11), 30), lambda: (_maps([2, 2, 1, 3], 5, 3, 12), 24)),
+    probes=(
+        lambda: (list(noise((9, 4, 5), 11).split([3, 2, 4])), 30),
+        lambda: (_maps([3, 2, 4], 4, 5, 11), 30),
+        lambda: (_maps([2, 2, 1, 3], 5, 3, 12), 24),
+        lambda: (_maps([4], 3, 2, 14), 3),
+    ),
     answer="两个张量：值 (k,)，从大到小；位置 (k, 3)，每行是 (图像, 行, 列)",
     idea="前 k 名的榜加上新的一批，再取前 k 名，结果与把全部放在一起排一样；内存只与 k 和批的大小有关。",
     where="看 torch.sort 的 stable 参数；榜放在新的一批前面。",
     question="要是每张图只许出一处，这张榜要怎样改？",
     oracle=_sort_all,
+    laws=((_keeps_little, "手里存了不止一批：把全部激活接在一起，图一多内存就不够了。"),),
     mistakes={
         "one_each": (
-            lambda b, k: _running(b * 30, k, each=1),
+            lambda b, k: _sort_all([batch.flatten().topk(1).values[None, None] for batch in b], k),
             "每批只留了一个：同一批里的第二名也可能比别批的第一名大。",
         ),
         "no_offset": (
@@ -206,6 +279,20 @@ running_top = Exercise(
             "同值时后来的挤掉了先来的：排序要稳定，先来的在前。",
         ),
         "swapped": (lambda b, k: _running(b, k, swap=True), "行和列对调了：先是行，再是列。"),
+        "unstable": (_by_topk, "同值的次序不对：topk 不保证先来的在前，用稳定的排序。"),
+        "latest_first": (_latest_first, "同值时后面的排到了前面：图像、行、列都是小的在前。"),
+        "smallest": (
+            lambda b, k: [
+                part * sign
+                for part, sign in zip(_sort_all([-x for x in b], k), (-1, 1), strict=True)
+            ],
+            "取的是最小的 k 个：方向反了。",
+        ),
+        "absolute": (
+            lambda b, k: _sort_all([x.abs() for x in b], k),
+            "比的是绝对值：很负的激活不算大。",
+        ),
+        "hoards": (_all_at_once,),
     },
 )
 
@@ -241,13 +328,30 @@ def _candidates(seed):
     return values, image_index, 5
 
 
+def _crowded(seed):
+    """前 30 名全是同一张照片，而且有许多平手。"""
+    generator = torch.Generator().manual_seed(seed)
+    image_index = torch.cat([torch.full((30,), 3), torch.randint(0, 7, (14,), generator=generator)])
+    values = torch.randint(0, 3, (44,), generator=generator).double()
+    values[:30] += 9
+    order = torch.randperm(44, generator=generator)
+    return values[order], image_index[order], 4
+
+
+def _one_each(values, image_index, k, *, first=None, stable=True):
+    order = values.argsort(descending=True, stable=True)
+    if not stable:
+        order = len(values) - 1 - values.flip(0).argsort(descending=True, stable=True)
+    return _first_of_each(order[:first], image_index)[:k]
+
+
 one_per_image = Exercise(
     id="patches-4",
     name="one_per_image",
     title="改错：九块都来自同一张照片",
     level=3,
     stub="my_one_per_image(values, image_index, k)",
-    probes=(lambda: _candidates(21), lambda: _candidates(22)),
+    probes=(lambda: _candidates(21), lambda: _candidates(22), lambda: _crowded(24)),
     answer="入选候选的下标 (k,)，按值从大到小",
     idea="“前 k 名”和“每图一处”两件事有先后；次序反了，名额就会被同一张图白白占掉。",
     where="先想清楚：去掉重复之后还剩几个？够 k 个吗？",
@@ -274,6 +378,15 @@ one_per_image = Exercise(
         ),
         "earliest": (_earliest, "每张照片留下的不是它最大的那一处：去重之前先排好序。"),
         "ascending": (lambda v, i, k: _greedy(v, i, k).flip(0), "次序反了：要从大到小。"),
+        "cut_later": (
+            lambda v, i, k: _one_each(v, i, k, first=2 * k),
+            "只是多留了一些再去重：一张照片的候选再多一点，名额还是不够。",
+        ),
+        "unstable": (
+            lambda v, i, k: _one_each(v, i, k, stable=False),
+            "同值时后来的排到了前面：先来者在前，排序要稳定。",
+        ),
+        "images": (lambda v, i, k: i[_greedy(v, i, k)], "返回的是照片的编号：题目要候选的下标。"),
     },
 )
 
@@ -281,37 +394,30 @@ one_per_image = Exercise(
 # 5 有效感受野
 
 
-def _gradient(image, layer, model):
+def _gradient(image, layer, model, *, early=0, whole=False, gather=torch.sum):
     leaf = image.clone().requires_grad_()
     activation = activations_of(model, leaf, layer)[layer]
-    centre = activation[:, :, activation.shape[2] // 2, activation.shape[3] // 2].sum()
+    row, column = ((side - early) // 2 for side in activation.shape[2:])
+    centre = activation.sum() if whole else gather(activation[0, :, row, column])
     return torch.autograd.grad(centre, leaf)[0][0]
 
 
-def _pixels(influence, share=0.9):
-    ordered = influence.flatten().sort(descending=True).values.cumsum(0)
+def _pixels(influence, share=0.9, descending=True):
+    ordered = influence.flatten().sort(descending=descending).values.cumsum(0)
     return int((ordered < share * ordered[-1]).sum()) + 1
 
 
 def _by_nudging(image, layer, model, step=1e-6):
-    # 不求导：逐个像素推一推，看中央的神经元动了多少
-    def centre(picture):
-        activation = activations_of(model, picture, layer)[layer]
-        return float(activation[0, :, activation.shape[2] // 2, activation.shape[3] // 2].sum())
+    # 不求导：每个像素各推一推，看中央的神经元动了多少
+    def centre(pictures):
+        activation = activations_of(model, pictures, layer)[layer]
+        return activation[:, :, activation.shape[2] // 2, activation.shape[3] // 2].sum(1)
 
-    influence = torch.zeros(image.shape[2:], dtype=torch.float64)
-    for row in range(image.shape[2]):
-        for column in range(image.shape[3]):
-            for channel in range(3):
-                moved = image.clone()
-                moved[0, channel, row, column] += step
-                influence[row, column] += abs(centre(moved) - centre(image)) / step
-    total, count, left = float(influence.sum()), 0, influence.flatten().tolist()
-    gathered = 0.0
-    while gathered < 0.9 * total:
-        biggest = max(left)
-        left.remove(biggest)
-        gathered, count = gathered + biggest, count + 1
+    nudges = step * torch.eye(image.numel(), dtype=image.dtype).view(-1, *image.shape[1:])
+    change = (centre(image + nudges) - centre(image)).abs().view(3, -1).sum(0)
+    left, gathered, count = change.tolist(), 0.0, 0
+    while gathered < 0.9 * float(change.sum()):
+        gathered, count = gathered + left.pop(left.index(max(left))), count + 1
     return count
 
 
@@ -322,8 +428,10 @@ effective_area = Exercise(
     level=4,
     stub="my_effective_area(image, layer, model)",
     probes=(
-        lambda: (uniform((1, 3, 13, 12), 31), "conv2", TinyNet(seed=5)),
-        lambda: (uniform((1, 3, 11, 14), 33), "conv2", TinyNet(seed=8)),
+        lambda: (uniform((1, 3, 13, 12), 31), "conv2", TinyNet(seed=5, inplace=False)),
+        lambda: (uniform((1, 3, 11, 14), 33), "conv2", TinyNet(seed=8, inplace=False)),
+        lambda: (uniform((1, 3, 12, 15), 34), "conv2", TinyNet(seed=11, inplace=False)),
+        lambda: (uniform((1, 3, 13, 13), 35), "conv2", TinyNet(seed=13, inplace=False)),
     ),
     answer="一个整数：最少多少个像素合起来占总影响的九成",
     idea="理论感受野只说哪些像素有可能起作用；影响的大小要用梯度量，而且正负不该互相抵消。",
@@ -346,6 +454,38 @@ effective_area = Exercise(
         "entries": (
             lambda x, n, m: _pixels(_gradient(x, n, m).abs()),
             "把一个像素的三种颜色当成了三个像素：先合起来再数。",
+        ),
+        "cancelled": (
+            lambda x, n, m: _pixels(_gradient(x, n, m).sum(0).abs()),
+            "三种颜色的梯度先相加、后取绝对值，一正一负就抵消了：先取绝对值。",
+        ),
+        "strongest_color": (
+            lambda x, n, m: _pixels(_gradient(x, n, m).abs().amax(0)),
+            "只取了最强的一种颜色：一个像素的影响是三种颜色之和。",
+        ),
+        "strongest_channel": (
+            lambda x, n, m: _pixels(_gradient(x, n, m, gather=torch.amax).abs().sum(0)),
+            "中央只取了最强的一个通道：题目要各通道之和。",
+        ),
+        "early_centre": (
+            lambda x, n, m: _pixels(_gradient(x, n, m, early=1).abs().sum(0)),
+            "中央的位置差了一格：行数、列数各整除 2，从 0 数起。",
+        ),
+        "whole_layer": (
+            lambda x, n, m: _pixels(_gradient(x, n, m, whole=True).abs().sum(0)),
+            "求导的是整层之和：只要中央一个位置。",
+        ),
+        "weakest_first": (
+            lambda x, n, m: _pixels(_gradient(x, n, m).abs().sum(0), descending=False),
+            "从影响最小的像素数起了：最少几个，要从最大的数起。",
+        ),
+        "share": (
+            lambda x, n, m: _by_nudging(x, n, m) / x[0, 0].numel(),
+            "返回的是比例：题目要像素的个数。",
+        ),
+        "one_short": (
+            lambda x, n, m: _by_nudging(x, n, m) - 1,
+            "少数了一个：刚好跨过九成的那个像素也要算。",
         ),
     },
 )

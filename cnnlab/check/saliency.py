@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from cnnlab.check.core import Exercise
-from cnnlab.check.fixtures import CamNet, TinyNet, noise, uniform
+from cnnlab.check.fixtures import CamNet, TinyNet, in_training, noise, uniform
 from cnnlab.check.gradients import class_scores as _scores
 from cnnlab.check.gradients import pixel_differences as _differences
 from cnnlab.check.gradients import pixel_gradient as _gradient
@@ -35,6 +35,10 @@ def _leaves_grad(image, target, model):
     return leaf.grad.abs().amax(1)
 
 
+def _stays_in_eval(image, target, model):
+    return _map(image, target, model.eval())
+
+
 saliency = Exercise(
     id="saliency-1",
     name="saliency",
@@ -42,12 +46,9 @@ saliency = Exercise(
     level=2,
     stub="my_saliency(image, target, model)",
     probes=(
-        lambda: (noise((2, 3, 8, 7), 1), torch.tensor([3, 1]), TinyNet().requires_grad_(False)),
-        lambda: (
-            noise((3, 3, 6, 5), 2),
-            torch.tensor([0, 4, 2]),
-            TinyNet(seed=9).requires_grad_(False),
-        ),
+        lambda: (noise((2, 3, 8, 7), 1), torch.tensor([3, 1]), TinyNet()),
+        lambda: (noise((3, 3, 6, 5), 2), torch.tensor([0, 4, 2]), TinyNet(seed=9)),
+        lambda: (noise((1, 3, 5, 6), 3), torch.tensor([1]), in_training()),
     ),
     answer="(N, H, W)，非负，不带计算图：每张图自己那一类的得分对像素的梯度，取绝对值，再取通道里的最大",
     idea="每张图有自己的类别：先从得分表里各取一个数，再求和。和的梯度正好把各张图的梯度分开放好。",
@@ -101,6 +102,23 @@ saliency = Exercise(
             "反向传播默认给路上每个要梯度的张量都记一份，下一次训练会混进去。",
             "只对图像这一个张量求导的函数在 torch.autograd 里。",
         ),
+        "euclidean": (
+            lambda *a: _gradient(*a).norm(dim=1),
+            "三个通道合成了长度：题目取绝对值最大的那个通道。",
+        ),
+        "mean_entropy": (
+            lambda *a: _map(*a, lambda m, x, t: nn.functional.cross_entropy(m(x), t)),
+            "你求的是交叉熵在整批上的平均的梯度：只要目标类的得分。",
+        ),
+        "every_target": (
+            lambda *a: _map(*a, lambda m, x, t: m(x)[:, t]),
+            "m(x)[:, target] 得到的是 (N, N)：每张图只取自己那一类，要一一对应。",
+        ),
+        "next_class": (
+            lambda x, t, m: _map(x, (t + 1) % m(x).shape[1], m),
+            "类别号差了一：从 0 数起。",
+        ),
+        "stays_in_eval": (_stays_in_eval,),
     },
 )
 
@@ -136,6 +154,7 @@ signed_saliency = Exercise(
     probes=(
         lambda: (noise((2, 3, 7, 6), 3), torch.tensor([2, 0]), TinyNet()),
         lambda: (noise((3, 3, 5, 8), 4), torch.tensor([1, 3, 4]), TinyNet(seed=5)),
+        lambda: (noise((1, 3, 4, 5), 5), torch.tensor([2]), in_training()),
     ),
     answer="(N, H, W)，带符号：一个像素的三个通道一起变亮一点点时，得分的变化率",
     idea="三个通道一起动一步，变化率是三个偏导数之和。",
@@ -160,6 +179,20 @@ signed_saliency = Exercise(
         "darker": (
             lambda x, t, m: -_gradient(x, t, m).sum(1),
             "正负反了：变亮加分的像素应当是正的。",
+        ),
+        "times_input": (
+            lambda x, t, m: (_gradient(x, t, m) * x).sum(1),
+            "乘上了输入：那问的是贡献，这里问变化率。",
+        ),
+        "luminance": (
+            lambda x, t, m: torch.einsum(
+                "nchw,c->nhw", _gradient(x, t, m), x.new_tensor([0.299, 0.587, 0.114])
+            ),
+            "三个通道用了亮度的权重：三个一起动同样的一步，权重都是一。",
+        ),
+        "first_target": (
+            lambda x, t, m: _gradient(x, t[:1].expand_as(t), m).sum(1),
+            "都用了第一张图的类别：每张图各有各的。",
         ),
     },
 )
@@ -196,6 +229,13 @@ def _complete(call, image, target, model, baseline, steps):
             < 0.02 * change.abs() + 0.02
         ).all()
     )
+
+
+def _with_ends(image, target, model, baseline, steps, more):
+    total = torch.zeros_like(image)
+    for share in torch.linspace(0, 1, steps + more, dtype=image.dtype):
+        total += _gradient(baseline + share * (image - baseline), target, model)
+    return total / (steps + more) * (image - baseline)
 
 
 integrated = Exercise(
@@ -242,6 +282,18 @@ integrated = Exercise(
             lambda x, t, m, b, s: (x - b) * _gradient(x, t, m),
             "只用了终点的梯度：网络在路上会拐弯，要沿途多取几点。",
         ),
+        "fixed_steps": (
+            lambda x, t, m, b, s: _path(x, t, m, b, 50),
+            "没有用上 steps：分成几段由它定。",
+        ),
+        "both_ends": (
+            lambda *a: _with_ends(*a, 0),
+            "用 linspace(0, 1, steps) 取点，两个端点都算了：要取每一段的中点。",
+        ),
+        "one_more": (
+            lambda *a: _with_ends(*a, 1),
+            "用 linspace(0, 1, steps + 1) 取点，多了一个，还含端点：steps 段，各取中点。",
+        ),
     },
 )
 
@@ -268,6 +320,7 @@ class_map = Exercise(
     probes=(
         lambda: (noise((2, 3, 6, 7), 9), torch.tensor([3, 0]), CamNet()),
         lambda: (noise((3, 3, 5, 4), 10), torch.tensor([1, 2, 0]), CamNet(seed=3)),
+        lambda: (noise((1, 3, 2, 3), 11), torch.tensor([1]), CamNet(seed=6)),
     ),
     answer="(N, H, W)，不带计算图：网络 model.conv → model.relu → 整图平均里，目标类那一张图，平均值恰是得分",
     idea="得分是一张图的平均。把取平均之前的那张图拿出来，就知道分数从哪里来。",
@@ -306,10 +359,24 @@ def _sign(image, target, model):
     return torch.where(change.abs() < 1e-8, 0.0, change.sign())
 
 
-def _attack(image, target, model, levels, *, direction=_sign, way=-1, clip=True, first=True):
-    move = way * direction(image, target, model)
+def _attack(
+    image,
+    target,
+    model,
+    levels,
+    *,
+    direction=_sign,
+    way=-1,
+    clip=True,
+    first=True,
+    adds=False,
+    again=False,
+):
+    move, moved = way * direction(image, target, model), image
     for level in levels if first else levels.flip(0):
-        moved = (image + level * move).clamp(0, 1) if clip else image + level * move
+        move = way * direction(moved.detach(), target, model) if again else move
+        start = moved if adds or again else image
+        moved = (start + level * move).clamp(0, 1) if clip else start + level * move
         if model(moved).argmax(1) != target:
             break
     return moved.detach()
@@ -321,7 +388,7 @@ def _unit(image, target, model):
 
 
 def _attack_probe(seed, network):
-    image, model = uniform((1, 3, 9, 8), seed), TinyNet(seed=network).requires_grad_(False)
+    image, model = uniform((1, 3, 9, 8), seed), TinyNet(seed=network)
     return image, model(image).argmax(1), model, torch.linspace(0.02, 1, 50, dtype=torch.float64)
 
 
@@ -331,7 +398,7 @@ attack = Exercise(
     title="最小的对抗步长",
     level=4,
     stub="my_attack(image, target, model, levels)",
-    probes=(lambda: _attack_probe(12, 9), lambda: _attack_probe(20, 4)),
+    probes=(lambda: _attack_probe(12, 3), lambda: _attack_probe(12, 4)),
     answer="(1, 3, H, W)，取值 [0, 1]：沿梯度的符号往得分下降的方向走，levels（从小到大）里第一个让预测离开 target 的步长所到的图",
     idea="每个像素最多动一样多时，想让得分降得最快，每个像素都该动满，方向由梯度的符号定。",
     where="看本章“一个灰度就够”一节；最后别忘了图像的取值范围。",
@@ -349,5 +416,17 @@ attack = Exercise(
         "not_sign": (lambda *a: _attack(*a, direction=_unit), "没有取符号：大多数像素几乎没动。"),
         "no_clip": (lambda *a: _attack(*a, clip=False),),
         "largest": (lambda *a: _attack(*a, first=False), "用了最大的步长：要找第一个够用的。"),
+        "raw": (
+            lambda *a: _attack(*a, direction=_gradient),
+            "走的是梯度本身，没有取符号：每个像素走的步子不一样大。",
+        ),
+        "adds_up": (
+            lambda *a: _attack(*a, adds=True),
+            "改动一次次加了上去：每个步长都要从原图走起。",
+        ),
+        "again": (
+            lambda *a: _attack(*a, again=True),
+            "每一步又从新的图重新求了梯度：那是迭代的攻击，题目只从原图走一步。",
+        ),
     },
 )

@@ -295,7 +295,7 @@ def from_arguments(exercise, runs: list) -> str | None:
     """把标准实现的实参改一处，看哪一处改动恰好得到学习者的返回值。"""
     names = list(inspect.signature(exercise.oracle).parameters)
     first = dict(zip(names, exercise.probes[0](), strict=False))
-    tolerance = max(exercise.tolerance, 1e-5)
+    tolerance = max(exercise.tolerance, 1e-4)
     for name, value in first.items():
         for function, text in _BESIDE if isinstance(value, (Tensor, float)) else ():
             fits = (_beside(exercise, run, name, function, tolerance) for run in runs)

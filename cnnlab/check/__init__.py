@@ -3,6 +3,7 @@
 一章一个模块，与章同名；检查器本身见 core。
 """
 
+import difflib
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -23,3 +24,11 @@ for _exercise in exercises():
     if _exercise.name in __all__:
         raise ValueError(f"练习名 {_exercise.name} 与 check 自己的名字冲突")
     globals()[_exercise.name] = _exercise
+
+
+def __getattr__(name: str):
+    if name.startswith("__"):
+        raise AttributeError(name)
+    close = difflib.get_close_matches(name, [*globals()], n=3, cutoff=0.6)
+    near = f"；最接近的有：{'、'.join(close)}" if close else "；check.progress() 列出全部练习"
+    raise AttributeError(f"没有叫 {name} 的练习{near}")

@@ -196,7 +196,7 @@ class Exercise:
             run = self.execute(answer, probe)
             kind, hints = self._judged(answer, run)
             if isinstance(hints, BaseException):  # 性质检查里又调用了一次，那一次出了错
-                run = Run(probe, error=hints)
+                run, hints = Run(probe, error=hints), ()
             if run.error and is_unfinished(run.error):
                 return Verdict("todo", (self._unfinished_line(run.error),))
             if run.error or hints:
@@ -228,7 +228,8 @@ class Exercise:
             kind, hints = "mistake", named
         elif kind == "generic":
             told = self._diagnosed(answer)
-            kind, hints = ("mistake", (told, *hints[1:])) if told else (kind, hints)
+            place = hints[0].removeprefix(GENERIC[0])
+            kind, hints = ("mistake", (told + place, *hints[1:])) if told else (kind, hints)
         if run.error and not isinstance(run.error, Unfit):
             lines = self._error_lines(run.error)
             return Verdict("error", lines, hints or translated(run.error), kind)

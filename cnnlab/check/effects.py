@@ -37,7 +37,7 @@ EFFECTS = {
     "parameter_grad": (
         "网络参数上积累了 .grad，或者参数的 requires_grad 被改了。",
         "backward() 会给路上每一个叶子张量都记梯度，既占内存，又会混进下一次训练。",
-        "torch.autograd.grad(得分, 图像) 只对图像求导。",
+        "torch.autograd.grad 的第二个参数给图像，就只对图像求导。",
     ),
     "mode": (
         "网络的训练或评估模式没有还原。",

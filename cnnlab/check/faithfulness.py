@@ -5,7 +5,7 @@ import math
 
 import torch
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import Exercise, Unfit
 from cnnlab.check.fixtures import TinyNet, noise, uniform
 
 # 1 打乱一层
@@ -21,6 +21,43 @@ def _redrawn(model, names, generator, *, rescale=True, copied=True, value=None):
                 drawn = drawn * parameter.std() if rescale else 4 * drawn
                 parameter.copy_(drawn if value is None else torch.full_like(drawn, value))
     return changed
+
+
+def _how(model, layer, generator, draw):
+    changed = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in changed.get_submodule(layer).parameters():
+            parameter.copy_(draw(parameter, generator))
+    return changed
+
+
+def _permuted(parameter, generator):
+    order = torch.randperm(parameter.numel(), generator=generator)
+    return parameter.flatten()[order].view_as(parameter)
+
+
+def _alternating(parameter, generator):
+    signs = torch.ones_like(parameter).flatten()
+    signs[::2] = -1
+    return (signs / signs.std() * parameter.std()).view_as(parameter)
+
+
+def _new_numbers(new, model, layer, generator):
+    return not any(
+        torch.allclose(new[key].flatten().sort().values, old.flatten().sort().values)
+        for key, old in _parts(model).items()
+        if key.startswith(layer)
+    )
+
+
+def _follows_the_generator(call, model, layer, generator):
+    first, second = call(model, layer, _generator(31)), call(model, layer, _generator(32))
+    return not any(torch.equal(first[key], second[key]) for key in first if key.startswith(layer))
+
+
+def _repeats(call, model, layer, generator):
+    first, second = call(model, layer, _generator(31)), call(model, layer, _generator(31))
+    return all(torch.equal(first[key], second[key]) for key in first)
 
 
 def _parts(model):
@@ -50,6 +87,13 @@ def _same_scale(new, model, layer, generator):
     return all(abs(float(a.std() / b.std()) - 1) < 0.05 for a, b in pairs)
 
 
+def _run_redrawn(function, model, layer, generator):
+    made = function(model, layer, generator)
+    if not isinstance(made, torch.nn.Module) or made.state_dict().keys() != _parts(model).keys():
+        raise Unfit("返回的不是一个结构相同的网络。")
+    return _parts(made)
+
+
 redrawn_layer = Exercise(
     id="faithfulness-1",
     name="redrawn_layer",
@@ -64,14 +108,19 @@ redrawn_layer = Exercise(
     idea="要比的是“学到的权重”与“同样大小的随机权重”，所以尺度要保住，别的层一个数都不能动。",
     where="看 copy.deepcopy、nn.Module.get_submodule 和 Tensor.copy_；在 torch.no_grad() 里改参数。",
     question="如果不保住标准差，最后一层放大十倍，梯度图会变成什么样？",
-    run=lambda function, model, layer, generator: _parts(function(model, layer, generator)),
+    run=_run_redrawn,
     properties=(
         (_layer_changed, "这一层有的参数还是原来的：权重和偏置都要换。"),
+        (_new_numbers, "还是原来那些数，只换了次序：这里要抽新的随机数。"),
         (_others_same, "别的层也变了：这里只打乱指定的那一层。"),
         (
             _same_scale,
             "尺度变了：随机数要乘上原来那组参数的标准差；数少的时候，先把抽到的数自己标准化。",
         ),
+    ),
+    laws=(
+        (_follows_the_generator, "换一个生成器，得到的还是同样的数：随机数要从 generator 里抽。"),
+        (_repeats, "同样种子的生成器给出了不同的数：随机数只能从 generator 里抽。"),
     ),
     mistakes={
         "shallow": (
@@ -84,6 +133,12 @@ redrawn_layer = Exercise(
             lambda m, layer, g: _redrawn(m, [layer], g, value=0.0),
             "你把这一层清零了：那是剪断，不是打乱；梯度会处处为 0。",
         ),
+        "permuted": (lambda m, layer, g: _how(m, layer, g, _permuted),),
+        "own_seed": (
+            lambda m, layer, g: _redrawn(m, [layer], _generator(0)),
+            "用了自己的种子，没有用传进来的 generator。",
+        ),
+        "alternating": (lambda m, layer, g: _how(m, layer, g, _alternating),),
     },
 )
 
@@ -111,6 +166,45 @@ def _first_come(values):
     return values.flatten().argsort(stable=True).argsort().double()
 
 
+def _pair(a, b, rank):
+    if a.min() == a.max() or b.min() == b.max():
+        return 0.0
+    return _pearson(rank(a.flatten()), rank(b.flatten()))
+
+
+def _dense(values):
+    return values.unique(return_inverse=True)[1].double()
+
+
+def _lowest(values):
+    return (values[:, None] > values).sum(1).double()
+
+
+def _average(values):
+    return _lowest(values) + ((values[:, None] == values).sum(1) - 1) / 2
+
+
+def _by_differences_of_ranks(a, b):
+    if a.min() == a.max() or b.min() == b.max():
+        return 0.0
+    gap, count = _average(a.flatten()) - _average(b.flatten()), a.numel()
+    return float(1 - 6 * gap.square().sum() / (count * (count**2 - 1)))
+
+
+def _kendall(a, b):
+    if a.min() == a.max() or b.min() == b.max():
+        return 0.0
+    signs = [(x.flatten()[:, None] - x.flatten()).sign() for x in (a, b)]
+    return float(
+        (signs[0] * signs[1]).sum() / (signs[0].square().sum() * signs[1].square().sum()).sqrt()
+    )
+
+
+def _opposed(shape, seed):
+    a, b = _tied(shape, seed)
+    return a, -b
+
+
 def _tied(shape, seed):
     a = noise(shape, seed).mul(2).round() / 2  # 有并列
     return a, (a + noise(shape, seed + 1)).pow(3)
@@ -122,7 +216,7 @@ rank_agreement = Exercise(
     title="两张图的秩相关",
     level=2,
     stub="my_rank_correlation(a, b)",
-    probes=(lambda: _tied((5, 6), 61), lambda: _tied((4, 7), 63)),
+    probes=(lambda: _tied((5, 6), 61), lambda: _opposed((4, 7), 63), lambda: _tied((6, 6), 64)),
     answer="一个 −1 到 1 之间的数：两张图名次的相关，并列取平均名次；有一张处处相同时是 0",
     idea="先把每个像素换成它的名次，再算普通的相关。并列的像素应当得到同样的名次。",
     where="看本章“从零实现”一节；torch.unique 的 return_inverse 与 return_counts 能一次数清并列。",
@@ -135,7 +229,7 @@ rank_agreement = Exercise(
         ),
         (
             lambda call, a, b: float(call(torch.ones_like(a), b)) == 0,
-            "一张处处相同的图没有名次可言，题目要求返回 0，不是 NaN。",
+            "一张处处相同的图没有名次可言：那时题目要求返回 0。",
         ),
     ),
     mistakes={
@@ -151,9 +245,23 @@ rank_agreement = Exercise(
             "排序一次得到的是“第几名是谁”，名次是“谁是第几名”。",
         ),
         "absolute": (
-            lambda a, b: abs(_by_counting(-a.abs(), b)),
+            lambda a, b: abs(_by_counting(a, b)),
             "取了绝对值：一张图高的地方另一张低，相关应当是负的。",
         ),
+        "argsort_twice": (
+            lambda a, b: _pair(a, b, lambda v: v.argsort().argsort().double()),
+            "排序两次得到的名次没有管并列：一样大的应当得到同样的名次。",
+        ),
+        "dense": (
+            lambda a, b: _pair(a, b, _dense),
+            "并列之后的名次没有跳过去：三个并列第二之后是第五，名次取它们的平均。",
+        ),
+        "lowest": (lambda a, b: _pair(a, b, _lowest), "并列的都取了最小的名次：要取平均名次。"),
+        "differences": (
+            _by_differences_of_ranks,
+            "用了名次之差平方的简便公式：它只在没有并列时才对。",
+        ),
+        "kendall": (_kendall, "算的是成对比较的一致程度（肯德尔系数）：题目要对名次求相关系数。"),
     },
 )
 
@@ -162,7 +270,17 @@ rank_agreement = Exercise(
 
 
 def _deletion(
-    image, target, model, heat, steps, *, weakest=False, apart=False, fill="own", probability=False
+    image,
+    target,
+    model,
+    heat,
+    steps,
+    *,
+    weakest=False,
+    apart=False,
+    fill="own",
+    probability=False,
+    back=False,
 ):
     curves = []
     for one, label, map_ in zip(image, target.tolist(), heat, strict=True):
@@ -173,13 +291,19 @@ def _deletion(
             "own": one.mean((1, 2)),
             "black": torch.zeros(3, dtype=one.dtype),
             "batch": image.mean((0, 2, 3)),
+            "grey": one.mean().expand(3),
         }[fill]
         values = []
         for step in range(steps + 1):
             begin = round(len(order) * max(step - 1, 0) / steps) if apart else 0
             gone = order[begin : round(len(order) * step / steps)]
             changed = one.flatten(1).clone()
-            changed[:, gone] = colour[:, None]
+            if back:  # 反过来：从平均色开始，把像素一个个放回去
+                kept = changed[:, gone]
+                changed = colour[:, None].expand_as(changed).clone()
+                changed[:, gone] = kept
+            else:
+                changed[:, gone] = colour[:, None]
             with torch.no_grad():
                 scores = model(changed.view_as(one)[None])[0]
             values.append(float((scores.softmax(0) if probability else scores)[label]))
@@ -206,6 +330,7 @@ deletion = Exercise(
     probes=(
         lambda: _deletion_probe((2, 3, 6, 8), [1, 4], 4, 65),
         lambda: _deletion_probe((3, 3, 5, 6), [0, 2, 3], 5, 67),
+        lambda: _deletion_probe((1, 3, 4, 6), [2], 3, 69),
     ),
     answer="(N, steps + 1)：第 k 列是把热力图最强的 k/steps 的像素换成这张图的平均色之后，目标类的得分",
     idea="先给像素排名次，第 k 步换掉名次在前的那些：一步比一步多，从不放回。",
@@ -228,6 +353,15 @@ deletion = Exercise(
             lambda *a: _deletion(*a, probability=True),
             "返回了概率：题目要 softmax 之前的得分。",
         ),
+        "grey": (
+            lambda *a: _deletion(*a, fill="grey"),
+            "三个通道填了同一个数：平均色是一种颜色，有三个分量。",
+        ),
+        "insertion": (
+            lambda *a: _deletion(*a, back=True),
+            "做的是插入：从平均色开始往回放；题目是从原图开始往下删。",
+        ),
+        "reversed": (lambda *a: _deletion(*a).flip(1), "列的次序反了：第 0 列一个像素也没有删。"),
     },
 )
 
@@ -244,17 +378,20 @@ def _swapped(model, layer):
     return changed
 
 
-def _map(image, target, model, *, absolute=True):
+def _map(image, target, model, *, absolute=True, gather=torch.amax):
+    target = int(model(image).argmax(1)) if target is None else target
     leaf = image.clone().requires_grad_()
     gradient = torch.autograd.grad(model(leaf)[0, target], leaf)[0][0]
-    return (gradient.abs() if absolute else gradient).amax(0)
+    return gather(gradient.abs() if absolute else gradient, 0)
 
 
-def _cascade(image, target, model, layers, shuffle, *, alone=False, first=True, absolute=True):
-    maps, current = [_map(image, target, model, absolute=absolute)] if first else [], model
+def _cascade(
+    image, target, model, layers, shuffle, *, alone=False, first=True, stuck=False, **options
+):
+    maps, current = [_map(image, target, model, **options)] if first else [], model
     for layer in layers:
         current = shuffle(model if alone else current, layer)
-        maps.append(_map(image, target, current, absolute=absolute))
+        maps.append(_map(image, target, model if stuck else current, **options))
     return torch.stack(maps)
 
 
@@ -308,6 +445,18 @@ cascade = Exercise(
             lambda *a: _cascade(*a, absolute=False),
             "没有取绝对值就取了最大：负的大梯度同样要紧。",
         ),
+        "summed": (
+            lambda *a: _cascade(*a, gather=torch.sum),
+            "跨通道用了求和：这里取最大，与显著图一致。",
+        ),
+        "predicted": (
+            lambda x, t, m, layers, s: _cascade(x, None, m, layers, s),
+            "每个模型用了它自己预测的类：类别要一直是 target，才比得了。",
+        ),
+        "stuck": (
+            lambda *a: _cascade(*a, stuck=True),
+            "每一张都是原模型的图：shuffle 返回新模型，要接住它。",
+        ),
     },
 )
 
@@ -316,19 +465,34 @@ cascade = Exercise(
 
 
 def _evidence(
-    image, mask, target, model, heat, *, density=True, clip=True, colour="rest", probability=False
+    image,
+    mask,
+    target,
+    model,
+    heat,
+    *,
+    density=True,
+    part_of="clip",
+    colour="rest",
+    probability=False,
 ):
     use, share = [], []
     for one, region, label, map_ in zip(image, mask, target.tolist(), heat, strict=True):
         inside, pixels = region.flatten(), one.flatten(1)
-        filling = (pixels[:, ~inside] if colour == "rest" else pixels).mean(1)
+        filling = {
+            "rest": pixels[:, ~inside],
+            "all": pixels,
+            "zero": 0 * pixels,
+            "batch": image.movedim(1, 0)[:, ~mask],
+        }[colour].mean(1)
         covered = pixels.clone()
         covered[:, inside] = filling[:, None]
         with torch.no_grad():
             before, after = model(torch.stack([one, covered.view_as(one)]))
         before, after = (s.softmax(0) if probability else s for s in (before, after))
         use.append(float(before[label] - after[label]))
-        values = [max(v, 0.0) if clip else abs(v) for v in map_.flatten().tolist()]
+        shapes = {"clip": lambda v: max(v, 0.0), "absolute": abs, "signed": float}
+        values = [shapes[part_of](v) for v in map_.flatten().tolist()]
         part = sum(v for v, here in zip(values, inside.tolist(), strict=True) if here) / math.fsum(
             values
         )
@@ -347,6 +511,12 @@ def _planted(shape, targets, seed):
         TinyNet(),
         noise((shape[0], *shape[2:]), seed + 1),
     )
+
+
+def _against_the_rest(image, mask, target, model, heat):
+    use, share = _evidence(image, mask, target, model, heat, density=False)
+    area = mask.double().mean((1, 2))
+    return use, share / area / ((1 - share) / (1 - area))
 
 
 shortcut_evidence = Exercise(
@@ -371,7 +541,7 @@ shortcut_evidence = Exercise(
             "份额没有除以面积：大方块天然占得多，1 应当表示“和随便撒一样”。",
         ),
         "absolute": (
-            lambda *a: _evidence(*a, clip=False),
+            lambda *a: _evidence(*a, part_of="absolute"),
             "把负的也算进去了：负的是反对的证据，这里只数正的部分。",
         ),
         "own_colour": (
@@ -381,6 +551,26 @@ shortcut_evidence = Exercise(
         "probability": (
             lambda *a: _evidence(*a, probability=True),
             "用了概率的下降：饱和时概率几乎不动，要看得分。",
+        ),
+        "black": (
+            lambda *a: _evidence(*a, colour="zero"),
+            "方块填成了黑色：题目要方块之外的平均色。",
+        ),
+        "batch_colour": (
+            lambda *a: _evidence(*a, colour="batch"),
+            "平均色取自整批：每张图用它自己方块之外的。",
+        ),
+        "signed": (
+            lambda *a: _evidence(*a, part_of="signed"),
+            "热力图没有只取正的部分：负的把份额冲淡了。",
+        ),
+        "inverted": (
+            lambda x, k, t, m, h: _evidence(x, ~k, t, m, h),
+            "mask 用反了：真的地方是方块。",
+        ),
+        "against_the_rest": (
+            _against_the_rest,
+            "比的是方块里与方块外的密度：题目要份额除以面积份额，分母是整张图。",
         ),
     },
 )

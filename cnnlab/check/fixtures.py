@@ -38,15 +38,21 @@ class TinyNet(nn.Module):
     """卷积 3→4、原地 ReLU、步幅 2 的卷积 4→6、原地 ReLU、随机失活、平均、线性；评估模式。
 
     原地 ReLU 和随机失活是故意放的：忘了 clone 或忘了 eval 都会露出来。
-    图像至少 (N, 3, 3, 3)；要训练模式就写 TinyNet().train()。
+    图像至少 (N, 3, 3, 3)；要训练模式就写 TinyNet().train()。nested 为真时，第一道 ReLU 套在一层
+    nn.Sequential 里，像 Fire 模块里的那样。
     """
 
     def __init__(
-        self, classes: int = 5, seed: int = 1958, inplace: bool = True, dropout: float = 0.5
+        self,
+        classes: int = 5,
+        seed: int = 1958,
+        inplace: bool = True,
+        dropout: float = 0.5,
+        nested: bool = False,
     ) -> None:
         super().__init__()
         self.conv1 = _build(nn.Conv2d, 3, 4, 3, padding=1)
-        self.relu1 = nn.ReLU(inplace)
+        self.relu1 = nn.Sequential(nn.ReLU(inplace)) if nested else nn.ReLU(inplace)
         self.conv2 = _build(nn.Conv2d, 4, 6, 3, stride=2)
         self.relu2 = nn.ReLU(inplace)
         self.dropout = nn.Dropout(dropout)

@@ -47,6 +47,18 @@ def _step(
     return image + sign * rate * direction / size
 
 
+def _probabilities(image, target, model):
+    leaf = image.clone().requires_grad_()
+    return torch.autograd.grad(model(leaf).softmax(1).gather(1, target[:, None]).sum(), leaf)[0]
+
+
+def _unit_first(image, target, model, rate, decay):
+    gradient = _gradient(image, target, model)
+    gradient = gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    direction = gradient - decay * (image - 0.5)
+    return image + rate * direction / direction.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+
+
 def _trains(image, target, model, rate, decay):
     result = _step(image, target, model, rate, decay)
     with torch.no_grad():
@@ -72,6 +84,7 @@ ascent_step = Exercise(
     probes=(
         lambda: (uniform((2, 3, 5, 6), 1), torch.tensor([3, 1]), TinyNet(), 0.5, 0.3),
         lambda: (uniform((3, 3, 6, 4), 2), torch.tensor([0, 4, 2]), TinyNet(seed=9), 0.2, 0.1),
+        lambda: (uniform((1, 3, 4, 5), 3), torch.tensor([2]), TinyNet(seed=4), 0.3, 0.0),
     ),
     answer="(N, 3, H, W)：每张图沿“得分的梯度减 decay ×（图像减灰）”的方向走长度恰为 rate 的一步",
     idea="要变大的是得分减 ½ decay ‖图像 − 0.5‖²，先写出它的梯度，再把每张图的方向各自除以自己的长度。",
@@ -103,6 +116,22 @@ ascent_step = Exercise(
             "方向没有归一：各层、各类的梯度大小差得远，步长就没有意义了。",
         ),
         "trains": (_trains, "网络的权重变了：训练时改权重，合成图像时只改像素。"),
+        "twice": (
+            lambda x, t, m, r, d: _step(x, t, m, r, 2 * d),
+            "正则项的梯度大了一倍：前面有 ½，求导之后正好消去 2。",
+        ),
+        "probability": (
+            lambda *a: _step(*a, gradient=_probabilities),
+            "求的是概率的梯度：要上升的是 softmax 之前的得分。",
+        ),
+        "unit_first": (
+            _unit_first,
+            "先把得分的梯度归一化，再减正则项：要先得到整个方向，最后才定长度。",
+        ),
+        "batch_mean": (
+            lambda x, t, m, r, d: _step(x, t, m, r, d * len(x)),
+            "得分在整批上取了平均，相对地正则项就大了：每张图各算各的，求和。",
+        ),
     },
 )
 
@@ -143,7 +172,11 @@ jitter_undo = Exercise(
     title="抖动和它的还原",
     level=1,
     stub="my_jitter(image, down, right)",
-    probes=(lambda: (noise((2, 3, 5, 7), 3), 2, -3), lambda: (noise((1, 3, 6, 4), 4), -1, 2)),
+    probes=(
+        lambda: (noise((2, 3, 5, 7), 3), 2, -3),
+        lambda: (noise((1, 3, 6, 4), 4), -1, 2),
+        lambda: (noise((1, 3, 4, 4), 5), 0, 1),
+    ),
     answer="一对 (N, 3, H, W)：循环移动后的图，和再移回来的图",
     idea="循环移动不丢像素：移出去的从另一边回来，所以能一个不差地移回去。",
     where="看 torch.roll 的文档，注意 dims 的次序。",
@@ -172,6 +205,14 @@ jitter_undo = Exercise(
             lambda *a: _both(*a, move=_unroll, back=_roll),
             "移动的方向反了：正数是向下、向右。",
         ),
+        "wrong_axes": (
+            lambda x, d, r: (x.roll((d, r), (0, 1)), x),
+            "移的是第 0、1 维：那是批量和通道，行和列是最后两维。",
+        ),
+        "flattened": (
+            lambda x, d, r: (x.roll(d * x.shape[3] + r), x),
+            "没有说移哪一维：torch.roll 不给 dims 就把整个张量当成一长条。",
+        ),
     },
 )
 
@@ -179,14 +220,45 @@ jitter_undo = Exercise(
 # 3 小贡献
 
 
-def _keep(image, gradient, share, *, measure, center=0.5, largest=True):
+def _keep(
+    image,
+    gradient,
+    share,
+    *,
+    measure,
+    center=0.5,
+    largest=True,
+    fill=0.5,
+    counted=round,
+    rest=False,
+):
     out = image.clone()
     for index in range(len(image)):
         score = measure(image[index], gradient[index], center)
-        count = round(share * score.numel())
-        order = score.flatten().argsort(descending=largest)[count:]
-        out[index].flatten(1)[:, order] = center
+        count = counted(share * score.numel())
+        order = score.flatten().argsort(descending=largest)
+        out[index].flatten(1)[:, order[:count] if rest else order[count:]] = fill
     return out
+
+
+def _keep_entries(image, gradient, share):
+    """三个通道各排各的：留下的是一个个数，不是像素。"""
+    score = ((image - 0.5) * gradient).abs().flatten(1)
+    count = round(share * score.shape[1])
+    kept = torch.zeros_like(score).scatter_(1, score.argsort(1, descending=True)[:, :count], 1)
+    return torch.where(kept.view_as(image) > 0, image, 0.5)
+
+
+def _keep_in_batch(image, gradient, share):
+    score = ((image - 0.5) * gradient).sum(1).abs()
+    threshold = score.flatten().sort(descending=True).values[round(share * score.numel()) - 1]
+    return torch.where((score >= threshold)[:, None], image, 0.5)
+
+
+def _above_quantile(image, gradient, share):
+    score = ((image - 0.5) * gradient).sum(1).abs().flatten(1)
+    kept = score > torch.quantile(score, 1 - share, dim=1, keepdim=True)
+    return torch.where(kept.view(len(image), 1, *image.shape[2:]), image, 0.5)
 
 
 def _contribution(image, gradient, center):
@@ -202,6 +274,8 @@ keep_contribution = Exercise(
     probes=(
         lambda: (uniform((2, 3, 5, 6), 5), noise((2, 3, 5, 6), 6), 0.3),
         lambda: (uniform((3, 3, 4, 7), 7), noise((3, 3, 4, 7), 8), 0.5),
+        lambda: (uniform((1, 3, 3, 7), 9), noise((1, 3, 3, 7), 10), 0.55),
+        lambda: (uniform((2, 3, 4, 5), 11), noise((2, 3, 4, 5), 12), 0.13),
     ),
     answer="(N, 3, H, W)：每张图留下贡献最大的 share 份像素，其余的三个通道都换成 0.5",
     idea="贡献是一阶近似：把这个像素换成灰，得分大约掉多少。三个通道先相加，再取绝对值。",
@@ -229,6 +303,37 @@ keep_contribution = Exercise(
             lambda *a: _keep(*a, measure=_contribution, largest=False),
             "留反了：丢掉的应当是贡献小的。",
         ),
+        "gradient_size": (
+            lambda *a: _keep(*a, measure=lambda x, g, c: g.abs().sum(0)),
+            "只看了梯度的大小：贡献是像素离灰多远，乘梯度。",
+        ),
+        "signed": (
+            lambda *a: _keep(*a, measure=lambda x, g, c: sum((x[k] - c) * g[k] for k in range(3))),
+            "没有取绝对值：很负的贡献同样大。",
+        ),
+        "one_channel": (
+            lambda *a: _keep(*a, measure=lambda x, g, c: ((x - c) * g).abs().amax(0)),
+            "只看了贡献最大的一个通道：三个通道先相加，再取绝对值。",
+        ),
+        "entries": (_keep_entries, "三个通道分开排了名次：一个像素要么整个留下，要么整个换成灰。"),
+        "whole_batch": (_keep_in_batch, "整批一起排了名次：每张图各留自己的 share 份。"),
+        "black": (
+            lambda *a: _keep(*a, measure=_contribution, fill=0.0),
+            "其余像素填成了黑：题目要换成 0.5。",
+        ),
+        "drops_the_best": (
+            lambda *a: _keep(*a, measure=_contribution, rest=True),
+            "把贡献大的换成了灰：该留下的丢了。",
+        ),
+        "other_share": (
+            lambda x, g, s: _keep(x, g, 1 - s, measure=_contribution),
+            "留下的份额反了：share 是留下的，不是丢掉的。",
+        ),
+        "rounded_down": (
+            lambda *a: _keep(*a, measure=_contribution, counted=int),
+            "个数向下取了整：题目要四舍五入。",
+        ),
+        "quantile": (_above_quantile, "用分位数当门槛，个数会差一两个：题目定了留几个，按名次取。"),
     },
 )
 
@@ -296,6 +401,28 @@ dead_start = Exercise(
             lambda x, t, m: m.conv(x).sum((2, 3))[torch.arange(len(x)), t].sum(),
             "各位置相加而没有取平均：目标的大小随图像尺寸变，就不是这个类的得分了。",
         ),
+        "batch_mean": (
+            lambda x, t, m: _objective(x, t, m) / len(x),
+            "在整批上取了平均：题目要各图相加。",
+        ),
+        "loudest_place": (
+            lambda x, t, m: m.conv(x).amax((2, 3))[torch.arange(len(x)), t].sum(),
+            "取的是最响的一处：这个类的得分是整图的平均。",
+        ),
+        "log_softmax": (
+            lambda x, t, m: m.conv(x).mean((2, 3)).log_softmax(1)[torch.arange(len(x)), t].sum(),
+            "用了对数概率：压低别的类也能让它变大，题目要这个类自己的得分。",
+        ),
+        "leaky": (
+            lambda x, t, m: (
+                functional.leaky_relu(m.conv(x)).mean((2, 3))[torch.arange(len(x)), t].sum()
+            ),
+            "换成了带漏的 ReLU：会动，可是得分被缩小了；直接取 ReLU 之前的。",
+        ),
+        "first_target": (
+            lambda x, t, m: _objective(x, t, m, pick=t[:1].expand_as(t)),
+            "都用了第一张图的类别：每张图各有各的。",
+        ),
     },
 )
 
@@ -307,6 +434,31 @@ def _scale(height, width):
     rows = torch.fft.fftfreq(height, dtype=torch.float64)[:, None]
     columns = torch.fft.rfftfreq(width, dtype=torch.float64)
     return 1 / (rows.square() + columns.square()).sqrt().clamp_min(1 / max(height, width))
+
+
+def _frequencies(height, width, rows=None, columns=None):
+    rows = torch.fft.fftfreq(height, dtype=torch.float64) if rows is None else rows
+    columns = torch.fft.rfftfreq(width, dtype=torch.float64) if columns is None else columns
+    return (rows[:, None].square() + columns.square()).sqrt()
+
+
+def _floored(floor):
+    return lambda h, w: 1 / _frequencies(h, w).clamp_min(1 / floor(h, w))
+
+
+def _grows(height, width):
+    return 1 / _scale(height, width)
+
+
+def _per_image(height, width):
+    rows = torch.fft.fftfreq(height, dtype=torch.float64) * height
+    columns = torch.fft.rfftfreq(width, dtype=torch.float64) * width
+    return 1 / _frequencies(height, width, rows, columns).clamp_min(1 / max(height, width))
+
+
+def _one_sided(height, width):
+    rows = torch.arange(height, dtype=torch.float64) / height
+    return 1 / _frequencies(height, width, rows).clamp_min(1 / max(height, width))
 
 
 def _fourier(spectrum, width, *, scale=_scale, shift=0.5, part="real"):
@@ -349,7 +501,11 @@ fourier = Exercise(
     title="傅里叶参数化",
     level=4,
     stub="my_fourier_image(spectrum, width)",
-    probes=(lambda: (noise((2, 3, 6, 5, 2), 13), 8), lambda: (noise((1, 3, 5, 4, 2), 14), 7)),
+    probes=(
+        lambda: (noise((2, 3, 9, 4, 2), 13), 6),
+        lambda: (noise((1, 3, 5, 4, 2), 14), 7),
+        lambda: (noise((1, 3, 4, 5, 2), 15), 9),
+    ),
     answer="(N, 3, H, width) 的实数图像：谱 (N, 3, H, width//2+1, 2) 乘 1 / max(f, 1/较长的边)，做正交归一的逆变换，再加 0.5",
     idea="实数图像的谱只有一半是自由的，另一半是共轭。逆变换要用知道这件事的那一种，并且要知道宽是奇是偶。",
     where="看 torch.fft.irfft2、torch.fft.fftfreq、torch.fft.rfftfreq 与 torch.view_as_complex。",
@@ -376,5 +532,42 @@ fourier = Exercise(
             "忘了加上灰：谱为零时应当是一张灰图。",
         ),
         "real_only": (_real_half, "虚部没有用上：没有相位，图像会变得中心对称。"),
+        "floor_of_the_short": (
+            lambda *a: _fourier(*a, part="irfft", scale=_floored(min)),
+            "下限用了较短的边：题目要 1 除以较长的边。",
+        ),
+        "floor_of_the_height": (
+            lambda *a: _fourier(*a, part="irfft", scale=_floored(lambda h, w: h)),
+            "下限只看了高：题目要 1 除以高与宽里较长的一个。",
+        ),
+        "floor_of_the_width": (
+            lambda *a: _fourier(*a, part="irfft", scale=_floored(lambda h, w: w)),
+            "下限只看了宽：题目要 1 除以高与宽里较长的一个。",
+        ),
+        "grows": (
+            lambda *a: _fourier(*a, part="irfft", scale=_grows),
+            "乘的是频率：应当除以频率，低频大、高频小。",
+        ),
+        "per_image": (
+            lambda *a: _fourier(*a, part="irfft", scale=_per_image),
+            "频率用了每张图的周期数：题目要每像素的周期数，fftfreq 给的就是。",
+        ),
+        "one_sided": (
+            lambda *a: _fourier(*a, part="irfft", scale=_one_sided),
+            "行的频率没有折回来：后一半的行是负频率，fftfreq 给的就是。",
+        ),
+        "half_inverse": (
+            lambda s, w: (
+                torch.fft.ifft2(
+                    torch.view_as_complex(s.contiguous()), s=(s.shape[-3], w), norm="ortho"
+                ).real
+                + 0.5
+            ),
+            "没有除以频率，也没有用上共轭的另一半：实数图像的逆变换是 irfft2。",
+        ),
+        "unnormalized": (
+            lambda s, w: (_fourier(s, w, part="irfft") - 0.5) / (s.shape[-3] * w) ** 0.5 + 0.5,
+            '没有做正交归一：逆变换缺省还除了一次像素数的平方根，写 norm="ortho"。',
+        ),
     },
 )

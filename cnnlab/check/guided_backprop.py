@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import torch
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import Exercise, Unfit
 from cnnlab.check.fixtures import TinyNet, noise, uniform
 from cnnlab.check.gradients import pixel_gradient
 from cnnlab.check.rules import by_hand, rule_function, swapping
@@ -66,6 +66,22 @@ relu_rules = Exercise(
             lambda v, g: _rules(v, g, guided=lambda p, d: p.abs()),
             "负的梯度被翻成了正的：要清零。",
         ),
+        "guided_first": (
+            lambda v, g: _rules(v, g, order=(0, 2, 1)),
+            "反卷积网络与引导式的次序对调了：两道门都有的是引导式。",
+        ),
+        "times_value": (
+            lambda v, g: torch.stack([g * v.relu(), g.relu(), g.relu() * v.relu()]),
+            "乘的是 value 的大小：门只管放不放行，放行时原样传下去。",
+        ),
+        "forward_again": (
+            lambda v, g: torch.stack([v.relu(), *_rules(v, g)[1:]]),
+            "普通规则给的是前向的输出：要传的是梯度。",
+        ),
+        "all_absolute": (
+            lambda v, g: _rules(v, g.abs()),
+            "先取了梯度的绝对值：负的梯度要拦下，不是翻成正的。",
+        ),
     },
 )
 
@@ -73,9 +89,17 @@ relu_rules = Exercise(
 
 
 def _applied(function, value, gradient):
-    leaf = value.detach().clone().requires_grad_()
-    output = function.apply(leaf)
-    (passed,) = torch.autograd.grad((output * gradient).sum(), leaf)
+    leaf, kept = value.detach().clone().requires_grad_(), gradient.clone()
+    apply = getattr(function, "apply", function)
+    given = leaf * 1
+    output = apply(given)
+    if given._version:
+        raise Unfit("forward 原地改写了输入：上一层反向时还要用它，不要原地操作。")
+    if not isinstance(output, torch.Tensor) or output.shape != value.shape:
+        raise Unfit(f"前向的输出不对：要一个形状为 {tuple(value.shape)} 的张量。")
+    (passed,) = torch.autograd.grad(output, leaf, kept)
+    if not torch.equal(kept, gradient):
+        raise Unfit("backward 原地改写了传回来的梯度：别的层还要用它，先复制。")
     return {"前向": output.detach(), "反向": passed}
 
 
@@ -109,6 +133,22 @@ autograd_rule = Exercise(
             rule_function(after=lambda v, g: g.clamp_max(0) * (v > 0)),
             "留下的是负的梯度：符号弄反了。",
         ),
+        "open_at_zero": (
+            rule_function(after=lambda v, g: g.clamp_min(0) * (v >= 0)),
+            "value 恰好为 0 的地方，门是关着的：ReLU 只放行大于 0 的数。",
+        ),
+        "identity": (
+            rule_function(before=lambda v: v.clone()),
+            "前向没有截断：前向还是 ReLU，只改反向。",
+        ),
+        "absolute": (
+            rule_function(after=lambda v, g: g.abs() * (v > 0)),
+            "负的梯度被翻成了正的：要清零。",
+        ),
+        "gated_by_itself": (
+            rule_function(after=lambda v, g: v.clamp_min(0) * (g > 0)),
+            "传下去的是 value：梯度过了两道门之后，传的还是梯度自己。",
+        ),
     },
 )
 
@@ -116,12 +156,23 @@ autograd_rule = Exercise(
 
 
 def _restores_after_an_error(call, image, target, model):
-    kept = [model.relu1, model.relu2]
+    before = list(model.modules())
     with suppress(Exception):
         call(image, target + 100, model)
-    intact = model.relu1 is kept[0] and model.relu2 is kept[1]
-    model.relu1, model.relu2 = kept
-    return intact
+    after = list(model.modules())
+    return len(before) == len(after) and all(a is b for a, b in zip(before, after, strict=True))
+
+
+def _children_only(image, target, model):
+    kept = {n: part for n, part in model.named_children() if isinstance(part, torch.nn.ReLU)}
+    return swapping(image, target, model, names=kept)
+
+
+def _leaves_grad(image, target, model):
+    leaf = image.detach().clone().requires_grad_()
+    by_hand(image, target, model)
+    model(leaf).gather(1, target[:, None]).sum().backward()
+    return by_hand(image, target, model)
 
 
 guided_map = Exercise(
@@ -131,16 +182,8 @@ guided_map = Exercise(
     level=2,
     stub="my_guided_map(image, target, model)",
     probes=(
-        lambda: (
-            uniform((2, 3, 9, 7), 21),
-            torch.tensor([3, 1]),
-            TinyNet(seed=3).requires_grad_(False),
-        ),
-        lambda: (
-            uniform((3, 3, 7, 9), 22),
-            torch.tensor([0, 4, 2]),
-            TinyNet(seed=9).requires_grad_(False),
-        ),
+        lambda: (uniform((2, 3, 9, 7), 21), torch.tensor([3, 1]), TinyNet(seed=3)),
+        lambda: (uniform((3, 3, 7, 9), 22), torch.tensor([0, 4, 2]), TinyNet(seed=9, nested=True)),
     ),
     answer="(N, 3, H, W)，带符号：网络里每个 ReLU 都按引导式规则回传时，target 类得分对像素的梯度；网络用完恢复原样",
     idea="先记住原来的模块，换上自己的，算完再换回去；中途报错也要换回去。",
@@ -165,6 +208,17 @@ guided_map = Exercise(
             "只在最后把负的梯度清零：规则要在每个 ReLU 处执行，不是在像素处。",
         ),
         "never_restored": (lambda x, t, m: swapping(x, t, m, restore=False),),
+        "children_only": (
+            _children_only,
+            "套在别的模块里的 ReLU 没有换：named_children 只看一层，Fire 模块里的在更深处。",
+        ),
+        "softmax": (
+            lambda x, t, m: swapping(
+                x, t, m, pick=lambda n, z, y: n(z).softmax(1).gather(1, y[:, None])
+            ),
+            "用了概率：要的是 softmax 之前的得分。",
+        ),
+        "left_grad": (_leaves_grad,),
     },
 )
 
@@ -249,6 +303,17 @@ def _pearson(a, b):
     return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
 
 
+def _cosine_of_ranks(image, model, first, second, gradient_of):
+    a, b = _maps(image, model, first, second, gradient_of, _biggest)
+    return torch.cosine_similarity(_ranks(a), _ranks(b))
+
+
+def _kendall(image, model, first, second, gradient_of):
+    a, b = _maps(image, model, first, second, gradient_of, _biggest)
+    signs = [(each[:, :, None] - each[:, None]).sign() for each in (a, b)]
+    return (signs[0] * signs[1]).sum((1, 2)) / (a.shape[1] * (a.shape[1] - 1))
+
+
 def _ranks(values):
     return values.argsort(1).argsort(1).double()
 
@@ -301,7 +366,7 @@ class_swap = Exercise(
     ),
     answer="(N,)：每张图换类别前后两张图（|梯度| 取通道最大）的秩相关",
     idea="先把每张图的像素按大小排名次，再对名次求相关系数；一张图一个数。",
-    where="名次可以排序两次得到；相关系数的公式在“开始之前”一章。",
+    where="名次可以排序两次得到；相关系数是各减平均之后的内积，除以两个范数。",
     question="在真的网络上，三条规则的次序是什么？边缘检测器在这个检验里得几分？",
     oracle=_counting_pairs,
     mistakes={
@@ -325,5 +390,11 @@ class_swap = Exercise(
             lambda *a: _swap(*a, ranks=lambda v: v.argsort(1).double()),
             "只排了一次序，得到的是下标，不是名次：再排一次。",
         ),
+        "every_channel": (
+            lambda *a: _swap(*a, reduce=lambda g: g.abs()),
+            "没有先取通道的最大：一个像素一个数，再排名次。",
+        ),
+        "cosine": (_cosine_of_ranks, "名次没有减去平均就比了夹角：相关系数要先各减平均。"),
+        "pairs": (_kendall, "算的是成对比较的一致程度（肯德尔系数）：题目要对名次求相关系数。"),
     },
 )

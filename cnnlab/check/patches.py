@@ -46,7 +46,7 @@ def _unscaled_start(layers):
 def _less_padding(layers):
     size, step, start = _accumulate(layers)
     seen = 1
-    for kernel, stride, padding in layers:
+    for _, stride, padding in layers:
         size -= 2 * padding * seen
         seen *= stride
     return size, step, start
@@ -212,9 +212,14 @@ def _latest_first(batches, k):
 
 
 def _by_topk(batches, k):
-    everything = torch.cat(list(batches))
-    values, place = everything.flatten().topk(k)
-    return values, torch.stack(torch.unravel_index(place, everything.shape), 1)
+    values, places, start = torch.empty(0).double(), torch.empty(0, 3).long(), 0
+    for batch in batches:
+        here = torch.stack(torch.unravel_index(torch.arange(batch.numel()), batch.shape), 1)
+        here[:, 0] += start
+        values, places = torch.cat([values, batch.flatten()]), torch.cat([places, here])
+        values, order = values.topk(min(k, len(values)))
+        places, start = places[order], start + len(batch)
+    return values, places
 
 
 def _all_at_once(batches, k):

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cnnlab.check.gradients import pixel_gradient
+from cnnlab.check.gradients import class_scores, pixel_gradient
 
 
 def rule_function(before=lambda v: v.clamp_min(0), after=lambda v, g: g.clamp_min(0) * (v > 0)):
@@ -34,14 +34,22 @@ class RuledReLU(nn.Module):
 
 
 def swapping(
-    image, target, model, *, names=("relu1", "relu2"), function=None, restore=True, safely=True
+    image,
+    target,
+    model,
+    *,
+    names=("relu1", "relu2"),
+    function=None,
+    restore=True,
+    safely=True,
+    pick=class_scores,
 ):
     kept = {name: getattr(model, name) for name in names}
     for name in names:
         setattr(model, name, RuledReLU(function))
     restored = False
     try:
-        found = pixel_gradient(image, target, model)
+        found = pixel_gradient(image, target, model, pick)
         restored = True
     finally:
         if (restored or safely) and restore:

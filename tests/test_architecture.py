@@ -148,6 +148,8 @@ def calls_of(tree: ast.Module):
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_loops_and_hooks_live_in_one_place(path):
+    if path.parent.name == "check":  # 错法照学习者的样子写：自己挂钩子、自己走优化器
+        return
     for name, is_method, line in calls_of(TREES[path]):
         where = f"{name_of(path)}:{line}"
         if name == "step" and is_method:
@@ -199,7 +201,9 @@ def test_no_global_seed(path):
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_files_and_functions_are_short(path):
     lines = path.read_text(encoding="utf-8").count("\n")
-    assert lines <= 400, f"{name_of(path)} 有 {lines} 行：超过 400 行就是两件事"
+    # 一章的练习是一张表，错法一行行地长；别的文件超过 400 行就是两件事
+    most = 700 if path.parent.name == "check" else 400
+    assert lines <= most, f"{name_of(path)} 有 {lines} 行，至多 {most} 行"
     for node in ast.walk(TREES[path]):
         if isinstance(node, ast.FunctionDef):
             docstring = ast.get_docstring(node, clean=False)

@@ -13,7 +13,13 @@ def main(arguments: list[str]) -> None:
         sys.exit(
             f"用法：python -m cnnlab 命令 …；可用的命令：{'、'.join(COMMANDS)}（加 --help 看各自的参数）"
         )
-    COMMANDS[arguments[0]](arguments[1:])
+    try:
+        COMMANDS[arguments[0]](arguments[1:])
+    except (ValueError, TypeError, OSError) as error:
+        # 用户写错了什么：一行话，不是一长串调用记录
+        sys.exit(f"错误：{error}")
+    except KeyboardInterrupt:
+        sys.exit("已停止")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@
 """
 
 import math
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,15 +12,15 @@ from torch import Tensor, nn
 
 from cnnlab.chapters.style_transfer import check_weights
 from cnnlab.core.hooks import activations_of, device_of, evaluating, run_model
-from cnnlab.core.images import check_images, load_image, resize
+from cnnlab.core.images import check_images, resize
 from cnnlab.engine.objectives import Objective, objective
 from cnnlab.engine.priors import total_variation
 from cnnlab.engine.terms import feature_distance, gram_distance, gram_matrix, image_prior
 from cnnlab.engine.training import Training, cosine, fit
 from cnnlab.networks.stylizers import StylizationNetwork
+from cnnlab.pictures.photos import PhotoFolder
 
 STYLE_LAYERS = ("relu1", "fire2", "fire3", "fire4", "fire5")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MINIMUM = 32
 # 训练随包的网络时没有用的照片：只用来看、来量
 STYLIZER_HELD_OUT = (
@@ -96,47 +95,21 @@ def content_reader(contents) -> tuple[int, Callable[[int], Tensor]]:
 
 
 def _folder_reader(root: Path) -> tuple[int, Callable[[int], Tensor]]:
-    from PIL import Image
-
-    if not root.is_dir():
-        raise ValueError(
-            f"没有文件夹 {root}；contents 要一个放照片的文件夹，或一批照片 (N, 3, H, W)"
-        )
-    found = sorted(file for file in root.rglob("*") if file.suffix.lower() in SUFFIXES)
-    broken, files = [], []
-    for file in found:
-        try:
-            with Image.open(file) as picture:
-                picture.verify()  # 只看文件头，几万张也只要几十秒
-            files.append(file)
-        except (OSError, ValueError, SyntaxError):
-            broken.append(file)
-    _warn_of_broken(broken, root)
-    if not files:
-        raise ValueError(
-            f"{root} 里没有能读的照片（试了 {len(found)} 个文件，后缀限 {'、'.join(SUFFIXES)}）"
-        )
-    unreadable = set()
+    folder = PhotoFolder(root, size=None)
+    folder.check_headers()
+    folder.warn_of_broken()
 
     def read(index: int) -> Tensor:
-        for file in files[index:] + files[:index]:
-            try:
-                return load_image(file)
-            except (OSError, ValueError):
-                if file not in unreadable:
-                    _warn_of_broken([file], root)
-                unreadable.add(file)
-        raise ValueError(f"{root} 里的 {len(files)} 张照片没有一张读得出来")
+        known = len(folder.broken)
+        for place in [*range(index, len(folder)), *range(index)]:
+            image = folder.read(place)
+            if len(folder.broken) > known:
+                folder.warn_of_broken()
+            if image is not None:
+                return image
+        raise ValueError(f"{root} 里的 {len(folder)} 张照片没有一张读得出来")
 
-    return len(files), read
-
-
-def _warn_of_broken(broken: list[Path], root: Path) -> None:
-    if broken:
-        names = "、".join(str(file.relative_to(root)) for file in broken[:20]) + (
-            "……" if len(broken) > 20 else ""
-        )
-        warnings.warn(f"跳过 {len(broken)} 个打不开的文件：{names}", stacklevel=4)
+    return len(folder), read
 
 
 def content_crops(

@@ -147,14 +147,40 @@ def max_activating_patches(
     同值的先来者在前：先比图像的次序，再比位置（先行后列）。
     来源：Zeiler 与 Fergus（2014）；Springenberg 等（2015）。
     """
-    k = whole(k, "k", 1)
-    best = None
+    board = Leaderboard(model, layer, channels, k, one_per_image)
     for start, batch in _batches(images):
-        activation = _maps(model, batch, layer)
-        wanted = channel_list(channels, activation.shape[1])
-        activation = activation if channels is None else activation[:, wanted]
-        best = _merge(best, activation, start, k, one_per_image)
-    return _patches(model, images, layer, wanted, *best)
+        board.see(batch, range(start, start + len(batch)))
+    return board.patches(images)
+
+
+class Leaderboard:
+    """每个通道激活最大的 k 处，边看边记：`see` 一批图，随时可以 `patches`；`best` 是榜，可以存下来接着看。"""
+
+    def __init__(self, model, layer: str, channels=None, k: int = 9, one_per_image: bool = True):
+        self.model, self.layer, self.channels = model, layer, channels
+        self.k, self.one_per_image = whole(k, "k", 1), one_per_image
+        self.best, self.wanted = None, []
+
+    def see(self, batch: Tensor, numbers) -> None:
+        """看一批图 (N, 3, H, W)；`numbers` 是它们在全部图像里的编号，从小到大。"""
+        activation = _maps(self.model, batch, self.layer)
+        self.wanted = channel_list(self.channels, activation.shape[1])
+        activation = activation if self.channels is None else activation[:, self.wanted]
+        numbers = torch.tensor(numbers, device=activation.device)
+        self.best = _merge(self.best, activation, numbers, self.k, self.one_per_image)
+
+    def join(self, bests) -> None:
+        """并进几张同样的榜（各进程的）；同值的编号小的在前。"""
+        bests = [best for best in bests if best is not None]
+        columns = [torch.cat(each, 1) for each in zip(*bests, strict=True)]
+        order = columns[1].argsort(dim=1, stable=True)
+        order = order.gather(
+            1, columns[0].gather(1, order).sort(dim=1, descending=True, stable=True).indices
+        )
+        self.best = tuple(each.gather(1, order[:, : self.k]) for each in columns)
+
+    def patches(self, images) -> Patches:
+        return _patches(self.model, images, self.layer, self.wanted, *self.best)
 
 
 def image_maxima(
@@ -302,7 +328,7 @@ def _maps(model: nn.Module, batch: Tensor, layer: str) -> Tensor:
     return activation.flatten(1)[:, :, None, None]
 
 
-def _merge(best, activation: Tensor, start: int, k: int, one_per_image: bool):
+def _merge(best, activation: Tensor, numbers: Tensor, k: int, one_per_image: bool):
     """把一批的候选并进榜里；榜是 (值, 图像, 展平的位置)，各 (C, 名次)。"""
     flat = activation.flatten(2)
     n, count, cells = flat.shape
@@ -333,7 +359,7 @@ def _merge(best, activation: Tensor, start: int, k: int, one_per_image: bool):
             ordered.values[:, :each],
             ordered.indices[:, :each],
         )
-    numbers = (start + torch.arange(n, device=flat.device))[None, :, None].expand(count, n, each)
+    numbers = numbers[None, :, None].expand(count, n, each)
     joined = [
         torch.cat([old, new.flatten(1)], 1)
         for old, new in zip(best, (values, numbers, positions), strict=True)

@@ -48,6 +48,15 @@ def any_process(flag: bool) -> bool:
     return bool(count > 0)
 
 
+def gather(value) -> list:
+    """各进程的一份东西收成一列，按进程号排；大家得到同一列。"""
+    if not distributed.is_initialized():
+        return [value]
+    found = [None] * distributed.get_world_size()
+    distributed.all_gather_object(found, value)
+    return found
+
+
 def average_gradients(value: Tensor, gradients, parameters: list[Tensor]) -> float:
     """把（各进程平均的）梯度放进 .grad，给出（平均的）损失。"""
     present = [

@@ -100,7 +100,7 @@ def fit(
     """
     if steps is None and seconds is None:
         raise ValueError("steps 和 seconds 至少给一个")
-    with process_group(), _training_mode(network), _deferred_interrupt() as interrupted:
+    with process_group(), _training_mode(network), deferred_interrupt() as interrupted:
         settings = {
             "steps": steps,
             "limit": seconds,
@@ -283,7 +283,7 @@ def _training_mode(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
+def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     """Ctrl-C 先记下，等这一步走完再停：权重和优化器不会一半新一半旧；第二次 Ctrl-C 立刻停。"""
     pressed = []
 

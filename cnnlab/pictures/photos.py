@@ -4,6 +4,9 @@
 """
 
 import csv
+import os
+import tarfile
+import tempfile
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cnnlab.core.images import load_image
+from cnnlab.core.checks import whole
+from cnnlab.core.images import check_size, load_image
 from cnnlab.core.names import unknown
 from cnnlab.core.paths import DATA
 
@@ -202,54 +206,137 @@ def _drawn(draw, size, seed: int) -> torch.Tensor:
     )
 
 
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
+
+
+class PhotoFolder:
+    """一个文件夹（含子文件夹）里的照片，按路径排序，用到哪张读哪张；读文件夹的都用它。
+
+    `folder[i]` 是第 i 张 (3, H, W)，`read(i)` 是 (1, 3, H, W)，读不出时是 None，名字与原因记在 `broken` 里。
+    管道、锁住的子文件夹也记在那里；`leave_out` 里的文件（如上次的结果）不算照片。
+    """
+
+    def __init__(self, path, size=224, *, n: int | None = None, leave_out=()):
+        self.root, self.size, self.broken = Path(path).expanduser(), size, {}
+        if not self.root.is_dir():
+            raise ValueError(f"没有文件夹 {self.root}；要一个放照片的文件夹")
+        found = []
+        for folder, _, names in os.walk(self.root, onerror=self._locked):
+            found += [Path(folder, name) for name in names]
+        skipped = {Path(each).resolve() for each in leave_out}
+        found = sorted(file for file in found if file.suffix.lower() in PHOTO_SUFFIXES)
+        self.files = [file for file in found if file.resolve() not in skipped]
+        if n is not None and whole(n, "n", 1) < len(self.files):
+            self.files = [self.files[i * len(self.files) // n] for i in range(n)]
+        if not self.files:
+            raise ValueError(
+                f"{self.root} 里没有能读的照片；认得的后缀：{'、'.join(sorted(PHOTO_SUFFIXES))}"
+            )
+
+    def _locked(self, error: OSError) -> None:
+        self.broken[Path(error.filename)] = "没有打开它的权限"
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return load_image(self.files[index], self.size)[0]
+
+    def read(self, index: int) -> torch.Tensor | None:
+        try:
+            return load_image(self.files[index], self.size)
+        except (ValueError, OSError) as error:
+            self.broken[self.files[index]] = str(error)
+            return None
+
+    def check_headers(self) -> None:
+        """只看文件头，几万张也只要几十秒：不是图像的先剔出去。"""
+        from PIL import Image
+
+        good = []
+        for file in self.files:
+            try:
+                if not file.is_file():
+                    raise ValueError("不是普通文件")
+                with Image.open(file) as picture:
+                    picture.verify()
+                good.append(file)
+            except Exception as error:
+                self.broken[file] = str(error)
+        self.files = good
+        if not good:
+            raise ValueError(f"{self.root} 里没有能读的照片（试了 {len(self.broken)} 个文件）")
+
+    def warn_of_broken(self) -> None:
+        """一条警告：跳过了几个，是哪些。"""
+        if self.broken:
+            names = [str(file.relative_to(self.root)) for file in sorted(self.broken)]
+            listed = "、".join(names[:20]) + ("……" if len(names) > 20 else "")
+            warnings.warn(f"跳过 {len(names)} 个打不开的文件：{listed}", stacklevel=3)
+
+
 def image_folder(path, *, size=224, n: int | None = None) -> ImageSet:
     """文件夹（含子文件夹）里的图，类别是所在文件夹的名字，按路径排序；n 只取均匀分布的 n 张。
 
     打不开的文件跳过，并在一条警告里报出个数与名字；一张都读不出则抛 ValueError。
     """
-    root = Path(path)
-    if not root.is_dir():
-        raise ValueError(f"没有文件夹 {root}；image_folder 要一个放图片的文件夹")
-    suffixes = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
-    paths = sorted(file for file in root.rglob("*") if file.suffix.lower() in suffixes)
-    if n is not None and n < len(paths):
-        paths = [paths[i * len(paths) // n] for i in range(n)]
-    images, kept, broken = [], [], []
-    for file in paths:
-        try:
-            images.append(load_image(file, size))
-            kept.append(file)
-        except (ValueError, OSError):
-            broken.append(str(file.relative_to(root)))
-    if broken:
-        warnings.warn(f"跳过 {len(broken)} 个打不开的文件：" + "、".join(broken), stacklevel=2)
+    folder = PhotoFolder(path, None if size is None else check_size(size), n=n)
+    images, kept = None, []
+    for index, file in enumerate(folder.files):
+        image = folder.read(index)
+        if image is None:
+            continue
+        # 一张一张写进同一个张量：峰值就是它
+        images = image.new_empty(len(folder), *image.shape[1:]) if images is None else images
+        if image.shape[1:] != images.shape[1:]:
+            raise ValueError(
+                f"{file} 是 {tuple(image.shape[2:])}，前面的是 {tuple(images.shape[2:])}；一组图要同样大小，给出 size"
+            )
+        images[len(kept)] = image[0]
+        kept.append(file)
+    folder.warn_of_broken()
     if not kept:
-        raise ValueError(
-            f"{root} 里没有能读的图片（试了 {len(paths)} 个文件，后缀限 {'、'.join(sorted(suffixes))}）"
-        )
+        raise ValueError(f"{folder.root} 里没有能读的照片（试了 {len(folder)} 个文件）")
     return ImageSet(
-        torch.cat(images),
+        images[: len(kept)],
         tuple(f.stem for f in kept),
         tuple(f.parent.name for f in kept),
-        tuple(str(f.relative_to(root)) for f in kept),
+        tuple(str(f.relative_to(folder.root)) for f in kept),
     )
 
 
 def _download_root(root) -> Path:
-    folder = Path(root) if root is not None else Path(torch.hub.get_dir()) / "datasets"
+    folder = Path(root).expanduser() if root is not None else Path(torch.hub.get_dir()) / "datasets"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def _fetched(build, archive: Path, url: str, megabytes: int):
-    """运行 build()；下载或校验失败时删去坏文件，抛一条说清文件、网址、大小与位置的错。"""
+def _prepared(build, folder: Path, archive: Path, md5: str, url: str, megabytes: int, made: str):
+    """下载（或用手工放好的）压缩包，核对，解到旁边的文件夹，解完才改名；得到 build(folder) 的结果。
+
+    半途断掉不留下看似完整的文件夹；压缩包只有校验和不对时才删。
+    """
+    from torchvision.datasets.utils import check_integrity, download_url, extract_archive
+
+    partial = archive.with_name(archive.name + ".partial")
     try:
-        return build()
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        archive.unlink(missing_ok=True)
+        if not (folder / made).exists():
+            if archive.exists() and not check_integrity(str(archive), md5):
+                archive.unlink()
+                raise ValueError("压缩包的校验和不对，已经删掉")
+            if not archive.exists():
+                download_url(url, str(folder), partial.name, md5)
+                os.replace(partial, archive)
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".extracting-") as aside:
+                extract_archive(str(archive), aside)
+                os.replace(Path(aside, made), folder / made)
+        return build(folder)
+    except (OSError, RuntimeError, EOFError, ValueError, tarfile.TarError) as error:
         raise RuntimeError(
             f"拿不到 {archive.name}（约 {megabytes} MB）：{error}。\n网址：{url}\n没有网络时，在别处下载它，放到 {archive}，再运行一次"
         ) from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def imagenette(root=None, *, split: str = "val", size=224, n: int | None = 500) -> ImageSet:
@@ -260,13 +347,12 @@ def imagenette(root=None, *, split: str = "val", size=224, n: int | None = 500) 
     from torchvision.datasets import Imagenette
 
     folder = _download_root(root)
-    url = Imagenette._ARCHIVES["160px"][0]
-    data = _fetched(
-        lambda: Imagenette(folder, split=split, size="160px", download=True),
-        folder / url.split("/")[-1],
-        url,
-        95,
-    )
+    url, md5 = Imagenette._ARCHIVES["160px"]
+    archive = folder / url.split("/")[-1]
+    data = _prepared(
+        lambda place: Imagenette(place, split=split, size="160px", download=False),
+        folder, archive, md5, url, 95, archive.stem,
+    )  # fmt: skip
     found = image_folder(data._image_root, size=size, n=n)
     names = {wnid: names[0] for wnid, names in zip(data.wnids, data.classes, strict=True)}
     return ImageSet(
@@ -282,9 +368,10 @@ def stl10(root=None, *, split: str = "test", n: int | None = 500) -> ImageSet:
     from torchvision.datasets import STL10
 
     folder = _download_root(root)
-    data = _fetched(
-        lambda: STL10(folder, split=split, download=True), folder / STL10.filename, STL10.url, 2640
-    )
+    data = _prepared(
+        lambda place: STL10(place, split=split, download=False),
+        folder, folder / STL10.filename, STL10.tgz_md5, STL10.url, 2640, STL10.base_folder,
+    )  # fmt: skip
     total = len(data.data)
     chosen = (
         [i * total // n for i in range(n)] if n is not None and n < total else list(range(total))

@@ -170,7 +170,7 @@ def test_image_folder_takes_evenly_spread_files(tmp_path):
 def test_image_folder_errors(tmp_path):
     with pytest.raises(ValueError, match="没有文件夹"):
         datasets.image_folder(tmp_path / "missing")
-    with pytest.raises(ValueError, match="没有能读的图片"):
+    with pytest.raises(ValueError, match="没有能读的照片"):
         datasets.image_folder(tmp_path)
 
 

@@ -387,7 +387,7 @@ def _patches(
     image_index: Tensor,
     flat: Tensor,
 ) -> Patches:
-    size = tuple(_image_at(images, 0).shape[-2:])
+    size = tuple(_image_at(images, int(image_index.flatten()[0])).shape[-2:])
     view = receptive_field(model, layer, image_size=size)
     columns = view.map_size(size)[1]
     positions = torch.stack([flat // columns, flat % columns], -1)

@@ -3,11 +3,13 @@
 不管训练的是哪个网络。每一步的数据和随机数只由种子和步数决定，所以存档里不必有随机数状态。
 """
 
+import hashlib
 import math
 import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.checks import whole
 from cnnlab.core.names import unknown
 from cnnlab.engine.processes import (
     any_process,
@@ -100,7 +103,15 @@ def fit(
     """
     if steps is None and seconds is None:
         raise ValueError("steps 和 seconds 至少给一个")
-    with process_group(), _training_mode(network), deferred_interrupt() as interrupted:
+    steps = None if steps is None else whole(steps, "steps", 0)
+    save_every = whole(save_every, "save_every", 1)
+    _check_limits(seconds=seconds, learning_rate=learning_rate)
+    with (
+        torch.inference_mode(False),
+        process_group(),
+        _training_mode(network),
+        deferred_interrupt() as interrupted,
+    ):
         settings = {
             "steps": steps,
             "limit": seconds,
@@ -111,6 +122,8 @@ def fit(
         run = _Run(
             network, loss, batches, _optimizer(optimizer, network, learning_rate), **settings
         )
+        if checkpoint is not None:
+            run.identity = run.identify(optimizer)
         run.load(checkpoint)
         try:
             run.train(interrupted, on_step, checkpoint, save_every)
@@ -125,6 +138,12 @@ def fit(
     return run.record
 
 
+def _check_limits(**values) -> None:
+    for name, value in values.items():
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} 是 {value}，应是不小于 0 的有限的数")
+
+
 class _Run:
     """一次训练的状态：网络、优化器、记录。"""
 
@@ -137,8 +156,20 @@ class _Run:
         self.parameters = [
             parameter for group in optimizer.param_groups for parameter in group["params"]
         ]
-        self.record, self.started = Training(), time.monotonic()
+        self.record, self.started, self.identity = Training(), time.monotonic(), {}
         broadcast(network)
+
+    def identify(self, optimizer) -> dict:
+        """这次训练是怎样的：存档要对得上才接着练。数据认第 0 步的那一批（它只由种子和步数决定）。"""
+        rank, world = rank_and_world()
+        first = self.batches(0, torch.Generator().manual_seed(self._seed(0, rank)))
+        return {
+            "种子": self.seed,
+            "优化器": getattr(optimizer, "__qualname__", str(optimizer)),
+            "学习率": float(self.learning_rate),
+            "进程数": world,
+            "数据或批量（第 0 步的那一批）": _digest(first)[:12],
+        }
 
     def train(self, interrupted, on_step, checkpoint, save_every: int) -> None:
         while not self.finished(interrupted()):
@@ -170,6 +201,11 @@ class _Run:
             value = self.loss(
                 self.network, self.batches(index, torch.Generator().manual_seed(number))
             )
+            if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
+                what = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                raise ValueError(
+                    f"loss(network, batch) 应当给出一个依赖网络权重的标量张量，得到 {what}；先求平均，中间不要 detach"
+                )
             gradients = torch.autograd.grad(value, self.parameters, allow_unused=True)
         mean = average_gradients(value, gradients, self.parameters)
         if not math.isfinite(mean):
@@ -191,38 +227,81 @@ class _Run:
         return min(1.0, (time.monotonic() - self.started) / self.limit)
 
     def save(self, path) -> None:
-        """写存档：先写到旁边的文件再改名，中途断电也不会留下半个。"""
+        """写存档：先写到旁边的文件再改名，中途断电也不会留下半个；写不下就留着旧的，说一声。"""
         if path is None or rank_and_world()[0] != 0:
             return
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        state = {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "seed": self.seed,
-        }
         record = {
             "losses": self.record.losses,
             "steps": self.record.steps,
             "seconds": self.record.seconds,
         }
+        state = {
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "identity": self.identity,
+            "record": record,
+        }
         partial = path.with_name(path.name + ".partial")
-        torch.save({**state, "record": record, "kind": "cnnlab training"}, partial)
-        os.replace(partial, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.save({**state, "sha256": _digest(state), "kind": "cnnlab training"}, partial)
+            os.replace(partial, path)
+        except (OSError, RuntimeError) as error:
+            kept = "旧的存档还在" if path.exists() else "还没有存档"
+            reason = str(error).splitlines()[0][:120]
+            warnings.warn(
+                f"第 {self.record.steps} 步的存档写不进 {path}（{reason}）；{kept}，训练接着走。腾出磁盘空间，或换一个路径",
+                RuntimeWarning,
+                stacklevel=4,
+            )
+        finally:
+            partial.unlink(missing_ok=True)
 
     def load(self, path) -> None:
-        """有存档就接着练；不是这个网络、这个种子的存档就报错。"""
+        """有存档就接着练；不是这个网络、这样的训练的存档就报错，什么也不覆盖。"""
         if path is None or not Path(path).exists():
             return
         state = _read_checkpoint(path)
         _check_same_network(self.network, state["network"], path)
-        if state["seed"] != self.seed:
-            raise ValueError(
-                f"存档 {path} 的种子是 {state['seed']}，这次是 {self.seed}；用同一个种子接着练，或换一个存档路径"
+        here, there = dict(self.identity), dict(state["identity"])
+        if here["进程数"] != there.get("进程数"):
+            # 进程数变了，每个进程分到的那一批也就变了
+            here, there = (
+                {**each, "数据或批量（第 0 步的那一批）": "", "进程数": ""}
+                for each in (here, there)
             )
+        for name, value in here.items():
+            if there.get(name) != value:
+                raise ValueError(
+                    f"存档 {path} 的{name}是 {there.get(name)}，这次是 {value}；用同样的接着练，或换一个存档路径"
+                )
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.record = Training(**state["record"])
+
+
+def _digest(value) -> str:
+    """张量、字典、列表合起来的 sha256。"""
+    digest = hashlib.sha256()
+
+    def add(each) -> None:
+        if isinstance(each, Tensor):
+            flat = each.detach().cpu().contiguous().reshape(-1)
+            digest.update(f"{each.dtype}{tuple(each.shape)}".encode())
+            digest.update(flat.view(torch.uint8).numpy().tobytes())
+        elif isinstance(each, dict):
+            for key, item in each.items():
+                digest.update(repr(key).encode())
+                add(item)
+        elif isinstance(each, list | tuple):
+            for item in each:
+                add(item)
+        else:
+            digest.update(repr(each).encode())
+
+    add(value)
+    return digest.hexdigest()
 
 
 def _optimizer(
@@ -245,9 +324,13 @@ def _read_checkpoint(path) -> dict:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ValueError(f"存档 {path} 读不出来，可能损坏了：{error}；删掉它重新开始") from None
+    parts = ("network", "optimizer", "identity", "record")
     if not isinstance(state, dict) or state.get("kind") != "cnnlab training":
         raise ValueError(f"{path} 不是训练的存档；换一个 checkpoint 路径")
-    return state
+    kept = {part: state.get(part) for part in parts}
+    if None in kept.values() or state.get("sha256") != _digest(kept):
+        raise ValueError(f"存档 {path} 的校验和不对，可能损坏了；删掉它重新开始")
+    return kept
 
 
 def _check_same_network(network: nn.Module, saved: dict[str, Tensor], path) -> None:

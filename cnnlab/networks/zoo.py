@@ -44,7 +44,7 @@ def _torchvision(name: str, file_name: str, megabytes: float) -> ModelInfo:
 
 
 def _places(name: str, megabytes: float) -> ModelInfo:
-    url = f"http://places2.csail.mit.edu/models_places365/{name}.pth.tar"
+    url = f"https://places2.csail.mit.edu/models_places365/{name}.pth.tar"
     return ModelInfo(name, PLACES, url, megabytes, False, "CC BY（Zhou 等，2017）")
 
 

@@ -134,6 +134,89 @@ def test_other_checkpoints_are_refused(tmp_path):
         fit(small_network(), cross_entropy, noisy_batches, steps=2, checkpoint=path)
 
 
+def saved(tmp_path, **options):
+    network = small_network()
+    settings = {"steps": 4, "checkpoint": tmp_path / "run.pt", "learning_rate": 0.01} | options
+    batches = settings.pop("batches", shuffled_batches(*data(), batch_size=20))
+    return fit(network, cross_entropy, batches, **settings)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"optimizer": "sgd"}, "优化器"),
+        ({"learning_rate": 0.02}, "学习率"),
+        ({"seed": 1}, "种子"),
+        ({"batches": shuffled_batches(*data(), batch_size=10)}, "批量"),
+        ({"batches": shuffled_batches(-data()[0], data()[1], batch_size=20)}, "数据"),
+    ],
+)
+def test_another_training_is_refused_before_anything_is_overwritten(tmp_path, options, words):
+    saved(tmp_path)
+    before = (tmp_path / "run.pt").read_bytes()
+    with pytest.raises(ValueError, match=words):
+        saved(tmp_path, **{"steps": 8} | options)
+    assert (tmp_path / "run.pt").read_bytes() == before
+
+
+def test_a_flipped_bit_is_noticed(tmp_path):
+    saved(tmp_path)
+    content = bytearray((tmp_path / "run.pt").read_bytes())
+    generator = torch.Generator().manual_seed(0)
+    places = torch.randint(len(content), (60,), generator=generator).tolist()
+    state = torch.load(tmp_path / "run.pt", weights_only=True)
+    loaded = 0
+    for place in places:
+        changed = bytearray(content)
+        changed[place] ^= 4
+        (tmp_path / "run.pt").write_bytes(changed)
+        try:
+            saved(tmp_path)
+        except ValueError as error:
+            assert "存档" in str(error)
+        else:
+            loaded += 1
+            found = torch.load(tmp_path / "run.pt", weights_only=True)
+            assert all(torch.equal(found["network"][k], v) for k, v in state["network"].items())
+    assert loaded < 60
+
+
+def test_a_full_disk_keeps_the_old_checkpoint_and_says_so(tmp_path, monkeypatch):
+    saved(tmp_path)
+    before = (tmp_path / "run.pt").read_bytes()
+
+    def full(state, path):
+        Path(path).write_bytes(b"half")
+        raise RuntimeError("[enforce fail at inline_container.cc:603] no space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.warns(RuntimeWarning, match="旧的存档还在"):
+        record = saved(tmp_path, steps=8)
+    assert record.steps == 8 and (tmp_path / "run.pt").read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["run.pt"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"seconds": float("nan"), "steps": None}, "seconds"),
+        ({"save_every": 0}, "save_every"),
+        ({"learning_rate": float("nan")}, "learning_rate"),
+        ({"steps": -1}, "steps"),
+    ],
+)
+def test_limits_that_never_end_are_refused(tmp_path, options, words):
+    with pytest.raises(ValueError, match=words):
+        saved(tmp_path, **options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_loss_that_is_no_scalar_is_named():
+    for loss in (lambda network, batch: network(batch[0]), lambda network, batch: 3.0):
+        with pytest.raises(ValueError, match="标量"):
+            fit(small_network(), loss, shuffled_batches(*data(), batch_size=20), steps=1)
+
+
 def test_time_limit_stops_and_drives_the_schedule(monkeypatch):
     clock = iter(float(second) for second in range(1000))
     monkeypatch.setattr("cnnlab.engine.training.time.monotonic", lambda: next(clock))

@@ -1,6 +1,6 @@
 """画出本书的网络 SqueezeNet 1.1：各层的名字、大小、通道、感受野，旁边拆开一个 Fire 模块。
 
-大小和感受野都从网络里量出，写成 book/images/squeezenet.svg；亮色、暗色的页面上都看得清。
+大小和感受野都从网络里量出，写成 book/images/squeezenet.svg；白底的卡片，亮色、暗色的页面上都看得清。
 用法：python tools/make_network_drawing.py
 """
 
@@ -24,11 +24,6 @@ text { font-family: "Noto Sans CJK SC", "Noto Sans SC", "PingFang SC", "Microsof
 .conv { fill: #0072B2 } .pool { fill: #b8b8b8 } .fire { fill: #D55E00 } .image { fill: #009E73 }
 .box { fill: none; stroke-width: 1.6; rx: 5px }
 .box.conv { fill: none; stroke: #0072B2 } .box.relu { stroke: #b8b8b8 } .box.fire { fill: none; stroke: #D55E00 }
-@media (prefers-color-scheme: dark) {
-  text { fill: #e4e4e4 } .note { fill: #aaa } .rule { stroke: #555 }
-  .conv { fill: #56B4E9 } .fire { fill: #E69F00 } .pool { fill: #777 }
-  .box.conv { stroke: #56B4E9 } .box.fire { stroke: #E69F00 } .box.relu { stroke: #777 }
-}
 """
 
 # 自上而下的各行：名字、颜色、做什么
@@ -135,7 +130,9 @@ def drawing() -> str:
     heading = text(20, 28, "SqueezeNet 1.1：一张 224×224 的照片从上往下走", "head")
     return (
         '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 920 580" role="img">\n'
-        f"<title>SqueezeNet 1.1 的各层</title>\n<style>{STYLE}</style>\n{heading}\n{body}\n</svg>\n"
+        f"<title>SqueezeNet 1.1 的各层</title>\n<style>{STYLE}</style>\n"
+        '<rect width="920" height="580" rx="12" fill="white"/>\n'
+        f"{heading}\n{body}\n</svg>\n"
     )
 
 

@@ -3,6 +3,7 @@
 不管网络怎样算：收到的是 `model.top` 的结果。画法仿 Krizhevsky 等（2012）的图 4。
 """
 
+import numpy as np
 from matplotlib import pyplot as plt
 
 from cnnlab.show.figures import PALETTE, WIDTH, Panels, describe, use_style
@@ -26,7 +27,7 @@ def show_answers(images, answers, *, count: int = 5, caption: str = "", alt: str
         subplot_kw={"projection": "cnnlab"},
     )  # fmt: skip
     for picture, top, above, below in zip(pictures, answers, *axes, strict=True):
-        above.imshow(picture, vmin=0, vmax=1)
+        above.imshow(np.clip(picture, 0, 1), vmin=0, vmax=1)  # 缩放的舍入可以略出界
         above.set_axis_off()
         below.set_axis_off()
         below.set(xlim=(0, 1), ylim=(count - 0.4, -0.6))

@@ -27,7 +27,7 @@ _exports = {
     "networks.random_twins": ["randomize_layers", "randomized_copy"],
     "networks.shortcut_networks": ["load_shortcut_network"],
     "networks.stylizers": ["ConditionalNorm", "StylizationNetwork", "load_stylizer"],
-    "pictures.class_gallery": ["class_gallery"],
+    "pictures.class_gallery": ["ablation_gallery", "class_gallery", "layer_gallery"],
     "pictures.faces": ["face_labels"],
     "pictures.outlines": ["intersection_over_union", "object_mask", "outlined_photos"],
     "pictures.photos": [
@@ -48,7 +48,13 @@ _exports = {
     "engine.objectives": ["objective"],
     "engine.optimize": ["optimize_image"],
     "engine.optimizers": ["adam", "lbfgs", "sgd"],
-    "engine.parameterizations": ["CodeImage", "FourierImage", "PixelImage", "start_image"],
+    "engine.parameterizations": [
+        "CodeImage",
+        "FourierImage",
+        "PhaseImage",
+        "PixelImage",
+        "start_image",
+    ],
     "engine.pixel_growth": ["copied_regions"],
     "engine.priors": [
         "blur",
@@ -76,6 +82,8 @@ _exports = {
         "gram_matrix",
         "half_squared_norm",
         "image_prior",
+        "log_probability",
+        "similarity",
     ],
     "engine.training": ["fit"],
     "chapters.getting_started": [
@@ -170,9 +178,11 @@ _exports = {
         "mass_inside",
     ],
     "chapters.gradient_ascent": [
+        "accentuate",
         "channel_image",
         "class_image",
         "class_ranks",
+        "coarse_to_fine",
         "photo_as_class",
         "score_kept",
         "scores_before_relu",
@@ -227,6 +237,7 @@ _exports = {
     "show.charts": ["show_bars", "show_curve", "show_scatter"],
     "show.claims": ["ledger", "record"],
     "show.figures": ["use_style"],
+    "show.film": ["show_film"],
     "show.plotting": ["show_filmstrip", "show_grid", "show_map"],
     "show.tables": ["show_source", "show_table"],
     "show.widgets": ["explore"],

@@ -4,11 +4,13 @@
 """
 
 import warnings
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from cnnlab.core.hooks import activations_of
+from cnnlab.core.images import check_images
 from cnnlab.core.measures import frequency_share as frequency_share
 from cnnlab.core.measures import halve_and_restore
 from cnnlab.core.measures import shuffle_blocks as shuffle_blocks
@@ -17,7 +19,7 @@ from cnnlab.engine.objectives import objective, waking
 from cnnlab.engine.optimize import adam, optimize_image
 from cnnlab.engine.priors import clamp
 from cnnlab.engine.results import reproducible
-from cnnlab.engine.terms import Term, class_score
+from cnnlab.engine.terms import Term, class_score, log_probability
 from cnnlab.engine.terms import channel as channel_term
 from cnnlab.networks.models import checked_scores, resolve_target, target_list, target_scores
 from cnnlab.pictures.class_gallery import class_gallery as class_gallery
@@ -76,17 +78,92 @@ def _warn_of_silence(model, image: Tensor, layer: str, channels: list[int]) -> N
 
 def _ascend(model, term: Term, count: int, settings: Ascent, size, steps, seed, on_step):
     """最小化 −目标（`views` 份的平均）+ 先验：起点、变换、投影都由 `settings` 给出。"""
-    terms = [-(1 / settings.views) * term, *settings.priors(model, size)]
+    canvas = settings.canvas(size)
+    terms = [-(1 / settings.views) * term, *settings.priors(model, canvas)]
     loss = objective(model, terms, transform=settings.transform(seed))
     image = optimize_image(
-        settings.picture(size, count, seed),
+        settings.picture(canvas, count, seed),
         waking(model, loss),
         steps=steps,
-        optimizer=adam(settings.learning_rate),
+        optimizer=settings.optimizer(steps),
         after_step=settings.projections(),
         on_step=on_step,
     )
-    return image, {"loss": loss.losses, **loss.ledger}
+    return settings.cut(image), {"loss": loss.losses, **loss.ledger}
+
+
+# 由粗到细的各级：画布的边长、网络看到的边长、步数、步长
+STAGES = ((76, 112, 80, 0.05), (152, 160, 80, 0.05), (304, 224, 60, 0.025))
+# 各层通道的图：192 见方的画布，四边裁掉 24
+LAYER_SETTINGS = Ascent(decay=1.2, margin=24)
+# 画布四边 40 像素最后裁掉，剩 224 见方
+GOOD = Ascent(crop=0.3, views=3, natural=6.0, decay=1.2, cooling=True, margin=40)
+
+
+@reproducible
+def coarse_to_fine(model, target, *, stages=STAGES, seed=0, on_step=None, settings: Ascent = GOOD):
+    """由粗到细的类图像：先在小画布上定下布局，放大之后再补细节；Result，四边的 margin 已裁掉。
+
+    `stages` 是各级的（画布边长, 网络看到的边长, 步数, 步长）；`target` 是一个类，或每张图一个的列表；`settings` 同 `class_image`。
+    目标是得分加 5 倍的对数概率：概率已经很高时，得分仍给出方向。出处：Olah 等，2017；Yin 等，2020。
+    """
+    targets, image, losses = target_list(target), None, []
+    goal = class_score(targets * settings.views), 5 * log_probability(targets * settings.views)
+    for side, view, steps, rate in stages:
+        now, size = replace(settings, view=view, learning_rate=rate), (side, side)
+        terms = [-(1 / now.views) * term for term in goal] + now.priors(model, size)
+        loss = objective(model, terms, transform=now.transform(seed))
+        image = optimize_image(
+            now.picture(size, len(targets), seed, image),
+            waking(model, loss),
+            steps=steps,
+            optimizer=now.optimizer(steps),
+            after_step=now.projections(),
+            on_step=on_step,
+        )
+        losses += loss.losses
+    return settings.cut(image), {"loss": losses}
+
+
+@reproducible
+def accentuate(
+    model,
+    image,
+    target,
+    *,
+    keep=60.0,
+    layer="fire4",
+    steps=50,
+    seed=0,
+    on_step=None,
+    settings: Ascent = Ascent(crop=0.5, views=3, cooling=True),
+):
+    """特征强调：照片里哪些地方改一改，就更像 `target`；Result，image 与照片同形。
+
+    最大化得分，减去 keep × 两图在 `layer` 上的相对距离（同一个取景里比）：keep 越大，越像原来的照片。
+    出处：Hamblin 等，2024。
+    """
+    check_images(image)
+    count, split = len(image), (settings.views, 2, len(image))
+    targets = resolve_target(model, target, count).repeat(settings.views)
+
+    def score(values) -> Tensor:
+        made = values["scores"].unflatten(0, split)[:, 0].flatten(0, 1)
+        return target_scores(made, targets).sum() / settings.views
+
+    def distance(values) -> Tensor:
+        made, photo = values[layer].unflatten(0, split).flatten(3).unbind(1)
+        gap = (made - photo.detach()).square().sum(2) / photo.square().sum(2)
+        return gap.sum() / settings.views
+
+    terms = [-Term("score", ("scores",), score), keep * Term("distance", (layer,), distance)]
+    transform = settings.transform(seed)
+    loss = objective(model, terms, transform=lambda made: transform(torch.cat([made, image])))
+    start = settings.picture(image.shape[-2:], count, seed, image)
+    made = optimize_image(
+        start, loss, steps=steps, optimizer=settings.optimizer(steps), on_step=on_step
+    )
+    return made, {"loss": loss.losses, **loss.ledger}
 
 
 def photo_as_class(

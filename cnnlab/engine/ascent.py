@@ -12,7 +12,8 @@ from torch.nn import functional
 from cnnlab.core.hooks import activations_of, device_of
 from cnnlab.core.measures import halve_and_restore
 from cnnlab.core.names import unknown
-from cnnlab.engine.parameterizations import FourierImage, PixelImage, start_image
+from cnnlab.engine.optimizers import OptimizerFactory, adam
+from cnnlab.engine.parameterizations import FourierImage, PhaseImage, PixelImage, start_image
 from cnnlab.engine.priors import (
     Projection,
     Transform,
@@ -27,7 +28,7 @@ from cnnlab.engine.priors import (
     robust_transforms,
     total_variation,
 )
-from cnnlab.engine.terms import Term, image_prior
+from cnnlab.engine.terms import Term, image_prior, similarity
 from cnnlab.pictures.photos import photos
 
 # 自然先验看这几层的统计量：层 -> 权重
@@ -46,22 +47,28 @@ class Ascent:
     """梯度上升的设置：图像怎样表示、送进网络之前怎样变换、加哪些先验、每步之后怎样投影；每样都可以单独开。
 
     表示：`parameterization` 是 "fourier"（从噪声出发，`decay` 是高频减慢的程度）或 "pixel"（从 `start` 出发）。
-    变换：`robust` 是补边、移位、缩放、旋转；`crop` 改为随机取景，每次看边长 crop 到 1 倍的一个方块；
-    `jitter_pixels` 是移位；每步平均 `views` 次随机变换。
-    先验的权重：`natural`（照片的统计量，层名是 SqueezeNet 的）、`l2_weight`、`tv`。
+    "phase" 只优化相位，幅度固定为照片的平均。`margin` 使画布四边各大这么多像素，画完裁掉。
+    变换：`robust` 是补边、移位、缩放、旋转；`crop` 改为随机取景，每次看边长 crop 到 1 倍的一个方块，
+    缩放到 `view` 见方（0 为画布大小）；`jitter_pixels` 是移位；每步平均 `views` 次随机变换。
+    先验的权重：`natural`（照片的统计量）、`diversity`（一批里各不相同），层名都是 SqueezeNet 的；`l2_weight`、`tv`。
+    `cooling` 使步长按余弦降到 0。
     投影，只用于像素：`blur`（σ，每 4 步一次）、`small_norm`、`small_contribution`（百分位）。
-    出处：Simonyan 等，2014；Yosinski 等，2015；Olah 等，2017；Yin 等，2020。
+    出处：Simonyan 等，2014；Yosinski 等，2015；Olah 等，2017；Yin 等，2020；Fel 等，2023。
     """
 
     parameterization: str = "fourier"
     start: str = "noise"
     decay: float = 1.0
     learning_rate: float = 0.05
+    cooling: bool = False
+    margin: int = 0
     robust: bool = True
     crop: float = 0.0
+    view: int = 0
     jitter_pixels: int = 0
     views: int = 1
     natural: float = 0.0
+    diversity: float = 0.0
     l2_weight: float = 0.0
     tv: float = 0.0
     blur: float = 0.0
@@ -69,19 +76,40 @@ class Ascent:
     small_contribution: float = 0.0
 
     def __post_init__(self):
-        if self.parameterization not in ("fourier", "pixel"):
-            raise unknown("参数化", self.parameterization, ("fourier", "pixel"))
+        if self.parameterization not in ("fourier", "phase", "pixel"):
+            raise unknown("参数化", self.parameterization, ("fourier", "phase", "pixel"))
         of_pixels = self.blur or self.small_norm or self.small_contribution
-        if self.parameterization == "fourier" and (self.start != "noise" or of_pixels):
+        if self.parameterization != "pixel" and (self.start != "noise" or of_pixels):
             raise ValueError(
-                '傅里叶参数只从 "noise" 出发，也不用模糊和截小值（它们作用在像素上）；改用 parameterization="pixel"'
+                '傅里叶参数和相位只从 "noise" 出发，也不用模糊和截小值（它们作用在像素上）；改用 parameterization="pixel"'
             )
 
-    def picture(self, size, n: int, seed: int) -> nn.Module:
-        """参数即图像的模块，n 张图。"""
+    def canvas(self, size) -> tuple[int, int]:
+        """画布的 (高, 宽)：图的尺寸，四边各加 margin。"""
+        height, width = (size, size) if isinstance(size, int) else size
+        return height + 2 * self.margin, width + 2 * self.margin
+
+    def cut(self, image: Tensor) -> Tensor:
+        """裁掉画布四边的 margin。"""
+        edge = self.margin
+        return image[..., edge:-edge, edge:-edge].contiguous() if edge else image
+
+    def picture(self, size, n: int, seed: int, start: Tensor | None = None) -> nn.Module:
+        """参数即图像的模块，n 张图；给了 `start` 就从这批图放大到 `size` 出发。"""
+        if start is not None:
+            grown = functional.interpolate(start, size, mode="bicubic", align_corners=False)
+            if self.parameterization == "pixel":
+                return PixelImage(grown.clamp(0, 1))
+            return FourierImage(image=grown.clamp(0.02, 0.98), decay=self.decay)
         if self.parameterization == "fourier":
             return FourierImage(size, n=n, decay=self.decay, seed=seed)
+        if self.parameterization == "phase":
+            return PhaseImage(photos(size=size).images[::3], n=n, seed=seed)
         return PixelImage(start_image(self.start, size, n=n, seed=seed))
+
+    def optimizer(self, steps: int) -> OptimizerFactory:
+        """Adam；cooling 时步长在这些步里降到 0。"""
+        return adam(self.learning_rate, cool_down=steps if self.cooling else None)
 
     def transform(self, seed: int) -> Transform | None:
         """送进网络之前的随机变换：`views` 份叠成一批，梯度因此是各份的平均。"""
@@ -89,19 +117,19 @@ class Ascent:
         if self.jitter_pixels:
             moves.append(jitter(self.jitter_pixels, **shared))
         if self.crop:
-            moves += [
-                random_crop(self.crop, **shared),
-                random_rotate(**shared),
-                jitter(8, **shared),
-            ]
+            moves += [random_crop(self.crop, self.view, **shared), random_rotate(**shared)]
         elif self.robust:
             moves.append(robust_transforms(**shared))
         move = compose(*moves)
         if self.views == 1:
             return move if moves else None
         return lambda image: torch.cat(
-            [_resized(move(image), image.shape[-2:]) for _ in range(self.views)]
+            [_resized(move(image), self._seen(image)) for _ in range(self.views)]
         )
+
+    def _seen(self, image: Tensor) -> tuple[int, int]:
+        """网络看到的 (高, 宽)。"""
+        return (self.view, self.view) if self.view else tuple(image.shape[-2:])
 
     def priors(self, model: nn.Module, size) -> list[Term]:
         """损失里的先验，各带自己的权重。"""
@@ -110,13 +138,15 @@ class Ascent:
             image_prior(lambda image: total_variation(image, power=1), self.tv, name="tv"),
         ]
         if self.natural:
-            statistics = natural_statistics(model, size=size)
+            statistics = natural_statistics(model, size=self.view or size)
             priors += [self.natural / self.views * each for each in statistics]
+        if self.diversity:
+            priors.append(self.diversity / self.views * similarity("fire8", self.views))
         return [prior for prior in priors if prior.weight]
 
     def projections(self) -> list[Projection]:
         """每一步之后对像素做的事；傅里叶参数不用。"""
-        if self.parameterization == "fourier":
+        if self.parameterization != "pixel":
             return []
         makers = {
             gaussian_blur: self.blur,
@@ -126,8 +156,11 @@ class Ascent:
         return [make(amount) for make, amount in makers.items() if amount] + [clamp()]
 
 
-def random_crop(smallest: float, *, generator: torch.Generator) -> Transform:
-    """随机取景：边长 smallest 到 1 倍的方块，位置随机，放大到原来的尺寸；一半的时候左右翻转，一半的时候缩小再放大。"""
+def random_crop(smallest: float, side: int = 0, *, generator: torch.Generator) -> Transform:
+    """随机取景：边长 smallest 到 1 倍的方块，位置随机；一半的时候左右翻转，一半的时候缩小再放大。
+
+    取到的方块缩放到 `side` 见方，0 为原来的尺寸。
+    """
     if not 0 < smallest <= 1:
         raise ValueError(f"取景的最小比例是 {smallest}，应在 (0, 1]")
 
@@ -138,7 +171,7 @@ def random_crop(smallest: float, *, generator: torch.Generator) -> Transform:
         top = round(down * (image.shape[-2] - height))
         left = round(across * (image.shape[-1] - width))
         seen = image[..., top : top + height, left : left + width]
-        seen = _resized(seen, image.shape[-2:])
+        seen = _resized(seen, (side, side) if side else image.shape[-2:])
         seen = halve_and_restore(seen) if soften < 0.5 else seen
         return seen.flip(-1) if flip < 0.5 else seen
 
@@ -146,7 +179,9 @@ def random_crop(smallest: float, *, generator: torch.Generator) -> Transform:
 
 
 def _resized(image: Tensor, size) -> Tensor:
-    return functional.interpolate(image, size, mode="bilinear", align_corners=False)
+    return functional.interpolate(
+        image, size, mode="bilinear", align_corners=False, antialias=image.shape[-1] > size[-1]
+    )
 
 
 def natural_statistics(

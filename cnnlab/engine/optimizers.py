@@ -3,6 +3,8 @@
 只有走法；循环在 optimize。
 """
 
+import itertools
+import math
 from collections.abc import Callable
 from typing import Protocol
 
@@ -22,15 +24,32 @@ OptimizerFactory = Callable[[list[Tensor]], Stepper]
 
 
 def adam(
-    learning_rate: float = 0.05, *, betas: tuple[float, float] = (0.9, 0.999)
+    learning_rate: float = 0.05,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    cool_down: int | None = None,
 ) -> OptimizerFactory:
-    """Adam（Kingma 与 Ba，2015）：每个像素每步约走 `learning_rate`。"""
+    """Adam（Kingma 与 Ba，2015）：每个像素每步约走 `learning_rate`；给了 `cool_down`，步长按余弦在这么多步里降到 0。"""
 
     def factory(parameters: list[Tensor]) -> Stepper:
         fused = parameters[0].device.type in ("cpu", "cuda")
-        return torch.optim.Adam(parameters, lr=learning_rate, betas=betas, fused=fused)
+        stepper = torch.optim.Adam(parameters, lr=learning_rate, betas=betas, fused=fused)
+        return stepper if cool_down is None else _cool_down(stepper, cool_down)
 
     return factory
+
+
+def _cool_down(stepper: torch.optim.Optimizer, steps: int) -> torch.optim.Optimizer:
+    """步长按余弦在 `steps` 步里从现在的值降到 0。"""
+    walk, group, taken = stepper.step, stepper.param_groups[0], itertools.count()
+    first = group["lr"]
+
+    def cooled(closure):
+        group["lr"] = first * (1 + math.cos(math.pi * min(next(taken) / max(steps, 1), 1))) / 2
+        return walk(closure)
+
+    stepper.step = cooled
+    return stepper
 
 
 def sgd(

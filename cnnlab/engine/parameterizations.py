@@ -102,6 +102,32 @@ class FourierImage(nn.Module):
         return torch.sigmoid(torch.einsum("cd,ndhw->nchw", self.matrix, planes))
 
 
+class PhaseImage(nn.Module):
+    """参数只是相位：每个频率的幅度固定为 `photos` 的平均，画面因此恰有照片的频谱；n 张图，取值 (0, 1)。
+
+    平均色（频率 0）也固定。出处：Fel 等，MACO，2023。
+    """
+
+    def __init__(self, photos: Tensor, *, n=1, seed=0):
+        super().__init__()
+        frame = FourierImage(image=photos, decay=0)
+        spectrum = torch.view_as_complex(frame.spectrum.detach()) * frame.scale
+        self.register_buffer("matrix", frame.matrix)
+        self.register_buffer("magnitude", spectrum.abs().mean(0))
+        self.register_buffer("mean", spectrum[..., 0, 0].real.mean(0))
+        self.size = photos.shape[-2:]
+        shape = (n, *self.magnitude.shape)
+        turn = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+        self.phase = nn.Parameter(2 * torch.pi * turn)
+
+    def forward(self) -> Tensor:
+        spectrum = torch.polar(self.magnitude.expand_as(self.phase), self.phase)
+        flat = torch.zeros_like(spectrum)
+        flat[..., 0, 0] = self.mean - spectrum[..., 0, 0]
+        planes = torch.fft.irfft2(spectrum + flat, s=self.size, norm="ortho")
+        return torch.sigmoid(torch.einsum("cd,ndhw->nchw", self.matrix, planes))
+
+
 class CodeImage(nn.Module):
     """参数是代码：图像 = generator(code)；只有代码是参数，生成网络的权重不动。
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from cnnlab.core.names import unknown
 from cnnlab.networks.models import resolve_target, target_scores
@@ -55,6 +56,22 @@ def class_score(target) -> Term:
         )
 
     name = f"class_score {target}"
+    return Term(name, ("scores",), None, bind=bind)
+
+
+def log_probability(target) -> Term:
+    """目标类的对数概率（得分取 ReLU 之前的）：别的类得分高，它就低。`target` 同 `class_score`。"""
+
+    def bind(model: nn.Module) -> Term:
+        resolve = lru_cache(maxsize=None)(lambda n: resolve_target(model, target, n))
+
+        def value(values: Values) -> Tensor:
+            scores = values["scores"]
+            return target_scores(scores.log_softmax(1), resolve(len(scores))).sum()
+
+        return Term(name, ("scores",), value)
+
+    name = f"log_probability {target}"
     return Term(name, ("scores",), None, bind=bind)
 
 
@@ -200,6 +217,21 @@ class _WithGradient(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(context, upstream: Tensor):
         return context.saved_tensors[0] * upstream, None, None
+
+
+def similarity(layer: str, views: int = 1) -> Term:
+    """一批里各图彼此有多像：`layer` 的 Gram 矩阵两两的余弦之和；变小就是各不相同。
+
+    一批由 `views` 份叠成时，只比同一份里的各图。出处：Olah 等，2017。
+    """
+
+    def value(values: Values) -> Tensor:
+        grams = functional.normalize(gram_matrix(values[layer]).flatten(1), dim=1)
+        parts = grams.unflatten(0, (views, -1))
+        cosines = parts @ parts.transpose(1, 2)
+        return cosines.triu(1).sum()
+
+    return Term(f"similarity {layer}", (layer,), value)
 
 
 def image_prior(

@@ -1,6 +1,6 @@
-"""随书的类图像：由 tools/make_class_images.py 合成，连同每张的设置。
+"""随书的合成图：类图像、各层通道的图、逐项去掉的图；由 tools/ 里的程序合成，连同每张的设置。
 
-只读取，不合成：合成见梯度上升一章的 class_image。
+只读取，不合成：合成见梯度上升一章。
 """
 
 import json
@@ -12,11 +12,46 @@ from cnnlab.core.paths import DATA
 from cnnlab.pictures.photos import ImageSet
 
 GALLERY_FOLDER = DATA / "class_images"
+LAYERS_FOLDER = DATA / "layer_images"
+ABLATION_FOLDER = DATA / "ablation_images"
 
 
-def class_gallery() -> ImageSet:
-    """随书的十张类图像：images (10, 3, 224, 224)，names 是类名，attribution 是设置。"""
-    settings = json.loads((GALLERY_FOLDER / "settings.json").read_text(encoding="utf-8"))
-    images = torch.cat([load_image(GALLERY_FOLDER / f"{name}.webp") for name in settings])
+def class_gallery(large: bool = False) -> ImageSet:
+    """随书的类图像：十张 (10, 3, 224, 224)，或三张大图 (3, 3, 336, 336)。
+
+    names 是类名，attribution 是设置。
+    """
+    settings = {
+        job: each
+        for job, each in _read(GALLERY_FOLDER).items()
+        if job.startswith("large_") == large
+    }
+    images = torch.cat([load_image(GALLERY_FOLDER / f"{job}.webp") for job in settings])
+    names = tuple(each["category"] for each in settings.values())
     kinds = ("class_image",) * len(settings)
-    return ImageSet(images, tuple(settings), kinds, tuple(map(json.dumps, settings.values())))
+    return ImageSet(images, names, kinds, tuple(map(json.dumps, settings.values())))
+
+
+def layer_gallery() -> dict[str, tuple[list[int], torch.Tensor]]:
+    """随书的各层通道的图：{层: (通道号, 图像 (3, 3, 144, 144))}。"""
+    return {
+        layer: (each["channels"], _strip(LAYERS_FOLDER / f"{layer}.webp", len(each["channels"])))
+        for layer, each in _read(LAYERS_FOLDER).items()
+    }
+
+
+def ablation_gallery() -> dict[str, torch.Tensor]:
+    """随书的“逐项去掉”：{去掉了什么: 图像 (类, 3, 128, 128)}，类依次是设置里的 categories。"""
+    return {
+        each["title"]: _strip(ABLATION_FOLDER / f"{job}.webp", len(each["categories"]))
+        for job, each in _read(ABLATION_FOLDER).items()
+    }
+
+
+def _read(folder) -> dict:
+    return json.loads((folder / "settings.json").read_text(encoding="utf-8"))
+
+
+def _strip(path, count: int) -> torch.Tensor:
+    """横着排成一条的 count 张方图 → (count, 3, 边长, 边长)。"""
+    return torch.cat(load_image(path).chunk(count, dim=-1))

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional
 
 from cnnlab.check.core import Exercise
-from cnnlab.check.fixtures import TinyNet, noise, uniform
+from cnnlab.check.fixtures import TinyNet, in_training, noise, uniform
 
 # 1 梯度等于激活
 
@@ -34,6 +34,7 @@ dream_gradient = Exercise(
     probes=(
         lambda: (uniform((2, 3, 6, 5), 1), TinyNet()),
         lambda: (uniform((1, 3, 5, 7), 2), TinyNet(seed=4)),
+        lambda: (uniform((2, 3, 4, 4), 3), in_training()),
     ),
     answer="与 image 同形状的梯度，不带计算图",
     idea="torch.autograd.grad 可以指定从输出传回来的梯度是什么；传激活自己，就是讲义的第二步。",
@@ -59,6 +60,26 @@ dream_gradient = Exercise(
             "取了平均：结果随激活的个数缩小，这里约定求和。",
         ),
         "left_grad": (lambda x, m: _leaves_grad(x, m),),
+        "positive_only": (
+            lambda x, m: _gradient(x, m, lambda a: a.clamp_min(0).square().sum() / 2),
+            "负的激活没有传回去：传回的梯度就是激活自己，正负都在。",
+        ),
+        "absolute": (
+            lambda x, m: _gradient(x, m, lambda a: a.abs().sum()),
+            "传回去的是激活的正负号：那是绝对值之和的梯度。",
+        ),
+        "cubed": (
+            lambda x, m: _gradient(x, m, lambda a: (a**3).sum() / 3),
+            "传回去的是激活的平方：应当是激活自己。",
+        ),
+        "batch_mean": (
+            lambda x, m: _gradient(x, m, lambda a: a.square().sum() / 2) / len(x),
+            "在整批上取了平均：每张图各算各的，求和。",
+        ),
+        "descends": (
+            lambda x, m: -_gradient(x, m, lambda a: a.square().sum() / 2),
+            "符号反了：要让激活变大的方向。",
+        ),
     },
 )
 
@@ -107,6 +128,7 @@ dream_step = Exercise(
             noise((3, 3, 4, 6), 6) * torch.tensor([5.0, 0.1, 1.0]).view(3, 1, 1, 1),
             0.2,
         ),
+        lambda: (uniform((1, 3, 3, 3), 7), noise((1, 3, 3, 3), 8), 0.05),
     ),
     answer="走了一步之后的图像，与 image 同形状，取值在 [0, 1]",
     idea="各层激活的大小相差成千上万倍，梯度也是。除以这张图梯度绝对值的平均，平均每个像素就恰好走 size。",
@@ -135,6 +157,30 @@ dream_step = Exercise(
         "free": (
             lambda x, g, s: x + s * g / g.abs().mean((1, 2, 3), keepdim=True),
             "没有截断：像素跑出了 [0, 1]。",
+        ),
+        "each_channel": (
+            lambda x, g, s: _step(x, g, s, lambda g: g.abs().mean((2, 3), keepdim=True)),
+            "三个通道各除了自己的平均：一张图一个数，颜色才不会变。",
+        ),
+        "deviation": (
+            lambda x, g, s: _step(x, g, s, lambda g: g.std((1, 2, 3), keepdim=True)),
+            "除的是标准差：题目要绝对值的平均。",
+        ),
+        "signed_mean": (
+            lambda x, g, s: _step(x, g, s, lambda g: g.mean((1, 2, 3), keepdim=True)),
+            "平均之前没有取绝对值：正负会抵消，除出来又大又可能反向。",
+        ),
+        "sign": (
+            lambda x, g, s: (x + s * g.sign()).clamp(0, 1),
+            "只用了梯度的正负号：每个像素走了一样多。",
+        ),
+        "root_mean_square": (
+            lambda x, g, s: _step(x, g, s, lambda g: g.square().mean((1, 2, 3), True).sqrt()),
+            "除的是均方根：题目要绝对值的平均。",
+        ),
+        "clamps_the_step": (
+            lambda x, g, s: x + (s * g / g.abs().mean((1, 2, 3), keepdim=True)).clamp(0, 1),
+            "截断的是步子：要截断的是走完的图。",
         ),
     },
 )
@@ -176,6 +222,14 @@ def _picture_carried(image, sizes, change):
 
 def _keeps_the_photo(call, image, sizes, change):
     return torch.equal(call(image, sizes, lambda picture: picture), image)
+
+
+def _adds_twice(image, sizes, change):
+    detail = torch.zeros_like(image)
+    for size in sizes:
+        base, carried = _resize(image, size), _resize(detail, size)
+        detail = carried + change(base + carried) - base
+    return image + _resize(detail, image.shape[-2:])
 
 
 octave_dream = Exercise(
@@ -220,6 +274,15 @@ octave_dream = Exercise(
         "no_carry": (
             lambda x, s, c: x + (c(_resize(x, s[-1])) - _resize(x, s[-1])),
             "各尺度之间没有接上：下一个尺度的起点要加上已有的增量。",
+        ),
+        "whole_increment": (lambda x, s, c: _octaves(x, s, c) - x, "返回的是增量：还要加上原图。"),
+        "adds_twice": (
+            _adds_twice,
+            "增量加了两次：change 返回的图里已经含有起点的增量，减去缩小版就是全部增量。",
+        ),
+        "skips_the_smallest": (
+            lambda x, s, c: _octaves(x, s[1:], c),
+            "少走了一个尺度：从 sizes 的第一个开始。",
         ),
     },
 )
@@ -286,6 +349,50 @@ growth = Exercise(
                 torch.ones_like(_mean(b)),
             ),
             "只看了最大的一处：题目要整张图的平均。",
+        ),
+        "inverse": (
+            lambda b, a: torch.where(_mean(b) > 0, _mean(b) / _mean(a), torch.ones_like(_mean(b))),
+            "比反了：之后除以之前。",
+        ),
+        "silent_is_zero": (
+            lambda b, a: torch.where(_mean(b) > 0, _mean(a) / _mean(b), torch.zeros_like(_mean(b))),
+            "原来不响应的通道记成了 0：题目约定记 1。",
+        ),
+        "epsilon": (
+            lambda b, a: _mean(a) / (_mean(b) + 1e-8),
+            "分母加了一个小量：原来不响应的通道会变成天文数字，题目约定记 1。",
+        ),
+        "each_image": (
+            lambda b, a: torch.where(
+                _mean(b) > 0,
+                (a.clamp(min=0).mean((2, 3)) / b.clamp(min=0).mean((2, 3)).clamp(min=1e-12)).mean(
+                    0
+                ),
+                torch.ones_like(_mean(b)),
+            ),
+            "每张图先求了比再平均：先把整批平均成一个数，再相除。",
+        ),
+        "gain": (
+            lambda b, a: torch.where(
+                _mean(b) > 0, _mean(a) / _mean(b) - 1, torch.zeros_like(_mean(b))
+            ),
+            "算的是涨了几成：题目要之后与之前的比，没变就是 1。",
+        ),
+        "absolute": (
+            lambda b, a: torch.where(
+                _mean(b) > 0,
+                a.abs().mean((0, 2, 3)) / b.abs().mean((0, 2, 3)),
+                torch.ones_like(_mean(b)),
+            ),
+            "负的激活取了绝对值：ReLU 会把它们清零，先截到 0。",
+        ),
+        "logarithm": (
+            lambda b, a: torch.where(
+                _mean(b) > 0,
+                (_mean(a).clamp_min(1e-12) / _mean(b).clamp_min(1e-12)).log(),
+                torch.ones_like(_mean(b)),
+            ),
+            "多取了一次对数：题目要比本身。",
         ),
     },
 )

@@ -42,13 +42,30 @@ def _far(images, features, labels, count):
     return torch.stack(out)
 
 
+def _near_in_pixels(images, features, labels, count):
+    return _starts(images, images.flatten(1), labels, count)
+
+
+def _near_the_median(images, features, labels, count):
+    out = []
+    for facet in range(int(labels.max()) + 1):
+        mine = labels == facet
+        far = (features[mine] - features[mine].median(0).values).norm(dim=1)
+        out.append(images[mine][far.argsort()[:count]].mean(0))
+    return torch.stack(out)
+
+
 facet_start = Exercise(
     id="facets-1",
     name="facet_start",
     title="簇中心附近的平均照片",
     level=1,
     stub="my_facet_starts(images, features, labels, count)",
-    probes=(lambda: (*_grouped(1), 2), lambda: (*_grouped(13, count=11, size=3), 3)),
+    probes=(
+        lambda: (*_grouped(1), 2),
+        lambda: (*_grouped(13, count=11, size=3), 3),
+        lambda: (*_grouped(14, count=10, size=2), 1),
+    ),
     answer="(K, 3, H, W)：第 k 张是第 k 簇里、特征离簇中心最近的 count 张照片的平均",
     idea="簇中心是特征的平均，照片的平均是像素的平均：先在特征里挑照片，再在像素里平均。",
     where="看本章“从零实现”一节；挑最近的用 Tensor.argsort。",
@@ -68,10 +85,18 @@ facet_start = Exercise(
             "只用了最近的一张：要几张平均，免得起点就是某张照片。",
         ),
         "farthest": (_far, "挑的是离中心最远的：排序的方向反了。"),
-        "whole_cluster": (
-            lambda x, f, labels, c: _starts(x, f, labels, len(x)),
-            "整簇都平均了：离中心远的照片也混了进来。",
+        "pixel_distance": (_near_in_pixels, "比的是像素的距离：先在特征里挑照片，再在像素里平均。"),
+        "whole_album": (
+            lambda x, f, labels, c: torch.stack(
+                [x[labels == k].mean(0) for k in range(int(labels.max()) + 1)]
+            ),
+            "整簇的照片都平均了：只要离中心最近的 count 张。",
         ),
+        "summed": (
+            lambda x, f, labels, c: c * _starts(x, f, labels, c),
+            "只相加没有除以张数：要平均。",
+        ),
+        "median": (_near_the_median, "中心用的是中位数：本簇特征的平均才是簇中心。"),
     },
 )
 
@@ -103,13 +128,26 @@ def _corner(gradient, width):
     return gradient * torch.exp(-(rows.square()[:, None] + columns.square()) / (2 * width**2))
 
 
+def _pixel_centres(gradient, width, *, ends=False, rows_only=False):
+    axes = []
+    for side in gradient.shape[-2:]:
+        places = torch.arange(side, dtype=gradient.dtype)
+        axes.append(places / (side - 1) - 0.5 if ends else (places + 0.5) / side - 0.5)
+    squared = axes[0].square()[:, None] + (0 if rows_only else 1) * axes[1].square()
+    return gradient * torch.exp(-squared / (2 * width**2))
+
+
 center_mask = Exercise(
     id="facets-2",
     name="center_mask",
     title="偏向中心的遮罩",
     level=2,
     stub="my_center_mask(gradient, width)",
-    probes=(lambda: (noise((2, 3, 5, 8), 11), 0.25), lambda: (noise((1, 3, 7, 4), 12), 0.4)),
+    probes=(
+        lambda: (noise((2, 3, 5, 8), 11), 0.25),
+        lambda: (noise((1, 3, 7, 4), 12), 0.4),
+        lambda: (noise((1, 3, 5, 5), 13), 0.3),
+    ),
     answer="(N, 3, H, W)：梯度乘以一个中心为 1 的高斯，标准差是边长的 width 倍",
     idea="坐标从 −½ 到 ½，正中是 0；高斯的指数是到中心的距离平方除以两倍的方差，带负号。",
     where="看 torch.linspace；行、列两个坐标用广播合成一张图。",
@@ -134,6 +172,24 @@ center_mask = Exercise(
             lambda g, w: _mask(g, w, power=1.0),
             "距离没有平方：那是另一种衰减，中心会有个尖。",
         ),
+        "to_one": (lambda g, w: _mask(g, 2 * w), "坐标从 −1 走到了 1：题目是从 −½ 到 ½。"),
+        "whole_variance": (
+            lambda g, w: _mask(g, (w / 2) ** 0.5),
+            "分母用了 width 本身：标准差要平方。",
+        ),
+        "only_mask": (lambda g, w: _mask(torch.ones_like(g), w), "返回的是权重：再乘上梯度。"),
+        "normalized": (
+            lambda g, w: _mask(g, w) / _mask(torch.ones_like(g[:1, :1]), w).sum(),
+            "权重除以了它们的和：中心应当是 1。",
+        ),
+        "pixel_centres": (
+            lambda g, w: _pixel_centres(g, w),
+            "取点的位置差半格：两端正好取到 −½ 和 ½。",
+        ),
+        "one_axis": (
+            lambda g, w: _pixel_centres(g, w, ends=True, rows_only=True),
+            "只看了一个方向：行、列两个坐标的平方要相加。",
+        ),
     },
 )
 
@@ -153,13 +209,13 @@ def _code_step(
     sign=1.0,
     floor=True,
     cap=True,
-    whiten=True,
+    whiten=2,
     pull=1.0,
 ):
     out = code.clone()
     for n in range(code.shape[0]):
         for j in range(code.shape[1]):
-            scale = float(std[j]) ** 2 if whiten else 1.0
+            scale = float(std[j]) ** whiten
             value = code[n, j] + rate * (
                 sign * gradient[n, j] - pull * 2 * decay * (code[n, j] - mean[j]) / scale
             )
@@ -174,6 +230,13 @@ def _code_probe(seed, count, size):
     return code, gradient, uniform((size,), seed + 2), uniform((size,), seed + 3) * 0.5 + 0.1
 
 
+def _gentle(seed, count, size):
+    """梯度小、离均值远：界限管不着，拉力看得清。"""
+    mean, std = 1 + uniform((size,), seed + 2), 0.4 + uniform((size,), seed + 3)
+    code = mean + std * (2 * uniform((count, size), seed) - 1)
+    return code, noise((count, size), seed + 1), mean, std
+
+
 def _in_bounds(out, code, gradient, mean, std):
     return bool((out >= 0).all() and (out <= mean + 3 * std + 1e-9).all())
 
@@ -184,7 +247,11 @@ code_step = Exercise(
     title="代码走一步",
     level=2,
     stub="my_code_step(code, gradient, mean, std)",
-    probes=(lambda: _code_probe(21, 3, 7), lambda: _code_probe(31, 2, 9)),
+    probes=(
+        lambda: _gentle(51, 3, 6),
+        lambda: _code_probe(21, 3, 7),
+        lambda: _code_probe(31, 1, 9),
+    ),
     answer="(N, D)：沿得分的梯度走 0.1，减去 L2 的拉力，再截到 [0, 均值 + 3 个标准差]",
     idea="三件事按次序做：得分往上推，先验往均值拉，最后截住。先验是以标准差为单位的距离的平方。",
     where="看本章“想法”一节的公式；(c − μ)²/σ² 的导数里有两处容易漏。",
@@ -206,10 +273,33 @@ code_step = Exercise(
             "没有先验的拉力：代码会跑到训练时没见过的地方。",
         ),
         "not_whitened": (
-            lambda *a: _code_step(*a, whiten=False),
+            lambda *a: _code_step(*a, whiten=0),
             "拉力没有除以方差：每一维要以自己的标准差为单位。",
         ),
         "pushes": (lambda *a: _code_step(*a, pull=-1.0), "拉力的方向反了：它应当把代码拉回均值。"),
+        "half_pull": (lambda *a: _code_step(*a, pull=0.5), "拉力小了一半：平方求导之后有一个 2。"),
+        "single_deviation": (
+            lambda *a: _code_step(*a, whiten=1),
+            "拉力只除了标准差：先验里是比值的平方，导数要除以方差。",
+        ),
+        "pull_alone": (
+            lambda c, g, m, s: _code_step(c, g, m, s, decay=0.2),
+            "拉力没有乘步长 0.1：得分与先验合起来走一步。",
+        ),
+        "to_zero": (
+            lambda c, g, m, s: (c + 0.1 * (g - 0.04 * c / s**2)).clamp_min(0).minimum(m + 3 * s),
+            "拉力朝着 0：应当拉回均值。",
+        ),
+        "whole_step": (
+            lambda c, g, m, s: _code_step(c, g, m, s, rate=1.0),
+            "步长没有用上：走的是 0.1 倍。",
+        ),
+        "divided_gap": (
+            lambda c, g, m, s: (
+                (c + 0.1 * (g - 0.04 * (c - m).abs() / s**2)).clamp_min(0).minimum(m + 3 * s)
+            ),
+            "拉力取了绝对值：在均值两边，方向应当相反。",
+        ),
     },
 )
 
@@ -251,6 +341,7 @@ spread_ratio = Exercise(
     probes=(
         lambda: (noise((4, 6), 41) * 3, noise((5, 6), 42)),
         lambda: (noise((3, 4), 43), noise((4, 4), 44) * 2),
+        lambda: (noise((2, 5), 45), noise((3, 5), 46)),
     ),
     answer="一个标量：侧面两两之间的平均距离，除以只换种子的图两两之间的平均距离",
     idea="没有对照的距离没有意义：同一个侧面换个种子也会不同。自己到自己的 0 不算。",
@@ -272,6 +363,34 @@ spread_ratio = Exercise(
         "across": (
             lambda *a: _ratio(*a, across=True),
             "分母是侧面与种子之间的距离：对照是种子与种子之间。",
+        ),
+        "difference": (
+            lambda f, s: torch.pdist(f).mean() - torch.pdist(s).mean(),
+            "算的是相差多少：题目要相除。",
+        ),
+        "totals": (
+            lambda f, s: torch.pdist(f).sum() / torch.pdist(s).sum(),
+            "除的是总和：两组的张数不同，对数也不同，要各自平均。",
+        ),
+        "largest": (
+            lambda f, s: torch.pdist(f).max() / torch.pdist(s).max(),
+            "取了最远的一对：题目要平均。",
+        ),
+        "absolute": (
+            lambda f, s: torch.pdist(f, p=1).mean() / torch.pdist(s, p=1).mean(),
+            "用的是各维之差的绝对值之和：题目要欧氏距离。",
+        ),
+        "to_the_mean": (
+            lambda f, s: (f - f.mean(0)).norm(dim=1).mean() / (s - s.mean(0)).norm(dim=1).mean(),
+            "量的是到中心的距离：题目要两两之间。",
+        ),
+        "neighbours": (
+            lambda f, s: (f[1:] - f[:-1]).norm(dim=1).mean() / (s[1:] - s[:-1]).norm(dim=1).mean(),
+            "只算了相邻的两张：每一对都要算。",
+        ),
+        "denominator_diagonal": (
+            lambda f, s: torch.pdist(f).mean() / torch.cdist(s, s).mean(),
+            "分母里把自己到自己的 0 也平均了进去。",
         ),
     },
 )

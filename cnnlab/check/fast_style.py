@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from cnnlab.check.core import Exercise
 from cnnlab.check.fixtures import noise, uniform
+from cnnlab.check.gradients import BROKEN, gradient_flows
 
 # 1 实例归一化
 
@@ -19,6 +20,7 @@ def _skewed(count: int, seed: int):
     )
     activation = activation + torch.arange(count, dtype=torch.float64)[:, None, None, None] * 2
     activation[0, 1] = 3.0  # 一个常数通道
+    activation[0, 2] *= 0.02  # 起伏很小的通道，看得出 1e-5 加在哪里
     return activation
 
 
@@ -42,12 +44,13 @@ instance_norm = Exercise(
     title="实例归一化",
     level=1,
     stub="my_instance_norm(activation)",
-    probes=(lambda: (_skewed(3, 1),), lambda: (_skewed(2, 4),)),
+    probes=(lambda: (_skewed(3, 1),), lambda: (_skewed(2, 4),), lambda: (_skewed(1, 6),)),
     answer="与 activation 同形状，每张图、每个通道的均值 0、标准差 1",
     idea="问自己：算这一个均值时，哪几个轴上的数该放在一起？每张图、每个通道各算各的。",
     where="看本章“想法”一节的公式；Tensor.mean 与 Tensor.var 都收 dim 与 keepdim。",
     question="一张图整体变亮一倍，实例归一化之后还看得出来吗？",
     oracle=_by_planes,
+    laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "batch": (
             lambda a: _normalized(a, (0, 2, 3)),
@@ -64,6 +67,44 @@ instance_norm = Exercise(
         "unbiased": (
             lambda a: _normalized(a, correction=1),
             "方差除的是个数减一：归一化里用个数本身（correction=0）。",
+        ),
+        "outside": (
+            lambda a: (
+                (a - a.mean((2, 3), True)) / (a.std((2, 3), correction=0, keepdim=True) + 1e-5)
+            ),
+            "小量加在了开方之外：先把 1e-5 加到方差上，再开方。",
+        ),
+        "variance": (
+            lambda a: (
+                (a - a.mean((2, 3), True)) / (a.var((2, 3), correction=0, keepdim=True) + 1e-5)
+            ),
+            "除的是方差：要开方，除以标准差。",
+        ),
+        "not_centred": (
+            lambda a: a / (a.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt(),
+            "没有减去均值。",
+        ),
+        "only_centred": (
+            lambda a: a - a.mean((2, 3), keepdim=True),
+            "只减了均值：还要除以标准差。",
+        ),
+        "other_epsilon": (
+            lambda a: (
+                (a - a.mean((2, 3), True))
+                / (a.var((2, 3), correction=0, keepdim=True) + 1e-8).sqrt()
+            ),
+            "小量不是 1e-5：起伏小的通道上看得出来。",
+        ),
+        "rows": (
+            lambda a: _normalized(a, (3,)),
+            "统计量只跨了一行：每张图、每个通道，行和列一起算。",
+        ),
+        "by_length": (
+            lambda a: (
+                (a - a.mean((2, 3), True))
+                / ((a - a.mean((2, 3), True)).square().sum((2, 3), True) + 1e-5).sqrt()
+            ),
+            "方差没有除以个数：要平均，不是求和。",
         ),
     },
 )
@@ -103,10 +144,11 @@ reflect_convolution = Exercise(
     probes=(
         lambda: (uniform((2, 3, 7, 6), 1), noise((4, 3, 3, 3), 2), noise((4,), 3)),
         lambda: (uniform((3, 2, 6, 9), 4), noise((2, 2, 5, 5), 5), noise((2,), 6)),
+        lambda: (uniform((1, 3, 4, 5), 7), noise((2, 3, 1, 1), 8), noise((2,), 9)),
     ),
     answer="(N, O, H, W)，高和宽与 image 相同",
     idea="边上的窗口有一部分落在图外面。那里填什么，才像是图自己接着画下去？",
-    where="看本章“零填充的框”一节；functional.pad 的 mode 参数决定外面填什么。",
+    where="functional.pad 的 mode 参数决定外面填什么。",
     question="在一张均匀的灰图上，三种填充各给出什么样的边？",
     oracle=_mirrored_loop,
     mistakes={
@@ -125,6 +167,30 @@ reflect_convolution = Exercise(
         "no_bias": (
             lambda x, w, b: _padded(x, w, None),
             "少了偏置：每个输出通道还要加上自己的那个数。",
+        ),
+        "circular": (
+            lambda x, w, b: _padded(x, w, b, "circular"),
+            "首尾相接了：外面填的是对边的像素，镜像填充填的是近旁的。",
+        ),
+        "flipped": (
+            lambda x, w, b: _padded(x, w.flip(2, 3), b),
+            "核翻转了：深度学习里的卷积是互相关，不翻转。",
+        ),
+        "fixed_one": (
+            lambda x, w, b: functional.conv2d(functional.pad(x, (1,) * 4, mode="reflect"), w, b),
+            "只填了一圈：核更大时要填半个核宽。",
+        ),
+        "crops_nothing": (
+            lambda x, w, b: functional.conv2d(
+                functional.pad(x, (w.shape[-1] - 1,) * 4, mode="reflect"), w, b
+            ),
+            "填多了，输出比输入大：每边只填半个核宽。",
+        ),
+        "after": (
+            lambda x, w, b: functional.pad(
+                functional.conv2d(x, w, b), (w.shape[-1] // 2,) * 4, mode="reflect"
+            ),
+            "先卷积、后填充：边上的值是翻折来的，不是算出来的。",
         ),
     },
 )
@@ -210,6 +276,44 @@ training_step = Exercise(
             "你比的是像素；损失在 model 的输出上量，与 target 比。",
         ),
         "in_place": (_moved_in_place,),
+        "summed": (
+            lambda n, i, t, m, r: _descended(n, i, t, m, r * t.numel()),
+            "损失求了和：题目要差的平方的平均。",
+        ),
+        "gradients": (
+            lambda n, i, t, m, r: [
+                (p.detach() - q) / r
+                for p, q in zip(n.parameters(), _descended(n, i, t, m, r), strict=True)
+            ],
+            "返回的是梯度：要参数走一步之后的值。",
+        ),
+        "no_rate": (lambda n, i, t, m, r: _descended(n, i, t, m, 1.0), "没有乘 rate。"),
+        "half": (
+            lambda n, i, t, m, r: _descended(n, i, t, m, r / 2),
+            "步子小了一半：平方前面没有 ½。",
+        ),
+        "unchanged": (
+            lambda n, i, t, m, r: [p.detach().clone() for p in n.parameters()],
+            "参数一步没动。",
+        ),
+        "batch_sum": (
+            lambda n, i, t, m, r: _descended(n, i, t, m, r * len(i)),
+            "整批上求了和：题目要对全部的数取平均。",
+        ),
+        "moves_only": (
+            lambda n, i, t, m, r: [
+                q - p.detach()
+                for p, q in zip(n.parameters(), _descended(n, i, t, m, r), strict=True)
+            ],
+            "返回的是走了多少：要走完之后的值。",
+        ),
+        "unit_steps": (
+            lambda n, i, t, m, r: [
+                p.detach() - r * (p.detach() - q).sign()
+                for p, q in zip(n.parameters(), _descended(n, i, t, m, r), strict=True)
+            ],
+            "步子与梯度的大小无关（像 Adam 的第一步）：题目要普通的梯度下降。",
+        ),
     },
     tolerance=1e-6,
 )
@@ -232,6 +336,17 @@ def _adain(content, style, axes=(2, 3), scale=True):
     return (content - mean) / deviation * (new_deviation if scale else 1) + new_mean
 
 
+def _adain_with(content, style, *, correction=0, epsilon=1e-5, power=0.5, order="scale"):
+    axes = (2, 3)
+    mean, wanted = content.mean(axes, keepdim=True), style.mean(axes, keepdim=True)
+    own, other = (
+        (x.var(axes, correction=correction, keepdim=True) + epsilon) ** power
+        for x in (content, style)
+    )
+    washed = (content - mean) / own
+    return (washed + wanted) * other if order == "shift" else washed * other + wanted
+
+
 def _adain_by_planes(content, style):
     output = torch.empty_like(content)
     for index in range(len(content)):
@@ -251,12 +366,14 @@ adain = Exercise(
     probes=(
         lambda: (2 * noise((2, 3, 6, 5), 1) + 1, 0.5 * noise((2, 3, 4, 7), 2) - 1),
         lambda: (noise((3, 2, 5, 5), 3) - 2, 3 * noise((3, 2, 6, 4), 4) + 4),
+        lambda: (0.01 * noise((1, 2, 4, 4), 5), noise((1, 2, 3, 3), 6)),
     ),
     answer="与 content 同形状：各通道的均值和标准差是 style 的",
     idea="先用自己的均值和标准差洗掉原来的，再换上对方的。两步用的是不同的图。",
     where="看本章“一个网络，几种风格”一节：γ 换成标准差，β 换成均值。",
     question="style 换成 content 自己，结果应当是什么？",
     oracle=_adain_by_planes,
+    laws=((gradient_flows(), *BROKEN),),
     properties=(
         (
             lambda out, content, style: (
@@ -287,6 +404,32 @@ adain = Exercise(
             lambda c, s: c * _statistics(s)[1] + _statistics(s)[0],
             "还没有减去 content 自己的均值、除以自己的标准差。",
         ),
+        "shift_first": (
+            lambda c, s: _adain_with(c, s, order="shift"),
+            "次序反了：先乘标准差，再加均值。",
+        ),
+        "unbiased": (
+            lambda c, s: _adain_with(c, s, correction=1),
+            "方差除的是个数减一：这里用个数本身（correction=0）。",
+        ),
+        "variance": (lambda c, s: _adain_with(c, s, power=1.0), "用了方差：要开方，成为标准差。"),
+        "no_epsilon": (
+            lambda c, s: _adain_with(c, s, epsilon=0.0),
+            "方差没有加 1e-5：起伏很小的通道上看得出来。",
+        ),
+        "std_only": (
+            lambda c, s: _adain_with(c, s) - s.mean((2, 3), keepdim=True) + c.mean((2, 3), True),
+            "均值还是 content 的：标准差和均值都要换。",
+        ),
+        "washed": (
+            lambda c, s: _normalized(c),
+            "只归一化了 content：还要换上 style 的标准差和均值。",
+        ),
+        "layer": (lambda c, s: _adain(c, s, axes=(1, 2, 3)), "统计量跨了通道：每个通道各换各的。"),
+        "first_style": (
+            lambda c, s: _adain_with(c, s[:1].expand_as(s)),
+            "都用了第一张 style：每张图配自己的那一张。",
+        ),
     },
 )
 
@@ -314,6 +457,12 @@ class _World:
 
     def arguments(self):
         return (*(self.doing(which) for which in range(4)), lambda: self.now)
+
+
+def _called_as_told(call, *_):
+    world = _World(50.0, 8.0, 1.0, 3.0, 0.5)
+    call(*world.arguments())
+    return world.called == [1, 1, 2, 2]
 
 
 def _seconds(act, clock, warm_up):
@@ -349,12 +498,14 @@ break_even = Exercise(
     probes=(
         lambda: _World(300.0, 40.0, 0.5, 2.75, 1.0).arguments(),
         lambda: _World(77.0, 9.0, 1.0, 5.0, 1.5).arguments(),
+        lambda: _World(90.0, 10.0, 1.0, 3.0, 1.0).arguments(),
     ),
     answer="整数 n：前馈画 n 张（连训练与读入）不比逐图迭代慢的最小 n",
     idea="把两边的总时间都写成 n 的一次函数：一边有固定的开头，一边没有。",
     where="看本章“几张才划算”一节；clock() 返回现在的秒数，前后各读一次。",
     question="如果读入比训练还慢，还有什么办法省时间？",
     oracle=_counted,
+    laws=((_called_as_told, "调用的次数不对：训练和读入各一次，画图的两个各空跑一次、再量一次。"),),
     mistakes={
         "ignored_loading": (
             lambda *a: _break_even(*a, loading=False),
@@ -371,6 +522,18 @@ break_even = Exercise(
         "gross": (
             lambda *a: _break_even(*a, saved=False),
             "每张省下的不是 slow 的全部：前馈的那一张也要花时间。",
+        ),
+        "strictly_less": (
+            lambda *a: _break_even(*a, rounding=lambda n: math.floor(n) + 1),
+            "恰好追平时多算了一张：总时间不超过就算，相等也行。",
+        ),
+        "nearest": (
+            lambda *a: _break_even(*a, rounding=round),
+            "四舍五入了：没追平的那一张不算，要向上取整。",
+        ),
+        "training_only_gross": (
+            lambda *a: _break_even(*a, loading=False, saved=False),
+            "既没有算读入，也没有减去前馈自己的时间。",
         ),
     },
 )

@@ -24,3 +24,28 @@ def pixel_differences(image, target, model, step=1e-6):
             change = model(image[n] + moves) - model(image[n] - moves)
         found[n] = (change[:, target[n]] / (2 * step)).view_as(image[n])
     return found
+
+
+BROKEN = (
+    "计算图断了：这个数要拿去求导，梯度得流回输入；别用 detach、item、float 或 no_grad。",
+    "损失在优化的循环里用：断了图，图像就一步也走不动。",
+    "全程用张量运算；需要固定的只有目标，不是正在变的那一个。",
+)
+
+
+def gradient_flows(place=0):
+    """一条法则：对第 place 个实参求导求得出来，而且不全为零。"""
+
+    def law(call, *arguments):
+        given = arguments[place]
+        many = isinstance(given, list)
+        parts = [part.detach().clone().requires_grad_() for part in (given if many else [given])]
+        made = call(*arguments[:place], parts if many else parts[0], *arguments[place + 1 :])
+        made = list(made) if isinstance(made, (tuple, list)) else [made]
+        kept = [part for part in made if isinstance(part, torch.Tensor) and part.requires_grad]
+        if len(kept) < len(made):
+            return False
+        gradients = torch.autograd.grad(sum(part.square().sum() for part in kept), parts)
+        return all(bool((gradient != 0).any()) for gradient in gradients)
+
+    return law

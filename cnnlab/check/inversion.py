@@ -5,6 +5,8 @@ from torch import nn
 
 from cnnlab.check.core import Exercise
 from cnnlab.check.fixtures import noise, uniform
+from cnnlab.check.gradients import BROKEN, gradient_flows
+from cnnlab.check.watching import work_of
 
 # 1 相对特征误差
 
@@ -40,6 +42,7 @@ relative_error = Exercise(
             noise((2, 3, 4, 5), 2) * torch.tensor([3.0, 0.5]).view(2, 1, 1, 1),
         ),
         lambda: (noise((3, 4, 2, 3), 3), 3 * noise((3, 4, 2, 3), 4)),
+        lambda: (noise((1, 2, 1, 3), 5), noise((1, 2, 1, 3), 6)),
     ),
     answer="(N,)，每张图一个不小于 0 的数",
     idea="深浅各层激活的大小差得远。除以目标自己的范数，“猜全零”在每一层都得 1，层与层才能比。",
@@ -60,6 +63,30 @@ relative_error = Exercise(
         "batch": (
             lambda f, t: ((f - t).norm() / t.norm()).expand(len(f)).clone(),
             "整批算成了一个数：每张图各算各的。",
+        ),
+        "by_both": (
+            lambda f, t: _norm(f - t) / (_norm(f) + _norm(t)),
+            "分母是两边之和：只除以目标的范数。",
+        ),
+        "mean_of_ratios": (
+            lambda f, t: ((f - t).abs() / t.abs()).mean((1, 2, 3)),
+            "逐个数求了比再平均：一个接近零的数就能主宰结果，先各求范数。",
+        ),
+        "absolute_values": (
+            lambda f, t: (f - t).abs().sum((1, 2, 3)) / t.abs().sum((1, 2, 3)),
+            "用的是绝对值之和：范数是平方和的平方根。",
+        ),
+        "each_channel": (
+            lambda f, t: ((f - t).norm(dim=(2, 3)) / t.norm(dim=(2, 3))).mean(1),
+            "每个通道各求了比再平均：一张图一个范数。",
+        ),
+        "of_norms": (
+            lambda f, t: (_norm(f) - _norm(t)).abs() / _norm(t),
+            "先求范数再相减：方向不同的两份激活也会显得一样，先相减。",
+        ),
+        "centred": (
+            lambda f, t: _norm(f - t) / _norm(t - t.mean((1, 2, 3), keepdim=True)),
+            "分母先减了平均：“猜全零”要恰好得 1，分母是目标自己的范数。",
         ),
     },
 )
@@ -88,18 +115,30 @@ def _both(image, measure):
     return measure(image.diff(dim=2)) + measure(image.diff(dim=3))
 
 
+def _no_loop(call, *_):
+    return work_of(lambda: call(uniform((1, 3, 12, 12), 7))).steps < 60
+
+
 variation = Exercise(
     id="inversion-2",
     name="variation",
     title="全变差",
     level=2,
     stub="my_variation(image)",
-    probes=(lambda: (uniform((2, 3, 4, 6), 5),), lambda: (uniform((3, 3, 5, 3), 6),)),
+    probes=(
+        lambda: (uniform((2, 3, 4, 6), 5),),
+        lambda: (uniform((3, 3, 5, 3), 6),),
+        lambda: (uniform((1, 3, 1, 4), 7),),
+    ),
     answer="(N,)：每张图相邻像素之差的平方和",
     idea="把图错开一格再相减，横竖各一次；最后一列的右边没有邻居，所以差图比原图少一列。",
     where="看 Tensor.diff 的文档，或者用切片：去掉第一列的一份，减去去掉最后一列的一份。",
     question="把平方换成绝对值，哪一种更愿意留下一条陡的边？",
     oracle=_variation_by_loop,
+    laws=(
+        (_no_loop, "用了循环：把图错开一格再整个相减，题目说不用循环。"),
+        (gradient_flows(), *BROKEN),
+    ),
     mistakes={
         "one_direction": (lambda x: _squares(x.diff(dim=3)), "只算了一个方向：竖着的邻居也要比。"),
         "wraps": (
@@ -113,6 +152,36 @@ variation = Exercise(
         "absolute": (
             lambda x: _both(x, lambda d: d.abs().sum((1, 2, 3))),
             "用的是绝对值：题目要差的平方。",
+        ),
+        "by_rows_only": (lambda x: _squares(x.diff(dim=2)), "只比了上下的邻居：左右的也要比。"),
+        "divided": (
+            lambda x: _both(x, _squares) / x[0].numel(),
+            "除以了 C·H·W：这道题约定求和，不除。",
+        ),
+        "looped": (_variation_by_loop,),
+        "rooted": (
+            lambda x: (
+                (x.diff(dim=2)[..., :-1].square() + x.diff(dim=3)[:, :, :-1].square())
+                .sqrt()
+                .sum((1, 2, 3))
+            ),
+            "横竖两个差合成了长度：题目要两种差的平方各自相加。",
+        ),
+        "diagonal": (
+            lambda x: _squares(x[..., 1:, 1:] - x[..., :-1, :-1]),
+            "比的是斜着的邻居：要横着一次、竖着一次。",
+        ),
+        "whole_batch": (
+            lambda x: _both(x, _squares).sum().expand(len(x)).clone(),
+            "整批合成了一个数：每张图各算各的。",
+        ),
+        "cropped": (
+            lambda x: _squares(x.diff(dim=2)[..., :-1]) + _squares(x.diff(dim=3)[:, :, :-1]),
+            "少算了最后一行或最后一列：它们之间也有邻居。",
+        ),
+        "outer": (
+            lambda x: _both(nn.functional.pad(x, (1, 1, 1, 1)), _squares),
+            "图外面补了一圈 0，边上多算了差：只比图里的邻居。",
         ),
     },
 )
@@ -164,6 +233,22 @@ def _inversion_probe(seed, shape):
     return uniform(shape, seed), network(uniform(shape, seed + 50)), network, 12, 0.02
 
 
+def _normalized_steps(image, target, model, steps, size):
+    for _ in range(steps):
+        gradient = _gradient(image, target, model)
+        scale = gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+        image = (image - size * gradient / scale).clamp(0, 1)
+    return image
+
+
+def _accumulated_steps(image, target, model, steps, size):
+    total = torch.zeros_like(image)
+    for _ in range(steps):
+        total = total + _gradient(image, target, model)
+        image = (image - size * total).clamp(0, 1)
+    return image
+
+
 inversion_loop = Exercise(
     id="inversion-3",
     name="inversion_loop",
@@ -182,13 +267,39 @@ inversion_loop = Exercise(
             lambda *a: _descend(*a, sign=1),
             "距离在变大：讲义写的“梯度上升”用在这里方向就反了，要下降。",
         ),
-        "moving_target": (_moving_target, "目标也跟着动：它应当是原图的激活，整个循环里不变。"),
+        "moving_target": (_moving_target, "图像一步也没动：目标是不是跟着图一起变了？它是原图的激活，整个循环里不变。"),
         "norm": (
             lambda *a: _descend(*a, power=1),
             "距离没有平方：离得远时步子太小，离得近时停不下来。",
         ),
         "free": (lambda *a: _descend(*a, clamp=False), "没有截断：像素跑出了 [0, 1]。"),
         "one_step": (lambda i, t, m, n, s: _descend(i, t, m, 1, s), "只走了一步：要走 steps 步。"),
+        "late_clamp": (
+            lambda *a: _descend(*a, clamp=False).clamp(0, 1),
+            "只在最后截了一次：每一步都要截到 [0, 1]。",
+        ),
+        "mean": (
+            lambda i, t, m, n, s: _descend(i, t, m, n, s / t[0].numel()),
+            "距离取了平均，步子太小：约定求和。",
+        ),
+        "batch_and_mean": (
+            lambda i, t, m, n, s: _descend(i, t, m, n, s / t.numel()),
+            "损失用了 mse_loss 缺省的平均，步子太小：约定求和。",
+        ),
+        "half": (
+            lambda i, t, m, n, s: _descend(i, t, m, n, s / 2),
+            "步子小了一半：距离平方前面没有 ½。",
+        ),
+        "normalized": (_normalized_steps, "梯度归一化了：题目说步长不归一化。"),
+        "accumulated": (_accumulated_steps, "步子越迈越大：旧的梯度没有清零。"),
+        "stale": (
+            lambda i, t, m, n, s: (i - n * s * _gradient(i, t, m)).clamp(0, 1),
+            "每一步用的都是起点的梯度：要在循环里用现在的图重新算。",
+        ),
+        "one_short": (
+            lambda i, t, m, n, s: _descend(i, t, m, n - 1, s),
+            "少走了一步：数一数更新了几次。",
+        ),
     },
 )
 
@@ -237,10 +348,11 @@ color_error = Exercise(
     probes=(
         lambda: (uniform((2, 3, 4, 5), 9), uniform((2, 3, 4, 5), 10)),
         lambda: (uniform((3, 3, 3, 6), 11), uniform((3, 3, 3, 6), 12)),
+        lambda: (uniform((1, 3, 2, 3), 15), uniform((1, 3, 2, 3), 16)),
     ),
     answer="(2, N)：第一行亮度误差，第二行颜色误差",
     idea="先把每张图分成两份：亮度 Y 和减去 Y 之后余下的颜色。两份各算误差，各除以“什么都不知道”的答案的误差。",
-    where="看本章“两种误差”一节的公式。",
+    where="猜一张均匀的灰，亮度误差应当恰好是 1；猜黑白，颜色误差应当恰好是 1：分母由此定。",
     question="把红绿通道对调，哪一个误差变得多？",
     oracle=_errors_by_matrix,
     mistakes={
@@ -257,6 +369,18 @@ color_error = Exercise(
             "颜色里还混着亮度：先从每个通道减去 Y。",
         ),
         "squared": (lambda i, o: _errors(i, o, root=False), "没有开方：题目要均方根误差之比。"),
+        "mean_square": (
+            lambda i, o: _errors(i, o).flip(0),
+            "两行的次序反了：第一行是亮度，第二行是颜色。",
+        ),
+        "equal_sum": (
+            lambda i, o: _errors(i, o, weights=(1.0, 1.0, 1.0)),
+            "亮度的三个权重加起来不是 1：0.299、0.587、0.114。",
+        ),
+        "swapped_weights": (
+            lambda i, o: _errors(i, o, weights=(0.114, 0.587, 0.299)),
+            "红和蓝的权重对调了：本书的次序是 RGB。",
+        ),
     },
     laws=(
         (

@@ -5,6 +5,7 @@ from torch.nn import functional
 
 from cnnlab.check.core import Exercise
 from cnnlab.check.fixtures import noise, uniform
+from cnnlab.check.gradients import BROKEN, gradient_flows
 
 # 1 内容损失
 
@@ -41,12 +42,14 @@ content_loss = Exercise(
             noise((3, 2, 5, 3), 4) * torch.tensor([2.0, 1.0, 0.5]).view(3, 1, 1, 1),
             2.0,
         ),
+        lambda: (noise((1, 2, 1, 3), 5), noise((1, 2, 1, 3), 6), 1.5),
     ),
     answer="一个标量张量：各图的相对平方距离之和，乘 weight",
     idea="除以目标自己的平方和，距离才没有单位；换一层、换一张图，同一个权重的意思不变。",
     where="看 Tensor.square 与 Tensor.sum 的 dim 参数。",
     question="features 全为 0 时，每张图贡献多少？这与层有关吗？",
     oracle=_content_by_loop,
+    laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "absolute": (
             lambda f, t, w: _content(f, t, w, scale=lambda t: 1.0),
@@ -65,6 +68,26 @@ content_loss = Exercise(
             lambda f, t, w: w * ((f - t).flatten(1).norm(dim=1) / t.flatten(1).norm(dim=1)).sum(),
             "开了根号：这里要平方距离。",
         ),
+        "batch_mean": (lambda f, t, w: _content(f, t, w) / len(f), "跨图取了平均：题目要相加。"),
+        "by_features": (
+            lambda f, t, w: _content(f, t, w, scale=lambda t: f.square().sum((1, 2, 3))),
+            "除的是正在变的那一个：分母是目标。",
+        ),
+        "absolute_gap": (
+            lambda f, t, w: w * ((f - t).abs().sum((1, 2, 3)) / t.abs().sum((1, 2, 3))).sum(),
+            "用的是绝对值：题目要平方距离与平方和。",
+        ),
+        "norm_once": (
+            lambda f, t, w: _content(f, t, w, scale=lambda t: t.flatten(1).norm(dim=1)),
+            "分母没有平方：除以目标的平方和。",
+        ),
+        "half": (lambda f, t, w: _content(f, t, w / 2), "多了一个 ½：题目没有它。"),
+        "no_weight": (lambda f, t, w: _content(f, t, 1.0), "没有乘 weight。"),
+        "each_channel": (
+            lambda f, t, w: w * ((f - t).square().sum((2, 3)) / t.square().sum((2, 3))).sum(),
+            "每个通道各除了自己的平方和：一张图一个分母。",
+        ),
+        "detached": (lambda f, t, w: _content(f.detach(), t, w),),
     },
 )
 
@@ -92,12 +115,14 @@ mixed_gram = Exercise(
     probes=(
         lambda: (noise((3, 4, 4), 5), torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64)),
         lambda: (noise((2, 3, 3), 6), torch.tensor([0.3, 0.9], dtype=torch.float64)),
+        lambda: (noise((1, 2, 2), 7), torch.tensor([4.0], dtype=torch.float64)),
     ),
     answer="(C, C)：按权重混合的目标 Gram 矩阵，权重先归一到和为 1",
     idea="Gram 矩阵是二阶矩，按比例混合两份样本的二阶矩，就是混合之后的二阶矩；所以权重的和应当是 1。",
-    where="看本章“几种风格混在一起”一节的公式。",
+    where="权重各除以它们的和，再对第 0 维加权相加；torch.einsum 或广播都行。",
     question="协方差能不能也这样混合？差在哪一项？",
     oracle=_mix_by_loop,
+    laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "raw": (
             lambda g, w: _mix(g, w, lambda w: w),
@@ -111,6 +136,20 @@ mixed_gram = Exercise(
         "largest": (
             lambda g, w: _mix(g, w, lambda w: w / w.max()),
             "除的是最大的权重：和还不是 1。",
+        ),
+        "mean": (lambda g, w: _mix(g, w) / len(g), "多除了风格的个数：权重的和已经是 1。"),
+        "squares": (
+            lambda g, w: _mix(g, w, lambda w: w.square() / w.square().sum()),
+            "权重先平方了：只除以它们的和。",
+        ),
+        "unit_length": (
+            lambda g, w: _mix(g, w, lambda w: w / w.norm()),
+            "除的是权重的长度：要除以它们的和。",
+        ),
+        "first_only": (lambda g, w: g[0].clone(), "只用了第一种风格。"),
+        "reversed": (
+            lambda g, w: _mix(g, w.flip(0)),
+            "权重与风格对错了次序：第 k 个权重给第 k 种风格。",
         ),
     },
 )
@@ -138,6 +177,12 @@ def _has_negatives(output, image, first, second):
     return bool((output[0] < 0).any())
 
 
+def _feature_flow(call, image, first, second):
+    leaf = image.detach().clone().requires_grad_()
+    made = list(call(leaf, first, second))
+    return len(made) == 2 and all(part.requires_grad for part in made)
+
+
 features_before_relu = Exercise(
     id="style_transfer-3",
     name="features_before_relu",
@@ -161,6 +206,7 @@ features_before_relu = Exercise(
             "在下一层动手之前复制一份。",
         ),
     ),
+    laws=((_feature_flow, *BROKEN),),
     mistakes={
         "aliased": (lambda x, f, s: _aliased(x, f, s),),
         "no_relu": (
@@ -173,6 +219,19 @@ features_before_relu = Exercise(
         "rectified_second": (
             lambda x, f, s: [_features(x, f, s)[0], _features(x, f, s)[1].relu()],
             "第二层也要 ReLU 之前的输出。",
+        ),
+        "kept_rectified": (
+            lambda x, f, s: [part.clamp_min(0) for part in _features(x, f, s)],
+            "两层都取在 ReLU 之后了。",
+        ),
+        "reversed": (lambda x, f, s: list(_features(x, f, s))[::-1], "两层的次序反了：先第一层。"),
+        "detached": (lambda x, f, s: [part.detach() for part in _features(x, f, s)],),
+        "absolute": (
+            lambda x, f, s: [
+                functional.conv2d(x, f),
+                functional.conv2d(functional.conv2d(x, f).abs(), s),
+            ],
+            "第二层的输入取了绝对值：中间是 ReLU，负的清零。",
         ),
     },
 )
@@ -207,6 +266,8 @@ mixing_gap = Exercise(
     probes=(
         lambda: (noise((4, 4), 13), noise((4, 4), 14), 0.3),
         lambda: (noise((3, 3), 15), noise((3, 3), 16), 0.8),
+        lambda: (noise((1, 1), 17), noise((1, 1), 18), 1.0),
+        lambda: (noise((2, 2), 19), noise((2, 2), 20), 0.5),
     ),
     answer="一个标量张量：混合损失减去混合 Gram 的损失，与图像的 Gram 无关",
     idea="把两个平方都展开，含有 G 的项恰好相消，剩下的只与两种风格有关；所以两种混法的梯度相同。",
@@ -225,5 +286,27 @@ mixing_gap = Exercise(
             "符号反了：分开算损失的那一种总是更大。",
         ),
         "root": (lambda a, b, w: w * (1 - w) * (a - b).norm(), "两种风格的距离要平方。"),
+        "one_minus": (lambda a, b, w: _gap(a, b, 1 - w), "只乘了 1 − share：share 自己也要出现。"),
+        "twice": (
+            lambda a, b, w: _gap(a, b, 2 * w * (1 - w)),
+            "大了一倍：把两个平方展开，再数一遍交叉项。",
+        ),
+        "average": (
+            lambda a, b, w: w * (1 - w) * (a - b).square().mean(),
+            "取了平均：‖·‖² 是平方和。",
+        ),
+        "sum_of_squares": (
+            lambda a, b, w: w * (1 - w) * (a.square().sum() + b.square().sum()),
+            "少了交叉项：差的平方里还有 −2AB。",
+        ),
+        "absolute": (
+            lambda a, b, w: w * (1 - w) * (a - b).abs().sum(),
+            "用的是绝对值：‖·‖² 是平方和。",
+        ),
+        "half": (lambda a, b, w: _gap(a, b, 0.25), "share 固定成了一半：权重由参数给。"),
+        "difference_of_squares": (
+            lambda a, b, w: w * (1 - w) * (a.square().sum() - b.square().sum()),
+            "两个平方和相减不等于差的平方和。",
+        ),
     },
 )

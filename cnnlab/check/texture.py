@@ -4,6 +4,7 @@ import torch
 
 from cnnlab.check.core import Exercise
 from cnnlab.check.fixtures import noise
+from cnnlab.check.gradients import BROKEN, gradient_flows
 
 # 1 Gram 矩阵
 
@@ -47,12 +48,17 @@ gram = Exercise(
     title="Gram 矩阵",
     level=2,
     stub="my_gram(features)",
-    probes=(lambda: (noise((2, 3, 4, 5), 1),), lambda: (noise((3, 4, 3, 2), 2) + 0.5,)),
+    probes=(
+        lambda: (noise((2, 3, 4, 5), 1),),
+        lambda: (noise((3, 4, 3, 2), 2) + 0.5,),
+        lambda: (noise((1, 3, 2, 3), 3),),
+    ),
     answer="(N, C, C)：每张图、每两个通道，乘积在全部位置上的和，除以 C·H·W",
     idea="把每个通道的激活排成一行，两行的内积就是这两个通道在同一位置的乘积之和。",
     where="看 Tensor.flatten 与矩阵乘法 @ 的文档。",
     question="把全部位置打乱，它变不变？把通道打乱呢？",
     oracle=_gram_by_loop,
+    laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "unnormalised": (lambda f: _rows(f, 1), "没有除：图大一倍，矩阵就大几倍。"),
         "positions": (
@@ -66,6 +72,20 @@ gram = Exercise(
             lambda f: f.flatten(2).transpose(1, 2) @ f.flatten(2) / f[0].numel(),
             "得到的是点与点的矩阵：Gram 矩阵是通道与通道的，不是位置与位置的。",
         ),
+        "whole_batch_share": (
+            lambda f: _rows(f, f.numel()),
+            "把批量也除了进去：一张图的结果不该随同批的张数变。",
+        ),
+        "channels_only": (lambda f: _rows(f, f.shape[1]), "只除了通道数：还要除以位置数。"),
+        "squeezed": (lambda f: _rows(f).squeeze(0), "只有一张图时少了一维：批量的一维要留着。"),
+        "correlation": (
+            lambda f: (
+                torch.nn.functional.normalize(f.flatten(2), dim=2)
+                @ torch.nn.functional.normalize(f.flatten(2), dim=2).mT
+            ),
+            "每一行先除以了自己的长度：那是夹角的余弦，响不响就看不出来了。",
+        ),
+        "squared": (lambda f: _rows(f.square()), "先取了平方：乘积是两个通道之间的。"),
     },
 )
 
@@ -111,6 +131,11 @@ gram_loss = Exercise(
             [noise((2, 2), 7), noise((5, 5), 8)],
             [3.0, 0.25],
         ),
+        lambda: (
+            [noise((1, 1), 9), noise((2, 2), 10), noise((3, 3), 11)],
+            [noise((1, 1), 12), noise((2, 2), 13), noise((3, 3), 14)],
+            [1.0, 0.5, 2.0],
+        ),
     ),
     answer="一个数：各层 ‖G − A‖²/‖A‖² 按 weights 加权的和",
     idea="每层除以目标自己的大小，各层的数才可比；再按权重加起来。",
@@ -118,6 +143,7 @@ gram_loss = Exercise(
     question="哪一层的权重设为 0，图上的什么会先变？",
     oracle=_distance_by_loop,
     tolerance=1e-6,
+    laws=((gradient_flows(), *BROKEN),),
     properties=((lambda out, grams, targets, weights: out >= 0, "损失不该是负数。"),),
     mistakes={
         "absolute": (
@@ -141,6 +167,30 @@ gram_loss = Exercise(
             ),
             "少了平方：这里约定用距离的平方。",
         ),
+        "mean_weights": (
+            lambda g, a, w: _distance(g, a, w, _relative) / sum(w),
+            "多除了权重之和：题目要加权的和，不是加权平均。",
+        ),
+        "mean_of_layers": (
+            lambda g, a, w: _distance(g, a, w, _relative) / len(w),
+            "多除了层数：题目要和。",
+        ),
+        "first_layer": (
+            lambda g, a, w: _distance(g[:1], a[:1], w[:1], _relative),
+            "只算了第一层：各层都要。",
+        ),
+        "norm_once": (
+            lambda g, a, w: _distance(g, a, w, lambda target: 1 / target.norm()),
+            "分母没有平方：‖A‖² 是平方和。",
+        ),
+        "mean_square": (
+            lambda g, a, w: _distance(g, a, w, lambda target: 1 / target.numel()),
+            "除的是格子数：要除以目标自己的平方和。",
+        ),
+        "weight_squared": (
+            lambda g, a, w: _distance(g, a, [v * v for v in w], _relative),
+            "权重平方了：每层只乘一次。",
+        ),
     },
 )
 
@@ -160,8 +210,10 @@ def _correlation(maps):
 
 def _largest_pair(maps):
     rows = maps.flatten(1).double()
-    entries = (rows @ rows.T).abs().fill_diagonal_(0)
-    return entries[0, 1] >= entries.max() and entries[0, 1] > 2 * entries[2:, 2:].max()
+    entries = (rows @ rows.T).fill_diagonal_(-torch.inf)
+    others = entries.clone()
+    others[0, 1] = others[1, 0] = -torch.inf
+    return entries[0, 1] > 0 and entries[0, 1] > 2 * others.max()
 
 
 loud_channel = Exercise(
@@ -230,7 +282,11 @@ window_distance = Exercise(
     title="改错：只比已填的像素",
     level=2,
     stub="my_window_distance(patch, filled, candidates)",
-    probes=(lambda: _windows(1, 4, 6), lambda: _windows(7, 5, 3)),
+    probes=(
+        lambda: _windows(1, 4, 6),
+        lambda: _windows(7, 5, 3),
+        lambda: (torch.zeros(3, 3).double(), torch.zeros(3, 3).double(), noise((2, 3, 3), 9)),
+    ),
     answer="(M,)：每个候选窗口与 patch 在已填像素上的差的平方和",
     idea="窗口里还没生成的像素不是 0，是“不知道”；不知道的不能参加比较。",
     where="看本章“逐像素生长”一节的公式。",
@@ -252,6 +308,14 @@ window_distance = Exercise(
         "rooted": (
             lambda p, f, c: _window_distance(p, f, c).sqrt(),
             "多开了一次方：这里约定平方和。",
+        ),
+        "averaged": (
+            lambda p, f, c: _window_distance(p, f, c) / f.sum().clamp_min(1),
+            "除以了已填的个数：题目要平方和。",
+        ),
+        "sum_then_square": (
+            lambda p, f, c: (f * (c - p)).sum((1, 2)).square(),
+            "先求和再平方：正负会抵消，先平方。",
         ),
     },
 )
@@ -284,12 +348,19 @@ shifted = Exercise(
     title="隔一段距离的 Gram",
     level=4,
     stub="my_shifted_gram(features, down, right)",
-    probes=(lambda: (noise((3, 5, 6), 1), 1, 2), lambda: (noise((2, 7, 4), 2), 3, 1)),
+    probes=(
+        lambda: (noise((3, 5, 6), 1), 1, 2),
+        lambda: (noise((2, 7, 4), 2), 3, 1),
+        lambda: (noise((3, 4, 5), 3), 0, 2),
+        lambda: (noise((2, 5, 4), 4), 2, 0),
+        lambda: (noise((2, 3, 3), 5), 0, 0),
+    ),
     answer="(C, C)：第 i 个通道在 p、第 j 个通道在 p 加位移处的乘积，对两端都在图内的点平均",
     idea="把图错开 (down, right) 与自己相乘；错到图外的部分没有伙伴，要切掉。",
     where="用切片取出两块一样大的区域，再做矩阵乘法。",
     question="一块棋盘，位移取几时它又变回最大？那就是周期。",
     oracle=_shifted_by_loop,
+    laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "wrap": (
             lambda f, d, r: _pairs(f, f.roll((-d, -r), (1, 2))),
@@ -307,6 +378,22 @@ shifted = Exercise(
         "other_axis": (
             lambda f, d, r: _pairs(f[:, : f.shape[1] - d, r:], f[:, d:, : f.shape[2] - r]),
             "左右错反了：向右的位移，伙伴在右边。",
+        ),
+        "negative_slice": (
+            lambda f, d, r: _pairs(f[:, : -d or 0, : -r or 0], f[:, d:, r:]),
+            "位移是 0 时切成了空的：[:-0] 什么也不剩，用边长减位移。",
+        ),
+        "channels_too": (
+            lambda f, d, r: _pairs(*_cut(f, d, r)) / len(f),
+            "多除了通道数：对成对的点平均就够了。",
+        ),
+        "down_right_swapped": (
+            lambda f, d, r: _pairs(*_cut(f.mT, d, r)),
+            "行和列的位移对调了：down 沿行，right 沿列。",
+        ),
+        "summed": (
+            lambda f, d, r: _pairs(*_cut(f, d, r), 1),
+            "没有平均：除以成对的点数，不同的位移才好比。",
         ),
     },
 )

@@ -267,7 +267,10 @@ inversion_loop = Exercise(
             lambda *a: _descend(*a, sign=1),
             "距离在变大：讲义写的“梯度上升”用在这里方向就反了，要下降。",
         ),
-        "moving_target": (_moving_target, "图像一步也没动：目标是不是跟着图一起变了？它是原图的激活，整个循环里不变。"),
+        "moving_target": (
+            _moving_target,
+            "图像一步也没动：目标是不是跟着图一起变了？它是原图的激活，整个循环里不变。",
+        ),
         "norm": (
             lambda *a: _descend(*a, power=1),
             "距离没有平方：离得远时步子太小，离得近时停不下来。",

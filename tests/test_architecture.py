@@ -37,6 +37,10 @@ HEAVY = {
 }
 
 
+# 各房的函数体最多几行；画法一步步写下来要长些，一章的算法要一眼看完
+LONGEST = {"pictures": 75, "chapters": 25}
+
+
 def room_of(path: Path) -> str:
     """文件在哪间房；直接放在 cnnlab/ 下的是空字符串。"""
     parts = path.relative_to(PACKAGE).parts
@@ -206,13 +210,25 @@ def test_files_and_functions_are_short(path):
     assert lines <= most, f"{name_of(path)} 有 {lines} 行，至多 {most} 行"
     for node in ast.walk(TREES[path]):
         if isinstance(node, ast.FunctionDef):
-            docstring = ast.get_docstring(node, clean=False)
-            length = (
-                node.end_lineno - node.lineno + 1 - (docstring.count("\n") + 1 if docstring else 0)
+            body = node.body[bool(ast.get_docstring(node)) :]
+            length = node.end_lineno - body[0].lineno + 1 if body else 0
+            assert length <= LONGEST.get(room_of(path), 45), (
+                f"{name_of(path)}:{node.lineno} {node.name} 有 {length} 行（不算签名与 docstring）"
             )
-            assert length <= (75 if room_of(path) == "pictures" else 50), (
-                f"{name_of(path)}:{node.lineno} {node.name} 有 {length} 行（不算 docstring）"
-            )
+
+
+def count_of(node: ast.FunctionDef) -> int:
+    """函数有几个参数。"""
+    given = node.args
+    named = len(given.posonlyargs) + len(given.args) + len(given.kwonlyargs)
+    return named + bool(given.vararg) + bool(given.kwarg)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if room_of(path) != "show"], ids=name_of)
+def test_functions_take_few_arguments(path):
+    for node in ast.walk(TREES[path]):
+        if isinstance(node, ast.FunctionDef):
+            assert count_of(node) <= 12, f"{name_of(path)}:{node.lineno} {node.name} 的参数太多"
 
 
 def test_import_cnnlab_loads_no_more_than_torch():

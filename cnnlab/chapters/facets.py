@@ -136,11 +136,9 @@ def ascend_from(
     """
     generator = torch.Generator().manual_seed(seed)
     picture, losses, (height, width) = FourierImage(image=starts), [], starts.shape[-2:]
-    priors = (
-        [natural * term for term in natural_statistics(model, size=min(height, width))]
-        if natural
-        else []
-    )
+    priors = []
+    if natural:
+        priors = [natural * term for term in natural_statistics(model, size=min(height, width))]
     for share, window, spread in phases:
         crop = center_bias(round(min(height, width) * window), spread=spread, generator=generator)
         moves = compose(

@@ -139,12 +139,10 @@ def train_stylizer(
     styles,
     *,
     steps: int | None = 700,
-    seconds: float | None = None,
     batch_size: int = 4,
     size: int = 128,
     learning_rate: float = 2e-3,
     checkpoint=None,
-    save_every: int = 50,
     seed: int = 0,
     on_step=None,
     **weights,
@@ -170,15 +168,9 @@ def train_stylizer(
             content
         )
 
-    options = {
-        "learning_rate": learning_rate,
-        "schedule": cosine,
-        "checkpoint": checkpoint,
-        "save_every": save_every,
-    }
-    return fit(
-        network, loss, batches, steps=steps, seconds=seconds, seed=seed, on_step=on_step, **options
-    )
+    options = {"learning_rate": learning_rate, "schedule": cosine, "save_every": 50}
+    options |= {"checkpoint": checkpoint, "seed": seed, "on_step": on_step}
+    return fit(network, loss, batches, steps=steps, **options)
 
 
 def stylize(network: nn.Module, image: Tensor, style=0) -> Tensor:

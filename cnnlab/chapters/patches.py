@@ -330,42 +330,40 @@ def _maps(model: nn.Module, batch: Tensor, layer: str) -> Tensor:
 
 def _merge(best, activation: Tensor, numbers: Tensor, k: int, one_per_image: bool):
     """把一批的候选并进榜里；榜是 (值, 图像, 展平的位置)，各 (C, 名次)。"""
-    flat = activation.flatten(2)
-    n, count, cells = flat.shape
-    each = 1 if one_per_image else min(k, cells)
-    maxima = activation.amax((2, 3)).T[..., None]
+    count = activation.shape[1]
     if best is None:
-        best = (
-            maxima.new_empty(count, 0),
-            *(torch.empty(count, 0, dtype=torch.long, device=flat.device) for _ in range(2)),
-        )
-    kept = best[0].shape[1]
-    # 一张图里的最大值都进不了榜，这张图就不必再看
-    hopeful = (
-        (maxima[..., 0] > best[0][:, -1:])
-        if kept == k
-        else maxima.new_ones(count, n, dtype=torch.bool)
-    )
-    values, positions = (
-        maxima.new_full((count, n, each), -math.inf),
-        torch.zeros(count, n, each, dtype=torch.long, device=flat.device),
-    )
-    channel, index = hopeful.nonzero(as_tuple=True)
-    if one_per_image:
-        values, positions[channel, index, 0] = maxima, _argmax(activation, channel, index)
-    else:
-        ordered = flat[index, channel].sort(dim=1, descending=True, stable=True)
-        values[channel, index], positions[channel, index] = (
-            ordered.values[:, :each],
-            ordered.indices[:, :each],
-        )
-    numbers = numbers[None, :, None].expand(count, n, each)
+        empty = torch.empty(count, 0, dtype=torch.long, device=activation.device)
+        best = activation.new_empty(count, 0), empty, empty
+    values, positions = _candidates(best[0], activation, k, one_per_image)
+    numbers = numbers[None, :, None].expand_as(values)
     joined = [
         torch.cat([old, new.flatten(1)], 1)
         for old, new in zip(best, (values, numbers, positions), strict=True)
     ]
     order = joined[0].sort(dim=1, descending=True, stable=True).indices[:, :k]
     return tuple(table.gather(1, order) for table in joined)
+
+
+def _candidates(ranked: Tensor, activation: Tensor, k: int, one_per_image: bool):
+    """每张图上每个通道可能进榜的几处：值与展平的位置，各 (C, N, 几处)；没有指望的值是 −∞。"""
+    flat = activation.flatten(2)
+    n, count, cells = flat.shape
+    each = 1 if one_per_image else min(k, cells)
+    maxima = activation.amax((2, 3)).T[..., None]
+    values = maxima.new_full((count, n, each), -math.inf)
+    positions = torch.zeros(count, n, each, dtype=torch.long, device=flat.device)
+    # 一张图里的最大值都进不了榜，这张图就不必再看
+    full = ranked.shape[1] == k
+    lowest = ranked[:, -1:] if full else ranked.new_full((count, 1), -math.inf)
+    hopeful = (maxima[..., 0] > lowest) | (not full)
+    channel, index = hopeful.nonzero(as_tuple=True)
+    if one_per_image:
+        values, positions[channel, index, 0] = maxima, _argmax(activation, channel, index)
+        return values, positions
+    ordered = flat[index, channel].sort(dim=1, descending=True, stable=True)
+    values[channel, index] = ordered.values[:, :each]
+    positions[channel, index] = ordered.indices[:, :each]
+    return values, positions
 
 
 def _argmax(activation: Tensor, channel: Tensor, index: Tensor) -> Tensor:

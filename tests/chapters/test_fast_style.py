@@ -225,7 +225,7 @@ def test_resumed_training_equals_the_unbroken(tmp_path, small_model):
         if step.index == 2:
             raise KeyboardInterrupt
 
-    options = {"checkpoint": tmp_path / "half.pt", "save_every": 1, **SMALL}
+    options = {"checkpoint": tmp_path / "half.pt", **SMALL}
     assert train_stylizer(
         broken, small_model, contents, style, steps=6, on_step=interrupt, **options
     ).interrupted

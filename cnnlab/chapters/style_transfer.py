@@ -26,12 +26,12 @@ from cnnlab.engine.results import reproducible
 from cnnlab.engine.terms import Term, check_not_negative, feature_distance
 
 # 内容用哪一层：比最深的风格层浅，留得住轮廓，又不管颜色的小起伏
-CONTENT_LAYERS = {"vgg": "relu4_2", "squeezenet": "fire4"}
+CONTENT_LAYERS = {"vgg": "relu4_2", "squeezenet": "fire4", "efficientnet_lite0": "block5"}
 
 
 @dataclass(frozen=True)
 class Painting(Descent):
-    """风格迁移的走法：在 Descent 之外，还有看哪些层（默认按网络选）。
+    """风格迁移的走法：在 Descent 之外，还有看哪些层（默认按网络选）、各风格层的权重（默认都是 1）。
 
     `start` 是 "content"（默认）、"noise"、"style" 或一张图。
     """
@@ -39,6 +39,7 @@ class Painting(Descent):
     start: str | Tensor | None = "content"
     content_layer: str | None = None
     style_layers: Sequence[str] | None = None
+    layer_weights: Sequence[float] | None = None
 
 
 @reproducible
@@ -74,7 +75,9 @@ def transfer_style(
         image, target = reduced(image, size, factor), reduced(content, size, factor)
         smaller = [reduced(style, style.shape[-2:], factor) for style in styles]
         terms = content_terms(model, target, settings.content_layer, content_weight)
-        terms += style_terms(model, smaller, mix, settings.style_layers, style_weight)
+        terms += style_terms(
+            model, smaller, mix, settings.style_layers, style_weight, settings.layer_weights
+        )
         loss = objective(model, terms + settings.smoothness())
         image = settings.run(image, loss, steps, on_step)
         add_history(history, loss)
@@ -92,17 +95,18 @@ def content_terms(
 
 
 def style_terms(
-    model: nn.Module, styles: list[Tensor], mix: list[float], layers, weight: float
+    model: nn.Module, styles: list[Tensor], mix: list[float], layers, weight: float, shares=None
 ) -> list[Term]:
-    """风格项：与纹理合成同样的几项，各层取平均再乘 `weight`；权重为 0 时没有。"""
+    """风格项：与纹理合成同样的几项，各层按 `shares` 加权（默认一样）、取平均再乘 `weight`；权重为 0 时没有。"""
     if weight == 0:
         return []
     layers = texture_layers(model) if layers is None else list(layers)
-    return [weight / len(layers) * term for term in texture_terms(model, styles, layers, mix=mix)]
+    terms = texture_terms(model, styles, layers, mix=mix, layer_weights=shares)
+    return [weight / len(layers) * term for term in terms]
 
 
 def content_layer_of(model: nn.Module) -> str:
-    """默认的内容层：VGG 的 relu4_2，SqueezeNet 的 fire4；别的网络要自己给。"""
+    """默认的内容层；认得的网络见 CONTENT_LAYERS，别的要自己给。"""
     for layer in CONTENT_LAYERS.values():
         if layer in getattr(model, "layers", {}):
             return layer

@@ -20,6 +20,7 @@ __all__ = ["efros_leung", "gram_matrix", "shifted_gram", "synthesize_texture"]
 
 # 各网络用来描述纹理的层，由浅到深；"image" 是像素自己，管颜色。VGG 的是 Gatys 等的五层
 TEXTURE_LAYERS = {
+    "efficientnet_lite0": ("image", "bn1", "block1", "block2", "block3", "block5"),
     "vgg": ("image", "relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
     "squeezenet": ("image", "relu1", "fire2", "fire3", "fire4", "fire5", "fire6", "fire7"),
 }
@@ -96,7 +97,7 @@ def reduced(image: Tensor, size, factor: int) -> Tensor:
 
 
 def texture_layers(model: nn.Module) -> list[str]:
-    """描述纹理的默认层：VGG 用 relu1_1…relu5_1，SqueezeNet 用 relu1、fire2…fire7；别的网络要自己给。"""
+    """描述纹理的默认层，由浅到深，第一个是像素自己；认得的网络见 TEXTURE_LAYERS，别的要自己给。"""
     names = getattr(model, "layers", {})
     for candidates in TEXTURE_LAYERS.values():
         if all(name in names for name in candidates[1:]):

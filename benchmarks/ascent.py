@@ -1,7 +1,6 @@
 """DeepDream 与梯度上升的一步，与光跑“前向到这一层再反向到图像”之比；1024 像素时的内存。
 
-基准是照网络写明的次序逐层算；cnnlab 的 SqueezeNet 没有人看着时先池化再过 ReLU，数值相同，省下的抵掉一部分别的开销。
-上限：fire3、fire5，224 像素，≤ 1.15（CPU 时间的中位数）；比笔记本常见写法快 2 倍以上，比 torch-lucent 0.1.8 快 3 倍以上
+上限：fire3、fire5，224 像素，≤ 1.25（CPU 时间的中位数）；比笔记本常见写法快 2 倍以上，比 torch-lucent 0.1.8 快 3 倍以上
 （装了它才比：pip install torch-lucent==0.1.8）。用法：python benchmarks/ascent.py [层名 …]
 """
 

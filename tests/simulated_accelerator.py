@@ -149,6 +149,10 @@ def start(*, float64: bool = True) -> SimulatedDevice:
     library.impl("empty.memory_format", made_by(aten.empty.memory_format), "PrivateUse1")
     library.impl("_copy_from", copy_from, "PrivateUse1")
     torch.Generator = Generator
+    # 它没有自己的随机数，给一个空的状态
+    torch.sim.get_rng_state = lambda device=None: torch.empty(0, dtype=torch.uint8)
+    torch.sim.set_rng_state = lambda state, device=None: None
+    torch.sim.manual_seed_all = lambda seed: None
     mode = SimulatedDevice()
     mode.library = library  # 留着：被回收时登记就撤销了
     mode.__enter__()

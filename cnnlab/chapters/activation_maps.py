@@ -66,8 +66,11 @@ def pick_and_test(positive: Tensor, negative: Tensor) -> tuple[float, float]:
             f"分成两半至少各要 2 个样本，得到 {len(positive)} 个正、{len(negative)} 个负"
         )
     halves = [auc(positive[first::2], negative[first::2]) for first in (0, 1)]
-    picked = [(chosen.max(), other[chosen.argmax()]) for chosen, other in (halves, halves[::-1])]
-    learnt, tested = torch.tensor(picked).mean(0).tolist()
+    picked = [
+        torch.stack([chosen.max(), other[chosen.argmax()]])
+        for chosen, other in (halves, halves[::-1])
+    ]
+    learnt, tested = torch.stack(picked).mean(0).tolist()
     return learnt, tested
 
 

@@ -110,9 +110,10 @@ def follow(model: nn.Module, guide: Tensor, layer: str) -> Term:
 
     def value(values: dict[str, Tensor]) -> Tensor:
         features = values[layer].flatten(2)  # (N, C, P)
+        known = library.to(features.device)
         with torch.no_grad():
-            best = torch.einsum("ncp,cm->npm", features, library).argmax(2)
-        return (features * library[:, best].transpose(0, 1)).sum()
+            best = torch.einsum("ncp,cm->npm", features, known).argmax(2)
+        return (features * known[:, best].transpose(0, 1)).sum()
 
     return Term(f"follow {layer}", (layer,), value)
 

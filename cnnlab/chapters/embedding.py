@@ -49,7 +49,8 @@ def conditional_affinities(x: Tensor, perplexity: float = 30) -> Tensor:
     """
     x = vectors(x, "x", rows=2)
     _check_perplexity(x, perplexity)
-    squared = torch.cdist(x.double(), x.double()).square()
+    wide = x.cpu().double()  # 有的设备没有 float64
+    squared = torch.cdist(wide, wide).square()
     squared = squared / squared.mean()  # 换个单位，σ 就落在固定的范围里
     squared.fill_diagonal_(torch.inf)
     low, high = squared.new_full((len(x), 1), -60.0), squared.new_full((len(x), 1), 60.0)
@@ -60,7 +61,7 @@ def conditional_affinities(x: Tensor, perplexity: float = 30) -> Tensor:
         entropy = torch.special.entr(p).sum(1, keepdim=True)
         too_flat = entropy > math.log(perplexity)
         low, high = torch.where(too_flat, precision, low), torch.where(too_flat, high, precision)
-    return p.to(x.dtype)
+    return p.to(x.dtype).to(x.device)
 
 
 def joint_affinities(conditional: Tensor) -> Tensor:
@@ -77,6 +78,7 @@ def map_affinities(points: Tensor) -> Tensor:
 
 def map_divergence(affinities: Tensor, points: Tensor) -> Tensor:
     """t-SNE 要最小化的数：KL(P‖Q) = Σ p_ij log(p_ij / q_ij)，Q 由平面上的点 (N, 2) 来；标量，可求导。"""
+    affinities = affinities.to(points.device)
     inside = affinities > 0
     p, q = affinities[inside], map_affinities(points)[inside]
     return (p * (p / q.clamp_min(torch.finfo(q.dtype).tiny)).log()).sum()
@@ -126,15 +128,11 @@ def trustworthiness(x: Tensor, points: Tensor, k: int = 12) -> float:
             f"x 有 {count} 行、points 有 {len(points)} 行、k 是 {k}；行数要相同，k 在 1 到 N/2 之间"
         )
     rank = torch.empty(count, count, dtype=torch.long)
-    distance = torch.cdist(x.double(), x.double()).cpu().fill_diagonal_(-1)
+    wide, flat = x.cpu().double(), points.cpu().double()  # 有的设备没有 float64
+    distance = torch.cdist(wide, wide).fill_diagonal_(-1)
     rank.scatter_(1, distance.argsort(dim=1, stable=True), torch.arange(count).expand(count, count))
-    near = (
-        torch.cdist(points.double(), points.double())
-        .cpu()
-        .fill_diagonal_(torch.inf)
-        .topk(k, 1, largest=False)
-        .indices
-    )
+    between = torch.cdist(flat, flat).fill_diagonal_(torch.inf)
+    near = between.topk(k, 1, largest=False).indices
     excess = (rank.gather(1, near) - k).clamp_min(0).sum().item()
     return 1 - 2 * excess / (count * k * (2 * count - 3 * k - 1))
 
@@ -149,6 +147,7 @@ def neighbor_purity(x: Tensor, labels: Sequence | Tensor, k: int = 10) -> float:
 def vote_accuracy(x: Tensor, labels: Tensor, k: int = 10) -> float:
     """留一法 k 近邻的准确率：每个点由它的 k 个近邻投票，猜中自己类别的比例。"""
     index = nearest_neighbors(x, x, k, exclude_self=True).index
+    labels = labels.to(x.device)
     votes = torch.nn.functional.one_hot(labels[index]).sum(1)
     return (votes.argmax(1) == labels).float().mean().item()
 

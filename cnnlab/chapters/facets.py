@@ -67,14 +67,14 @@ def _reduced(features: Tensor, reduce: str | None, seed: int):
 
 def facet_starts(images: Tensor, features: Tensor, labels: Tensor, *, nearest: int = 8) -> Tensor:
     """每一簇的起点 (K, 3, H, W)：离簇中心最近的 `nearest` 张照片的平均。"""
-    starts = []
+    starts, features, labels = [], features.cpu(), labels.cpu()
     for facet in range(int(labels.max()) + 1):
         members = (labels == facet).nonzero()[:, 0]
         if not len(members):
             raise ValueError(f"标签里没有第 {facet} 簇：标签要从 0 起连续编号")
         center = features[members].mean(0)
         order = (features[members] - center).norm(dim=1).argsort()
-        starts.append(images[members[order[:nearest]]].mean(0))
+        starts.append(images[members[order[:nearest]].to(images.device)].mean(0))
     return torch.stack(starts)
 
 

@@ -131,6 +131,7 @@ def _replacing(
         .argsort(dim=1, descending=True, stable=True)
         .argsort(dim=1)
         .view(heat.shape)
+        .to(start.device)
     )
     values = []
     with torch.no_grad(), evaluating(model):

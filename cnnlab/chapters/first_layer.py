@@ -102,6 +102,7 @@ def gabor_similarity(kernels: Tensor) -> Tensor:
     G(x, y) = exp(−(x² + y²) / 2σ²) cos(2π (x cos θ + y sin θ) / T + φ)，在方向、周期、相位、宽度、中心的网格上取最好的一个。
     出处：Gabor 函数描述简单细胞，见 Jones 与 Palmer（1987）。
     """
+    home, kernels = kernels.device, kernels.cpu()
     size = kernels.shape[-1]
     axis = torch.linspace(-1, 1, size)
     shifts = torch.linspace(-0.5, 0.5, 5) if size > 3 else torch.zeros(1)
@@ -122,4 +123,4 @@ def gabor_similarity(kernels: Tensor) -> Tensor:
     )
     centred = functional.normalize((gabors - gabors.mean((1, 2), keepdim=True)).flatten(1))
     target = functional.normalize((kernels - kernels.mean((1, 2), keepdim=True)).flatten(1).float())
-    return (target @ centred.T).square().amax(1)
+    return (target @ centred.T).square().amax(1).to(home)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.checks import check_maps, check_tensor, whole, wholes
-from cnnlab.core.hooks import activations_of, channel_list
+from cnnlab.core.hooks import activations_of, channel_list, device_of
 from cnnlab.core.images import check_images, resize
 from cnnlab.core.receptive_field import Passage, bounds, nominal, pair, trace_steps
 from cnnlab.engine.gradients import gradient_of, pixel_leaf
@@ -121,7 +121,7 @@ class Patches:
         start = [
             0 if length == math.inf else first for length, first in zip(full, start, strict=True)
         ]
-        canvas = torch.full((3, *size), 0.5, dtype=image.dtype)
+        canvas = image.new_full((3, *size), 0.5)
         canvas[:, top - start[0] : bottom - start[0], left - start[1] : right - start[1]] = image[
             :, top:bottom, left:right
         ]
@@ -159,11 +159,13 @@ class Leaderboard:
     def __init__(self, model, layer: str, channels=None, k: int = 9, one_per_image: bool = True):
         self.model, self.layer, self.channels = model, layer, channels
         self.k, self.one_per_image = whole(k, "k", 1), one_per_image
-        self.best, self.wanted = None, []
+        self.best, self.wanted, self.home = None, [], torch.device("cpu")
 
     def see(self, batch: Tensor, numbers) -> None:
         """看一批图 (N, 3, H, W)；`numbers` 是它们在全部图像里的编号，从小到大。"""
-        activation = _maps(self.model, batch, self.layer)
+        # 在模型的设备上排榜：只把榜单带回图所在的地方
+        self.home = batch.device
+        activation = _maps(self.model, batch.to(device_of(self.model)), self.layer)
         self.wanted = channel_list(self.channels, activation.shape[1])
         activation = activation if self.channels is None else activation[:, self.wanted]
         numbers = torch.tensor(numbers, device=activation.device)
@@ -180,7 +182,8 @@ class Leaderboard:
         self.best = tuple(each.gather(1, order[:, : self.k]) for each in columns)
 
     def patches(self, images) -> Patches:
-        return _patches(self.model, images, self.layer, self.wanted, *self.best)
+        best = (each.to(self.home) for each in self.best)
+        return _patches(self.model, images, self.layer, self.wanted, *best)
 
 
 def image_maxima(
@@ -192,13 +195,13 @@ def image_maxima(
     """
     values, positions = [], []
     for _, batch in _batches(images):
-        activation = _maps(model, batch, layer)
+        activation = _maps(model, batch.to(device_of(model)), layer)
         wanted = channel_list(channels, activation.shape[1])
         flat = activation[:, wanted].flatten(2)
         low, high = flat.aminmax(dim=2)
         centre = (activation.shape[2] // 2) * activation.shape[3] + activation.shape[3] // 2
-        positions.append(torch.where(low == high, centre, flat.argmax(2)))
-        values.append(high)
+        positions.append(torch.where(low == high, centre, flat.argmax(2)).to(batch.device))
+        values.append(high.to(batch.device))
     return torch.cat(values), torch.cat(positions), wanted
 
 
@@ -233,7 +236,8 @@ def ranked_patches(
     order = values.T.sort(dim=1, descending=True, stable=True).indices
     if part == "random":
         generator = torch.Generator().manual_seed(seed)
-        order = torch.stack([torch.randperm(n, generator=generator) for _ in order])
+        shuffled = [torch.randperm(n, generator=generator) for _ in order]
+        order = torch.stack(shuffled).to(values.device)
     chosen = order[:, starts[part] : starts[part] + k]
     found = (table.T.gather(1, chosen) for table in (values, positions))
     best = next(found), chosen, next(found)
@@ -267,7 +271,7 @@ def effective_receptive_field(
 
 def mass_pixels(influence: Tensor, share: float = 0.9) -> int:
     """影响最大的多少个像素合起来占到总影响的 `share`。"""
-    ordered = influence.flatten().double().sort(descending=True).values.cumsum(0)
+    ordered = influence.flatten().cpu().double().sort(descending=True).values.cumsum(0)
     return int((ordered < share * ordered[-1]).sum()) + 1
 
 
@@ -390,5 +394,11 @@ def _patches(
     columns = view.map_size(size)[1]
     positions = torch.stack([flat // columns, flat % columns], -1)
     return Patches(
-        values, image_index, view.boxes(positions, size), positions, tuple(channels), view, images
+        values,
+        image_index,
+        view.boxes(positions, size).to(values.device),
+        positions,
+        tuple(channels),
+        view,
+        images,
     )

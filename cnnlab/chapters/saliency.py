@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnlab.core.checks import check_maps
-from cnnlab.core.hooks import record_activations
+from cnnlab.core.hooks import record_activations, run_model
 from cnnlab.core.images import check_images
 from cnnlab.engine.gradients import (
     class_scores,
@@ -284,11 +284,14 @@ def _from_linear_head(
         for each in maps.values():
             if each.shape[1] == head.in_features and each[0, 0].numel() > 1:
                 found += [
-                    form for form in (each, each.relu()) if _same(head(form.mean((2, 3))), scores)
+                    form
+                    for form in (each, each.relu())
+                    if _same(run_model(head, form.mean((2, 3))), scores)
                 ]
         if found:
             widest = max(found, key=lambda each: each[0, 0].numel())
-            return torch.einsum("nc,nchw->nhw", head.weight[index].detach(), widest)
+            weight = head.weight.detach().to(widest.device)[index]
+            return torch.einsum("nc,nchw->nhw", weight, widest)
     raise ValueError(
         "类激活图只对结尾是“全局平均池化 + 一个线性层”（或 SqueezeNet 那样“分类卷积 + 平均”）的网络有定义，"
         f"{type(network).__name__} 的结尾不是；出路：grad_cam(model, image, target, layer) 对任何卷积层都能算"

@@ -180,12 +180,13 @@ def shifted_terms(model: nn.Module, sample: Tensor, layers, shifts) -> list[Term
 
 
 def _shifted_distance(target: Tensor, layer: str, shift: tuple[int, int]) -> Term:
-    scale = 1 / target.square().sum()
-    return Term(
-        f"shifted_gram {layer}:{shift}",
-        (layer,),
-        lambda values: (shifted_gram(values[layer], shift) - target).square().sum() * scale,
-    )
+    size = float(target.square().sum())
+
+    def distance(values) -> Tensor:
+        found = shifted_gram(values[layer], shift)
+        return (found - target.to(found.device)).square().sum() / size
+
+    return Term(f"shifted_gram {layer}:{shift}", (layer,), distance)
 
 
 def noise_like(sample: Tensor, size: tuple[int, int], seed: int, *, sd: float = 0.1) -> Tensor:

@@ -193,7 +193,7 @@ def _reset_smallest(image: Tensor, measure: Tensor, percentile: float, center: f
     if not 0 <= percentile < 100:
         raise ValueError(f"百分位是 {percentile}，应在 [0, 100)")
     threshold = measure.flatten(1).quantile(percentile / 100, dim=1).view(-1, 1, 1, 1)
-    return torch.where(measure < threshold, center, image)
+    return image.masked_fill(measure < threshold, center)
 
 
 def blur(image: Tensor, sigma: float) -> Tensor:

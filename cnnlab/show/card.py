@@ -39,7 +39,7 @@ def neuron_card(
     count = len(images)
     for row, first in enumerate((0, (count - k) // 2, count - k)):
         _patch_row(panels[row * k : (row + 1) * k], PARTS[row], ranking, first)
-    _histogram(chart, ranking.values[0].numpy(), k)
+    _histogram(chart, ranking.values[0].cpu().numpy(), k)
     if extra is not None:
         picture = getattr(channel_image, "image", channel_image).detach().cpu()
         extra.imshow(picture.flatten(0, -4)[0].permute(1, 2, 0).clamp(0, 1).numpy())

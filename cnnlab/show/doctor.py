@@ -231,9 +231,7 @@ def _outputs(model: nn.Module, image: Tensor):
     if not torch.isfinite(values).all():
         yield Finding("要改", "输出里有 NaN 或无穷大", "检查权重和输入的范围")
         return
-    if values.min() >= 0 and torch.allclose(
-        values.sum(1), torch.ones(len(values), dtype=values.dtype)
-    ):
+    if values.min() >= 0 and torch.allclose(values.sum(1), values.new_ones(len(values))):
         yield Finding(
             "要改",
             "输出像是概率（非负，和为 1）",

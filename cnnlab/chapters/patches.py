@@ -393,12 +393,5 @@ def _patches(
     view = receptive_field(model, layer, image_size=size)
     columns = view.map_size(size)[1]
     positions = torch.stack([flat // columns, flat % columns], -1)
-    return Patches(
-        values,
-        image_index,
-        view.boxes(positions, size).to(values.device),
-        positions,
-        tuple(channels),
-        view,
-        images,
-    )
+    boxes = view.boxes(positions, size).to(values.device)
+    return Patches(values, image_index, boxes, positions, tuple(channels), view, images)

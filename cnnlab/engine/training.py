@@ -348,7 +348,9 @@ def _check_same_network(network: nn.Module, saved: dict[str, Tensor], path) -> N
 def _random_state(number: int) -> Iterator[None]:
     """在 with 之内全局的随机数从 `number` 出发，之后恢复原来的状态。"""
     with torch.random.fork_rng():
-        torch.manual_seed(number)
+        torch.set_rng_state(torch.Generator().manual_seed(number).get_state())
+        if torch.cuda.is_available():
+            torch.cuda.manual_seed_all(number)
         yield
 
 

@@ -31,6 +31,8 @@ SCRIPTS = [
     "elements",
     "experiments",
     "knobs",
+    "neuron",
+    "read_photo",
     "photo",
     "experiment",
     "challenges",

@@ -18,8 +18,12 @@ function labChallenges(panel) {
   // 一、能让它改口的最小一块：再小 4 像素，走遍全图也不改口
   async function checkSmallest(report) {
     const { covered, target, image } = panel;
-    if (!covered) return { text: "先在“遮挡”里盖住照片的一处，按一下定住（或者用方向键），再来核对。" };
-    if (covered.top === target) return { text: `盖住这一处，第一名还是${named(target)}。换个地方，或者把窗调大。` };
+    if (!covered) {
+      return { text: "先在“遮挡”里盖住照片的一处，按一下定住（或者用方向键），再来核对。" };
+    }
+    if (covered.top === target) {
+      return { text: `盖住这一处，第一名还是${named(target)}。换个地方，或者把窗调大。` };
+    }
     const became = `${covered.window} 像素见方的一块，第一名从${named(target)}变成了${named(covered.top)}`;
     const window = covered.window - 4;
     if (window < 4) return { passed: true, text: `${became}。这是最小的一档了。` };
@@ -29,8 +33,12 @@ function labChallenges(panel) {
     );
     if (!result) return { text: "核对停下了。" };
     const found = result.sum.reduce((a, b) => a + b, 0);
-    if (found === 0) return { passed: true, text: `${became}；再小 4 像素，试遍 ${result.total} 处也没有一处改口。` };
-    return { text: `${became}。可是 ${window} 像素的窗，${result.total} 处里还有 ${found} 处能让它改口，再找找。` };
+    if (found === 0) {
+      const text = `${became}；再小 4 像素，试遍 ${result.total} 处也没有一处改口。`;
+      return { passed: true, text };
+    }
+    const more = `${window} 像素的窗，${result.total} 处里还有 ${found} 处能让它改口`;
+    return { text: `${became}。可是 ${more}，再找找。` };
   }
 
   // 二、只认眼睛的通道：七张照片上最强的地方在不在眼睛，四张没有眼睛的照片上有没有这么强
@@ -39,7 +47,8 @@ function labChallenges(panel) {
     const { layer, channel } = panel.neuron;
     const peak = async (name) => {
       report(`在看${name}……`);
-      const image = await panel.readPhoto(name, 224);
+      const { pixels } = labPhotos.find((photo) => photo.name === name);
+      const image = await labReadPhoto(pixels, 224);
       return (await labEngine.run("neuron", image, panel.neuron)).result;
     };
     const values = [];
@@ -81,7 +90,9 @@ function labChallenges(panel) {
     },
     {
       title: "哪一层的哪个通道只认眼睛",
-      ask: "在“激活图”里找一个通道：有眼睛的照片上，它最强的地方就是眼睛；没有眼睛的照片上，它不那么强。核对用边长 224。",
+      ask:
+        "在“激活图”里找一个通道：有眼睛的照片上，它最强的地方就是眼睛；" +
+        "没有眼睛的照片上，它不那么强。核对用边长 224。",
       check: checkEyes,
     },
     {

@@ -1,7 +1,7 @@
 // 面板的右边：选实验、转旋钮、开始、停、存图、结果，和同样一步的 Python。
 function labExperimentSide(panel, names) {
   const { all, named, percent, program } = labExperiments;
-  const { paint, picture, signedPicture, rgb, outlineChannel } = labDrawing;
+  const { outlineChannel } = labDrawing;
   const { softmax, largest } = labNumbers();
   const element = labElement;
   const saved = {}; // 各个实验上一次的旋钮
@@ -88,6 +88,8 @@ function labExperimentSide(panel, names) {
     progress.value = 0;
     status.textContent = "在算……";
     detail.replaceChildren();
+    view = null;
+    setPicking(false);
     showCode(experiment, now);
 
     function show(outcome) {
@@ -151,52 +153,8 @@ function labExperimentSide(panel, names) {
     all[chosen].draw(canvas, found, view);
     outlineChannel(canvas, sheet, channel);
     panel.neuron = { layer: view.options.layer, channel };
-    showNeuron(neuron);
+    detail.replaceChildren(...labNeuronFigures(view, channel, neuron));
     showCode(all[chosen], view, neuron.line);
-  }
-
-  function showNeuron({ found, value, gradient, row, column }) {
-    const { image, options: now } = view;
-    const top = largest(found.data.map((each, p) => (p % found.channels === channel ? each : 0)));
-    const map = paint(document.createElement("canvas"), found.width, found.height, (p) => {
-      return Array(3).fill((255 * found.data[p * found.channels + channel]) / (top || 1));
-    });
-    const figures = [[map, `${now.layer} 的 ${channel} 号通道，最大 ${value.toFixed(2)}`]];
-    const box = seenBox(gradient, image.size);
-    if (value > 0 && box) {
-      const worst = largest(gradient.map(Math.abs));
-      const patch = cut(image.data, image.size, box);
-      const slope = cut(gradient.map((each) => 0.5 + each / worst / 2), image.size, box);
-      figures.push([patch, `最强的神经元（第 ${row} 行第 ${column} 列）看的这一块`]);
-      figures.push([slope, "它在意的像素（引导式梯度，灰是 0）"]);
-    }
-    detail.replaceChildren(
-      ...figures.map(([shown, text]) => {
-        shown.setAttribute("role", "img");
-        shown.setAttribute("aria-label", text);
-        return element("figure", {}, shown, element("figcaption", {}, text));
-      }),
-    );
-  }
-
-  // 梯度不为 0 的范围：[上, 左, 下, 右]
-  function seenBox(gradient, size) {
-    const rows = [];
-    const columns = [];
-    gradient.forEach((value, p) => {
-      if (value === 0) return;
-      rows.push(Math.floor(p / 3 / size));
-      columns.push(Math.floor(p / 3) % size);
-    });
-    if (rows.length === 0) return null;
-    const least = (values) => values.reduce((a, b) => Math.min(a, b));
-    return [least(rows), least(columns), largest(rows) + 1, largest(columns) + 1];
-  }
-  function cut(data, size, [top, left, bottom, right]) {
-    const width = right - left;
-    return paint(document.createElement("canvas"), width, bottom - top, (p) => {
-      return rgb(data, (top + Math.floor(p / width)) * size + left + (p % width));
-    });
   }
 
   canvas.addEventListener("click", (event) => {

@@ -214,8 +214,9 @@ const labExperiments = (() => {
       return `让“${named(options.target)}”的得分最大的图，${side} × ${side} 像素${now}。`;
     },
     python({ image, options: { target: t, steps, smallest, natural, seed } }) {
-      const settings = `size=${image.size}, steps=${steps}, crop=${smallest}, natural=${natural}`;
-      return `cnnlab.class_image(model, ${t}, ${settings}, decay=1.2, seed=${seed}).image`;
+      const settings = `cnnlab.Ascent(crop=${smallest}, natural=${natural}, decay=1.2)`;
+      const more = `size=${image.size}, steps=${steps}, seed=${seed}, settings=${settings}`;
+      return `cnnlab.class_image(model, ${t}, ${more}).image`;
     },
     random: true,
   };
@@ -258,7 +259,8 @@ const labExperiments = (() => {
       const { first, second, blend } = options;
       const mixed = blend > 0 ? `，掺进 ${Math.round(100 * blend)}% 的“${STYLES[second]}”` : "";
       if (first !== "all") return `“${STYLES[first]}”${mixed}。一次前向就画成，没有优化。`;
-      return `四种风格：${labStylizerAbout.styles.map((name) => STYLES[name]).join("、")}（从左到右、从上到下）${mixed}。`;
+      const listed = labStylizerAbout.styles.map((name) => STYLES[name]).join("、");
+      return `四种风格：${listed}（从左到右、从上到下）${mixed}。`;
     },
     python({ options: { first, second, blend } }) {
       const styles = window.labStylizerAbout?.styles ?? Object.keys(STYLES);

@@ -20,7 +20,6 @@
     const photoSide = labPhotoSide(panel);
     panel.setProbing = photoSide.setProbing;
     panel.refresh = photoSide.refresh;
-    panel.readPhoto = photoSide.readPhoto;
     const experimentSide = labExperimentSide(panel, names);
     panel.experiment = experimentSide;
     panel.opened = () => experimentSide.choose(experimentSide.chosen);

@@ -3,7 +3,7 @@
 function labPhotoSide(panel) {
   const { named, percent } = labExperiments;
   const { picture } = labDrawing;
-  const { fitSquare, fillColor, cover } = labPictures();
+  const { fillColor, cover } = labPictures();
   const { softmax } = labNumbers();
   const element = labElement;
   const SIZES = [112, 160, 224];
@@ -41,44 +41,21 @@ function labPhotoSide(panel) {
     return order[0];
   }
 
-  // 读出一张图的像素：source 是 data: 或 blob: 网址
-  async function readPixels(source, side = size) {
-    const image = Object.assign(new Image(), { src: source });
-    await image.decode();
-    const shortest = Math.min(image.naturalWidth, image.naturalHeight);
-    if (!shortest) throw new Error("没有像素");
-    // 很大的照片先由浏览器缩一道；随书的照片不缩，与 Python 里读到的相同
-    const scale = Math.min(1, (3 * side) / shortest);
-    const width = Math.round(image.naturalWidth * scale);
-    const height = Math.round(image.naturalHeight * scale);
-    const draft = Object.assign(document.createElement("canvas"), { width, height });
-    const context = draft.getContext("2d");
-    context.imageSmoothingQuality = "high";
-    context.fillStyle = "white";
-    context.fillRect(0, 0, width, height);
-    context.drawImage(image, 0, 0, width, height);
-    const bytes = context.getImageData(0, 0, width, height).data;
-    const pixels = Float32Array.from({ length: width * height * 3 }, (_, p) => {
-      return bytes[Math.floor(p / 3) * 4 + (p % 3)] / 255;
-    });
-    return { data: fitSquare(pixels, height, width, side), size: side };
-  }
-
   async function open(photo) {
     problem.textContent = "";
     let image = null;
     try {
-      image = await readPixels(photo.pixels);
+      image = await labReadPhoto(photo.pixels, size);
     } catch {
       problem.textContent = `“${photo.chinese}”不是浏览器读得出的图像；换一张 JPEG、PNG 或 WebP。`;
       return;
     }
-    labEngine.stop();
+    if (panel.busy) labEngine.stop();
     Object.assign(panel, { image, photo, covered: null });
     place = null;
-    picture(canvas, image.data, size);
+    picture(canvas, image.data, image.size);
     const { result: scores } = await labEngine.run("scores", image);
-    if (!scores) return; // 又换了一张
+    if (!scores || panel.image !== image) return; // 又换了一张
     panel.scores = scores;
     panel.target = showScores(scores, "网络看见的前五名：概率，得分");
     canvas.setAttribute("aria-label", `照片：${photo.chinese}，网络认为是${named(panel.target)}`);
@@ -105,12 +82,12 @@ function labPhotoSide(panel) {
 
   function coverAt(top, left) {
     const { window, fill } = settings();
-    const inside = (value) => Math.min(size - window, Math.max(0, Math.round(value)));
+    const { data, size: side } = panel.image;
+    const inside = (value) => Math.min(side - window, Math.max(0, Math.round(value)));
     place = [inside(top), inside(left)];
-    const { data } = panel.image;
-    const covered = cover(data, size, ...place, window, fillColor(data, fill));
-    picture(canvas, covered, size);
-    queued = { image: { data: covered, size }, place, window };
+    const covered = cover(data, side, ...place, window, fillColor(data, fill));
+    picture(canvas, covered, side);
+    queued = { image: { data: covered, size: side }, place, window };
     ask();
   }
 
@@ -133,7 +110,7 @@ function labPhotoSide(panel) {
   function uncover() {
     if (!place) return;
     [place, queued, panel.covered, pinned] = [null, null, null, false];
-    picture(canvas, panel.image.data, size);
+    picture(canvas, panel.image.data, panel.image.size);
     showScores(panel.scores, "网络看见的前五名：概率，得分");
   }
 
@@ -141,8 +118,8 @@ function labPhotoSide(panel) {
     if (!settings || !panel.image || pinned) return;
     const box = canvas.getBoundingClientRect();
     const half = settings().window / 2;
-    const row = ((event.clientY - box.top) / box.height) * size;
-    const column = ((event.clientX - box.left) / box.width) * size;
+    const row = ((event.clientY - box.top) / box.height) * panel.image.size;
+    const column = ((event.clientX - box.left) / box.width) * panel.image.size;
     coverAt(row - half, column - half);
   }
   canvas.addEventListener("pointermove", follow);
@@ -159,7 +136,7 @@ function labPhotoSide(panel) {
     const step = LAB_ARROWS[event.key];
     if (!settings || !step) return;
     event.preventDefault();
-    const middle = (size - settings().window) / 2;
+    const middle = (panel.image.size - settings().window) / 2;
     const [top, left] = place ?? [middle, middle];
     coverAt(top + 4 * step[0], left + 4 * step[1]);
   });
@@ -213,6 +190,5 @@ function labPhotoSide(panel) {
       canvas.setAttribute("role", probes ? "application" : "img");
     },
     refresh: () => place && coverAt(...place),
-    readPhoto: (name, side) => readPixels(labPhotos.find((photo) => photo.name === name).pixels, side),
   };
 }

@@ -1,10 +1,11 @@
-"""命令行：python -m cnnlab mine 文件夹 …"""
+"""命令行：python -m cnnlab mine 文件夹 …；python -m cnnlab check 笔记本.ipynb"""
 
 import sys
 
+from cnnlab.check import marking
 from cnnlab.show import mine
 
-COMMANDS = {"mine": mine.main}
+COMMANDS = {"mine": mine.main, "check": marking.main}
 
 
 def main(arguments: list[str]) -> None:

@@ -6,6 +6,7 @@
 """
 
 import ast
+import importlib.util
 import json
 import re
 from functools import cache
@@ -19,6 +20,7 @@ from cnnlab.check.compare import as_tensor
 from cnnlab.check.effects import leaves
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
+MAKE_PRACTICE = BOOK.parent / "tools" / "make_practice.py"
 EXERCISES = check.exercises()
 SLUGS = sorted({exercise.slug for exercise in EXERCISES})
 
@@ -283,6 +285,17 @@ def test_stub_agrees_with_the_solution(exercise):
     for source, tags in chapter_code(exercise.slug):
         if f"exercise-{exercise.id}" in tags:
             assert contract(source, exercise.function_name) == solution, "笔记本里的题与解答对不上"
+
+
+@each_chapter
+def test_practice_notebook_is_in_step(slug):
+    """练习本是由章生成的：改了题就运行 python tools/make_practice.py。"""
+    spec = importlib.util.spec_from_file_location("make_practice", MAKE_PRACTICE)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    made = BOOK / "practice" / f"{slug}.ipynb"
+    assert made.read_text(encoding="utf-8") == tool.text_of(slug), "运行 tools/make_practice.py"
+    assert ids_of(slug) <= set(re.findall(r"练习 ([a-z_]+-\d+) ·", made.read_text("utf-8")))
 
 
 # 门槛

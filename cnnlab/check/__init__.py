@@ -8,9 +8,19 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from cnnlab.check.core import Exercise, Report
-from cnnlab.check.session import exercises, or_else, progress, register, show
+from cnnlab.check.session import exercises, guess, next, or_else, photo, progress, register, show
 
-__all__ = ["Exercise", "Report", "exercises", "or_else", "progress", "show"]
+__all__ = [
+    "Exercise",
+    "Report",
+    "exercises",
+    "guess",
+    "next",
+    "or_else",
+    "photo",
+    "progress",
+    "show",
+]
 
 _modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]
 

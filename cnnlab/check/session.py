@@ -1,15 +1,17 @@
-"""这一次会话里练习的状态，以及按编号找练习。
+"""练习的进度、猜测和读者的照片，以及按编号找练习。
 
-只记最近一次检查的状态；环境变量 CNNLAB_PROGRESS 指明文件时才写盘。
+这一次会话的记在内存里；跨会话的由 notebook_file 存。
 """
 
 import difflib
-import json
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from torch import Tensor
+
+from cnnlab.check import notebook_file
 
 # 终端写不出的记号（中文 Windows 的 GBK）换成写得出的
 PLAIN_MARKS = {"⬜": "□", "⚠️": "！", "❌": "×", "✅": "√"}
@@ -17,6 +19,30 @@ STATES = {"todo": "⬜ 尚未完成", "error": "⚠️ 运行出错", "wrong": "
 
 _registry: dict = {}
 _states: dict[str, str] = {}
+_guesses: dict[str, dict[str, str]] = {}
+_photo: list[str | None] = [None]
+
+# 书的次序
+BOOK_ORDER = [
+    "getting_started",
+    "first_layer",
+    "middle_layers",
+    "activation_maps",
+    "patches",
+    "neighbors",
+    "embedding",
+    "occlusion",
+    "saliency",
+    "guided_backprop",
+    "faithfulness",
+    "gradient_ascent",
+    "facets",
+    "deepdream",
+    "inversion",
+    "texture",
+    "style_transfer",
+    "fast_style",
+]
 
 
 def register(exercise) -> None:
@@ -43,23 +69,12 @@ def find(id: str):
 
 
 def record(id: str, state: str) -> None:
-    """记下一道练习的状态；有 CNNLAB_PROGRESS 时写进它指的文件。"""
+    """记下一道练习的状态：这次会话里的最近一次，文件里的最好一次。"""
     _states[id] = state
-    path = os.environ.get("CNNLAB_PROGRESS")
-    if path:
-        text = json.dumps({**_saved(), id: state}, ensure_ascii=False, indent=1, sort_keys=True)
-        Path(path).write_text(text + "\n", encoding="utf-8")
-
-
-def _saved() -> dict[str, str]:
-    path = os.environ.get("CNNLAB_PROGRESS")
-    if not path or not Path(path).exists():
-        return {}
-    try:
-        saved = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise ValueError("CNNLAB_PROGRESS 指的文件不是进度文件：换一个名字或删掉它") from error
-    return saved if isinstance(saved, dict) else {}
+    if notebook_file.place():
+        kept = notebook_file.load()
+        kept["exercises"][id] = notebook_file.better(kept["exercises"].get(id), state)
+        notebook_file.save(kept)
 
 
 def printable(text: str) -> str:
@@ -88,19 +103,74 @@ class Lines:
         return "\n".join([f"**{self.head}**", "", *(f"- {item}" for item in self.items)])
 
 
+def _standing() -> dict[str, dict]:
+    """每道练习的状态：文件里最好的一次，没有文件时是这次会话里的。"""
+    now = {id: {"state": state} for id, state in _states.items()}
+    return {**now, **notebook_file.load()["exercises"]}
+
+
 def progress(slug: str | None = None) -> Lines:
-    """列出练习的状态：指定的一章，或者这次会话里检查过的各章。"""
-    states = {**_saved(), **_states}
-    slugs = {slug} if slug else {id.rsplit("-", 1)[0] for id in states}
-    chosen = [item for name in sorted(slugs) for item in exercises(name)]
-    if slug and not chosen:
+    """一章的练习各是什么状态；不给章名时是全书的表，一章一行。"""
+    standing = _standing()
+    chosen = exercises(slug)
+    if not chosen:
         raise ValueError(f"没有叫 {slug!r} 的章；有练习的章：{_slugs()}")
-    done = sum(states.get(item.id) == "passed" for item in chosen)
-    items = tuple(
-        f"{STATES[states.get(item.id, 'todo')]}　{item.id} {item.title} {item.stars}"
-        for item in chosen
-    )
-    return Lines(f"练习进度：{done} / {len(chosen)}", items)
+    passed = [item for item in chosen if standing.get(item.id, {}).get("state") == "passed"]
+    stars = f"{sum(item.level for item in passed)} / {sum(item.level for item in chosen)} ★"
+    head = f"练习进度：{len(passed)} / {len(chosen)}，{stars}"
+    if slug is None:
+        return Lines(head, tuple(_chapter_line(name, standing) for name in BOOK_ORDER))
+    return Lines(head, tuple(_exercise_line(item, standing.get(item.id)) for item in chosen))
+
+
+def _chapter_line(slug: str, standing: dict) -> str:
+    chosen = exercises(slug)
+    marks = "".join(STATES[standing.get(i.id, {}).get("state", "todo")].split()[0] for i in chosen)
+    return f"{marks}　{slug}　{'　'.join(item.stars for item in chosen)}"
+
+
+def _exercise_line(item, one: dict | None) -> str:
+    one = one or {"state": "todo"}
+    date = f"　{one['date']}" if one.get("date") else ""
+    return f"{STATES[one['state']]}　{item.id} {item.title} {item.stars}{date}"
+
+
+def next() -> Lines:
+    """下一道该做的练习：按书的次序，第一道还没有通过的。"""
+    standing = _standing()
+    for item in (item for slug in BOOK_ORDER for item in exercises(slug)):
+        if standing.get(item.id, {}).get("state") != "passed":
+            link = f"[去做这一题]({item.slug}.ipynb)"
+            return Lines(f"下一题：{item.id} {item.title} {item.stars}", (item.idea, link))
+    return Lines("全部做完了", ("再看一看各章的开放题。",))
+
+
+def guess(slug: str, **answers: str) -> Lines:
+    """记下“先猜一猜”里的回答：check.guess("saliency", 一="对", 二="错")；不给回答时列出猜过的。"""
+    if slug not in BOOK_ORDER:
+        raise ValueError(f"没有叫 {slug!r} 的章；有：{_slugs()}")
+    kept = notebook_file.load()
+    mine = {**kept["guesses"].get(slug, {}), **_guesses.get(slug, {}), **answers}
+    _guesses[slug] = mine
+    if answers:
+        kept["guesses"][slug] = mine
+        notebook_file.save(kept)
+    items = tuple(f"{question}：你猜的是“{answer}”" for question, answer in mine.items())
+    return Lines("你的猜测", items or ("这一章还没有猜：回到开头，先猜一猜。",))
+
+
+def photo(path: str | Path | None = None, size: int = 224) -> Tensor:
+    """练习的图用哪张照片：给一次路径就记住；没有给过时是书里的熊猫。(1, 3, size, size)"""
+    from cnnlab.pictures.photos import load_image
+
+    kept = notebook_file.load()
+    if path is not None:
+        image = load_image(path, size)  # 先读一次：读不了的不记
+        kept["photo"] = _photo[0] = str(Path(path).resolve())
+        notebook_file.save(kept)
+        return image
+    chosen = _photo[0] or kept["photo"]
+    return load_image(chosen if chosen and Path(chosen).exists() else "panda", size)
 
 
 def _slugs() -> str:
@@ -115,7 +185,7 @@ def show(id: str) -> Lines:
 
 @dataclass(frozen=True)
 class Chosen:
-    """or_else 选中的函数；照原样调用，显示时说明用的是谁的。"""
+    """or_else 选中的函数；照原样调用，message 说用的是谁的。"""
 
     function: Callable
     message: str
@@ -127,12 +197,19 @@ class Chosen:
         return self.message
 
 
-def or_else(mine: Callable, ours: Callable) -> Chosen:
-    """你的函数通过了检查就用它，否则用本书的；对应的练习由函数名认出。"""
+def or_else(mine: Callable, ours: Callable | None = None) -> Chosen:
+    """你的函数通过了检查就用它，否则用本书的；对应的练习由函数名认出。
+
+    不给 ours 时，本书的是检查里的标准实现：写法朴素，小图上用。
+    """
     name = getattr(mine, "__name__", "")
     matching = [item for item in _registry.values() if item.function_name == name]
     if not matching:
         raise ValueError(f"没有哪道练习要你写 {name!r}：函数名要与练习里的一致")
-    if matching[0](mine):
-        return Chosen(mine, f"下面用的是你的 {name}")
-    return Chosen(ours, f"{name} 还没有通过检查，下面用本书的 {getattr(ours, '__name__', '实现')}")
+    exercise = matching[0]
+    if exercise(mine):
+        return Chosen(mine, f"这是你的 {name} 算出来的")
+    ours = ours or exercise.oracle
+    if ours is None:
+        raise ValueError(f"{name} 没有标准实现：在第二个参数里给一个")
+    return Chosen(ours, f"这是本书的写法算出来的；{name} 通过检查之后，换成你的")

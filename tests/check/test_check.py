@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from cnnlab import check
-from cnnlab.check import session
+from cnnlab.check import notebook_file, session
 from cnnlab.check.core import Exercise
 from cnnlab.check.effects import EFFECTS
 from cnnlab.check.errors import TRANSLATIONS, translated
@@ -415,31 +415,76 @@ def test_nested_answers(exercise):
 # 进度、解答、谁的函数
 
 
-def test_progress_lists_the_chapter(monkeypatch, tmp_path):
+@pytest.fixture
+def progress_file(monkeypatch, tmp_path):
+    """一个干净的会话和一个还不存在的文件夹里的进度文件。"""
     monkeypatch.setattr(session, "_states", {})
-    path = tmp_path / "progress.json"
+    monkeypatch.setattr(session, "_guesses", {})
+    monkeypatch.setattr(session, "_photo", [None])
+    path = tmp_path / "新文件夹" / "progress.json"
     monkeypatch.setenv("CNNLAB_PROGRESS", str(path))
+    return path
+
+
+def unsolved(image):
+    raise NotImplementedError
+
+
+def test_progress_keeps_the_best_state_with_its_date(progress_file, monkeypatch):
     check.square_gradient(right_square_gradient)
-    assert json.loads(path.read_text(encoding="utf-8")) == {"getting_started-2": "passed"}
-    assert repr(check.progress()).startswith("练习进度：1 / 4\n  ⬜ 尚未完成　getting_started-1")
+    check.square_gradient(unsolved)
+    kept = json.loads(progress_file.read_text(encoding="utf-8"))["exercises"]["getting_started-2"]
+    assert kept["state"] == "passed" and len(kept["date"]) == 10
     monkeypatch.setattr(session, "_states", {})
-    assert "✅ 通过　getting_started-2" in check.progress("getting_started")._repr_markdown_()
+    listed = check.progress("getting_started")._repr_markdown_()
+    assert "✅ 通过　getting_started-2" in listed and kept["date"] in listed
 
 
-def test_progress_file_that_is_something_else_is_refused(monkeypatch, tmp_path):
-    path = tmp_path / "photo.jpg"
-    path.write_bytes(b"\xff\xd8 not json")
-    monkeypatch.setenv("CNNLAB_PROGRESS", str(path))
-    with pytest.raises(ValueError, match="不是进度文件"):
-        check.progress()
-    assert path.read_bytes() == b"\xff\xd8 not json"
-
-
-def test_without_the_variable_nothing_is_written(monkeypatch, tmp_path):
-    monkeypatch.delenv("CNNLAB_PROGRESS", raising=False)
-    monkeypatch.chdir(tmp_path)
+def test_progress_of_the_book_is_a_table_with_stars(progress_file):
     check.square_gradient(right_square_gradient)
-    assert list(tmp_path.iterdir()) == []
+    table = repr(check.progress())
+    assert table.startswith("练习进度：1 / 83，1 / ") and "⬜✅⬜⬜　getting_started" in table
+    assert "getting_started-1" in repr(check.next())
+
+
+def test_broken_progress_file_stops_nothing(progress_file):
+    progress_file.parent.mkdir()
+    for text in (
+        "\xff 不是 JSON",
+        "[1]",
+        '{"exercises": {"getting_started-2": 3}}',
+        '{"photo": 5}',
+    ):
+        progress_file.write_text(text, encoding="utf-8")
+        assert check.square_gradient(right_square_gradient)
+        assert "✅ 通过　getting_started-2" in repr(check.progress("getting_started"))
+    progress_file.unlink()
+    progress_file.mkdir()  # 写不进去
+    assert check.square_gradient(right_square_gradient) and check.progress()
+
+
+def test_guesses_and_the_photo_are_remembered(progress_file, monkeypatch, tmp_path):
+    from PIL import Image
+
+    check.guess("saliency", 一="对", 二="错")
+    Image.new("RGB", (30, 20), (200, 10, 10)).save(tmp_path / "我的.png")
+    check.photo(tmp_path / "我的.png")
+    monkeypatch.setattr(session, "_guesses", {})
+    monkeypatch.setattr(session, "_photo", [None])
+    assert "二：你猜的是“错”" in repr(check.guess("saliency"))
+    assert check.photo(size=32).shape == (1, 3, 32, 32) and check.photo()[0, 0].mean() > 0.7
+
+
+@pytest.mark.parametrize("name", ["CI", "PYTEST_VERSION", "CNNLAB_BARS"])
+def test_nothing_is_written_when_building_or_testing(monkeypatch, name):
+    for each in ("CNNLAB_PROGRESS", "CI", "PYTEST_VERSION", "PYTEST_CURRENT_TEST", "CNNLAB_BARS"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setitem(sys.modules, "ipykernel", object())
+    assert notebook_file.place().name == "progress.json"
+    monkeypatch.setenv(name, "0")
+    assert notebook_file.place() is None
+    monkeypatch.setenv("CNNLAB_PROGRESS", "off")
+    assert notebook_file.place() is None
 
 
 def test_show_links_the_solution_and_names_the_nearest():
@@ -464,7 +509,7 @@ def test_or_else_uses_mine_only_when_it_passes():
         raise NotImplementedError
 
     chosen = check.or_else(my_square_gradient, ours)
-    assert chosen.function is ours and "还没有通过" in repr(chosen)
+    assert chosen.function is ours and "本书的写法" in repr(chosen)
     assert chosen(torch.ones(2)).tolist() == [2, 2]
     with pytest.raises(ValueError, match="函数名"):
         check.or_else(ours, ours)

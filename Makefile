@@ -9,8 +9,8 @@ PORT ?= 8000
 # 网络和图都小，一个线程反而最快：两个线程跑完多数章要多花两到四成，时间花在互相等待上
 export OMP_NUM_THREADS ?= $(THREADS)
 export OMP_WAIT_POLICY ?= PASSIVE
-export CNNLAB_PROFILE ?= quick
-# 建书和测试时不画进度条、不记练习的进度
+# 建书和测试用快速档，不画进度条、不记练习的进度
+book test more-tests: export CNNLAB_PROFILE ?= quick
 book test more-tests: export CNNLAB_BARS = 0
 
 INSTALLED := $(VENV)/.installed
@@ -19,7 +19,7 @@ LAB_OPTIONS := --LabApp.app_settings_dir=book/_lab --LabApp.default_url=/lab/tre
 PACKAGE := $(shell find cnnlab -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test more-tests lab serve zip wheel bench pages lint publish-url clean
+.PHONY: help install book test more-tests accelerator lab serve zip wheel bench pages lint publish-url clean
 
 help:  ## 列出所有命令
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -48,6 +48,9 @@ test: $(INSTALLED)  ## 跑全部测试，连同每一章笔记本
 more-tests: $(INSTALLED)  ## 慢一些的测试：假想的加速器、Colab 的版本、小项目、大文件夹
 	$(BIN)/python -m pytest tests/slow -o addopts="-ra -p no:nbval"
 	@echo "慢的测试都通过了"
+
+accelerator: $(INSTALLED)  ## 全部的章和解答，在一个假想的加速器上从头到尾跑一遍（约一小时）
+	$(BIN)/python tests/slow/accelerator_chapters.py
 
 lab: $(INSTALLED)  ## 在中文的 JupyterLab 里打开这本书
 	$(BIN)/jupyter-lab $(LAB_OPTIONS)

@@ -158,7 +158,11 @@ def accentuate(
 
     terms = [-Term("score", ("scores",), score), keep * Term("distance", (layer,), distance)]
     transform = settings.transform(seed)
-    loss = objective(model, terms, transform=lambda made: transform(torch.cat([made, image])))
+
+    def beside(made: Tensor) -> Tensor:
+        return transform(torch.cat([made, image.to(made.device)]))
+
+    loss = objective(model, terms, transform=beside)
     start = settings.picture(image.shape[-2:], count, seed, image)
     made = optimize_image(
         start, loss, steps=steps, optimizer=settings.optimizer(steps), on_step=on_step

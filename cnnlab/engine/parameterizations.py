@@ -118,7 +118,7 @@ class PhaseImage(nn.Module):
         self.size = photos.shape[-2:]
         shape = (n, *self.magnitude.shape)
         turn = torch.rand(shape, generator=torch.Generator().manual_seed(seed))
-        self.phase = nn.Parameter(2 * torch.pi * turn)
+        self.phase = nn.Parameter((2 * torch.pi * turn).to(photos.device))
 
     def forward(self) -> Tensor:
         spectrum = torch.polar(self.magnitude.expand_as(self.phase), self.phase)

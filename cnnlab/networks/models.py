@@ -83,6 +83,11 @@ class VisionModel(nn.Module):
             scores = run_model(self.network, normalized)
         return scores.to(home) if isinstance(scores, Tensor) else scores
 
+    def double(self) -> "VisionModel":
+        """换成 float64，回到 CPU 上：有的加速器没有 float64。"""
+        self.cpu()
+        return super().double()
+
     def features(self, image: Tensor) -> Tensor:
         """倒数第二层的特征 (N, D)：进入最后一个线性层（或 1×1 分类卷积）之前的数，有位置的先在各位置上取平均。"""
         if self.penultimate:

@@ -22,14 +22,14 @@ import torch
 
 TOLERANCE = 1e-5
 # 结果不看在哪里的：从模型或名字来，不从图来
-ON_CPU = """orientation_tuning receptive_field expanded_kernels class_image channel_image code_image natural_statistics
+ON_CPU = """orientation_tuning receptive_field expanded_kernels class_image channel_image coarse_to_fine code_image natural_statistics
     efros_leung segment_from_saliency to_pil save_image save_animation grid_cells grid_positions cluster_photos
     effective_receptive_field rank_correlation correlation channel_correlation row_agreement weight fit train_stylizer fit_generator reproduce"""
 # 不碰张量，或只是取数据、画图、造别的东西：下面各行用到它们
 NOT_COMPUTED = """STYLIZER_HELD_OUT DECODER_HELD_OUT face_labels break_even equal_steps window_starts available_models digits
     image_folder imagenette stl10 photo photos style_image texture_image class_gallery shortcut_photos outlined_photos
     object_mask load_image run_profile load_model load_digit_network load_shortcut_network load_stylizer load_decoder
-    wrap_model VisionModel ImageGenerator ConditionalNorm StylizationNetwork FeatureDecoder ImageSet Result Ascent Descent
+    wrap_model VisionModel ImageGenerator ConditionalNorm StylizationNetwork FeatureDecoder ablation_gallery layer_gallery ImageSet Result Ascent Descent
     Painting ledger record use_style show_source explore adam lbfgs sgd objective class_score channel half_squared_norm
     image_prior gram_distance feature_distance content_terms style_terms texture_terms stylization_loss compose clamp
     random_crop random_rotate random_scale jitter pad robust_transforms center_bias CodeImage PixelImage start_image grating
@@ -194,6 +194,9 @@ def calls(w) -> dict:
                 c.clip_small_contribution(5),
             ],
         ),
+        "PhaseImage": lambda: c.PhaseImage(w.album[:2])(),
+        "log_probability": loss(c.log_probability(388)),
+        "similarity": lambda: c.objective(w.model, c.similarity("fire4"))(w.album[:3]),
         "FourierImage": fourier,
         "blur": lambda: c.blur(w.image, 1.5),
         "center_mask": lambda: c.center_mask()(w.image),
@@ -364,6 +367,15 @@ def calls(w) -> dict:
             c.class_image(w.model, 388, **quick, settings=Ascent(crop=0.3, views=2)).image
         ),
         "channel_image": lambda: c.channel_image(w.model, "fire4", 3, "center", **quick).image,
+        "accentuate": lambda: c.accentuate(w.model, w.image, 388, steps=1).image,
+        "coarse_to_fine": lambda: (
+            c.coarse_to_fine(
+                w.model,
+                388,
+                stages=((48, 56, 2, 0.05), (64, 72, 1, 0.05)),
+                settings=Ascent(margin=4),
+            ).image
+        ),
         "class_ranks": lambda: c.class_ranks(w.model, w.image, 388),
         "photo_as_class": lambda: c.photo_as_class(w.model, w.image, 9, steps=2),
         "score_kept": lambda: c.score_kept(w.model, w.image, 388),
@@ -449,6 +461,7 @@ def calls(w) -> dict:
         "show_scatter": lambda: drawn(c.show_scatter(w.points, labels=w.labels)),
         "show_grid": lambda: drawn(c.show_grid([w.image, w.other])),
         "show_filmstrip": lambda: drawn(c.show_filmstrip(w.album[:2], ["1", "2"])),
+        "show_film": lambda: drawn(c.show_film(w.album[:2])),
         "show_map": lambda: drawn(c.show_map(w.image, w.heat)),
         "show_table": lambda: drawn(c.show_table([["a", w.features[0, 0]]])),
     }

@@ -45,7 +45,7 @@ def run(path: Path) -> str:
     try:
         client.execute()
     except CellExecutionError as error:
-        return str(error)
+        return str(error)[:600] + "\n……\n" + str(error)[-300:]
     device, here, there = "".join(
         output.get("text", "") for output in notebook.cells[-1].outputs
     ).split()

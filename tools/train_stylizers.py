@@ -1,6 +1,8 @@
 """训练随包带来的风格化网络，写到 cnnlab/data/stylizer_*.safetensors（半精度）：python tools/train_stylizers.py
 
-可以随时按 Ctrl-C，再运行一次就从存档接着练；每 100 步在 build/stylizers/ 里放一张没见过的照片的样图。
+不带选项就是随包的四种风格的网络，一段练完；--name tiny_instance、tiny_batch、tiny_zero 是三个对照用的小网络。
+
+可以随时按 Ctrl-C，再运行一次就从存档接着练；build/stylizers/ 里有几个时刻的样图，画的是没见过的照片。
 换自己的：python tools/train_stylizers.py --name mine --styles 画1.jpg 画2.jpg --contents 照片文件夹 --steps 2000
 几块 GPU：torchrun --nproc-per-node 4 tools/train_stylizers.py --name mine …
 """
@@ -13,12 +15,21 @@ import torch
 from tqdm.auto import tqdm
 
 from cnnlab.chapters.fast_style import STYLIZER_HELD_OUT, stylize, train_stylizer
-from cnnlab.core.images import load_image, save_image
+from cnnlab.core.images import load_image, save_image, to_pil
 from cnnlab.networks.models import load_model
-from cnnlab.networks.stylizers import StylizationNetwork, save_stylizer
+from cnnlab.networks.stylizers import FILM_PATH, FILM_STEPS, StylizationNetwork, save_stylizer
 from cnnlab.pictures.photos import photos, style_image, style_names
 
 OUTPUT = Path("build") / "stylizers"
+# 只给名字就用这里的设置；别的名字、别的选项见 --help
+TINY = {"styles": ["starry_night"], "widths": [8, 16, 32], "blocks": 2, "steps": 120, "size": 64}
+TINY |= {"learning_rate": 4e-3, "photo_gain": 1.0}
+RECIPES = {
+    "drawn": {"stop_after": 3844},
+    "tiny_instance": TINY,
+    "tiny_batch": TINY | {"normalization": "batch"},
+    "tiny_zero": TINY | {"padding": "zero"},
+}
 STYLES = ["waves", "starry_night", "stained_glass", "woodcut"]
 
 
@@ -33,27 +44,29 @@ def arguments():
     parser.add_argument(
         "--contents", default=None, help="照片文件夹；默认是随包的照片（留出的不用）"
     )
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument(
+        "--stop-after", type=int, default=None, help="学习率仍按 --steps 安排，走到这一步就停"
+    )
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--size", type=int, default=128, help="训练用的方块的边长")
     parser.add_argument(
-        "--style-size", type=int, default=160, help="风格图短边的像素：越小笔触越细"
+        "--style-size", type=int, default=192, help="风格图短边的像素：越小笔触越细"
     )
     parser.add_argument("--content-weight", type=float, default=1.0)
-    parser.add_argument("--style-weight", type=float, default=20.0)
+    parser.add_argument("--style-weight", type=float, default=12.0)
     parser.add_argument("--tv-weight", type=float, default=0.1)
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--normalization", default="instance")
     parser.add_argument("--padding", default="reflect")
     parser.add_argument("--blocks", type=int, default=4)
     parser.add_argument("--widths", type=int, nargs=3, default=[16, 32, 64])
-    parser.add_argument("--photo-gain", type=float, default=0.0, help="原图加到输出上的份量")
-    parser.add_argument(
-        "--start", type=Path, default=None, help="从另一次训练的存档 checkpoint.pt 的权重出发"
-    )
-    parser.add_argument("--model", default="squeezenet1_1", help="损失网络")
+    parser.add_argument("--photo-gain", type=float, default=2.0, help="原图加到输出上的份量")
+    parser.add_argument("--model", default="efficientnet_lite0", help="损失网络")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="存档与样图的文件夹")
+    name = parser.parse_known_args()[0].name
+    parser.set_defaults(**RECIPES.get(name, {}))
     return parser.parse_args()
 
 
@@ -71,6 +84,32 @@ def style_pictures(names, size):
     ]
 
 
+class ProcessorTime:
+    """用去的 CPU 秒数：从前几次运行留下的文件接着数。"""
+
+    def __init__(self, path):
+        self.path = path
+        self.before = float(path.read_text()) if path.exists() else 0.0
+
+    def save(self) -> float:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        total = self.before + time.process_time()
+        self.path.write_text(f"{total:.1f}")
+        return total
+
+
+def make_film(folder: Path, steps: list[int]) -> None:
+    """样图里的两格（星夜的泰姬陵、彩色玻璃的鱼）在几个时刻的样子，存成随包的一张图。"""
+    rows = []
+    for style, photo in ((1, 1), (2, 2)):
+        sheets = [load_image(folder / f"step{step:05d}.png") for step in steps]
+        top, left = 256 * (style + 1), 256 * photo
+        rows.append(
+            torch.cat([each[..., top : top + 256, left : left + 256] for each in sheets], 3)
+        )
+    to_pil(torch.cat(rows, 2)).save(FILM_PATH, quality=88)
+
+
 def main() -> None:
     options = arguments()
     torch.manual_seed(0)
@@ -82,31 +121,31 @@ def main() -> None:
         padding=options.padding,
         photo_gain=options.photo_gain,
     ).to(options.device)
-    if options.start:
-        network.load_state_dict(torch.load(options.start, weights_only=True)["network"])
     styles = [
         picture.to(options.device) for picture in style_pictures(options.styles, options.style_size)
     ]
     weights = {
         key: getattr(options, key) for key in ("content_weight", "style_weight", "tv_weight")
     }
-    held_out = photos(size=192)[
-        [photos(size=192).index(name) for name in STYLIZER_HELD_OUT[:4]]
-    ].images
+    held_out = photos(size=256)
+    held_out = held_out[[held_out.index(name) for name in STYLIZER_HELD_OUT[:4]]].images
+    held_out = held_out.to(options.device)
     folder = options.output / options.name
+    spent = ProcessorTime(folder / "seconds.txt")
     bar = tqdm(total=options.steps, desc=options.name, mininterval=5)
 
     def on_step(step):
-        bar.update(step.index + 1 - bar.n)
+        number = step.index + 1
+        bar.update(number - bar.n)
         bar.set_postfix(loss=f"{step.loss:.3f}")
-        if (step.index + 1) % 100 == 0:
-            rows = [
-                stylize(network, held_out.to(options.device), style) for style in range(len(styles))
-            ]
-            sheet = torch.cat(
-                [torch.cat(list(row), 2) for row in [held_out.to(options.device), *rows]], 1
-            )
-            save_image(sheet[None], folder / f"step{step.index + 1:05d}.png")
+        if number % 50 == 0:
+            spent.save()
+        if number in (*FILM_STEPS, options.steps, options.stop_after):
+            rows = [held_out, *(stylize(network, held_out, style) for style in range(len(styles)))]
+            sheet = torch.cat([torch.cat(list(row), 2) for row in rows], 1)
+            save_image(sheet[None], folder / f"step{number:05d}.png")
+        if number == options.stop_after:
+            raise KeyboardInterrupt
 
     record = train_stylizer(
         network,
@@ -127,8 +166,10 @@ def main() -> None:
         for key, value in vars(options).items()
         if key not in ("output", "device", "name")
     }
-    settings["seconds"] = f"{time.process_time():.0f}"  # CPU 时间：只算这一次运行
-    if not record.interrupted:
+    settings["seconds"] = f"{spent.save():.0f}"  # CPU 时间，接着练的几次都算在内
+    if not record.interrupted or record.steps == options.stop_after:
+        if options.name == "drawn":
+            make_film(folder, [*FILM_STEPS, record.steps])
         path = save_stylizer(network, options.name, names=options.styles, settings=settings)
         print(
             f"{path}：{path.stat().st_size / 1e6:.2f} MB，末 50 步的损失 {sum(record.losses[-50:]) / 50:.3f}，{record.seconds:.0f} 秒"

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from cnnlab.chapters.style_transfer import check_weights
+from cnnlab.chapters.style_transfer import check_weights, content_layer_of
+from cnnlab.chapters.texture import activations_at, texture_layers
 from cnnlab.core.hooks import activations_of, device_of, evaluating, run_model
 from cnnlab.core.images import check_images, resize
 from cnnlab.engine.objectives import Objective, objective
@@ -20,8 +21,8 @@ from cnnlab.engine.training import Training, cosine, fit
 from cnnlab.networks.stylizers import StylizationNetwork
 from cnnlab.pictures.photos import PhotoFolder
 
-STYLE_LAYERS = ("relu1", "fire2", "fire3", "fire4", "fire5")
 MINIMUM = 32
+JITTER = 8  # 训练时输出随机移开至多这么多像素才交给损失网络
 # 训练随包的网络时没有用的照片：只用来看、来量
 STYLIZER_HELD_OUT = (
     "panda",
@@ -49,14 +50,18 @@ STYLIZER_HELD_OUT = (
 )
 
 
-def style_grams(model: nn.Module, styles, layers=STYLE_LAYERS) -> dict[str, Tensor]:
-    """每种风格在各层的 Gram 矩阵：{层名: (S, C, C)}。`styles` 是 (S, 3, H, W) 或尺寸可以不同的一列图。"""
+def style_grams(model: nn.Module, styles, layers=None) -> dict[str, Tensor]:
+    """每种风格在各层的 Gram 矩阵：{层名: (S, C, C)}。`styles` 是 (S, 3, H, W) 或尺寸可以不同的一列图。
+
+    `layers` 默认与纹理合成的相同（见 texture_layers），"image" 指像素自己。
+    """
     pictures = [
         check_images(each if each.dim() == 4 else each[None], minimum=MINIMUM) for each in styles
     ]
     if not pictures:
         raise ValueError("一张风格图也没有：styles 里至少要有一张")
-    found = [activations_of(model, picture, list(layers)) for picture in pictures]
+    layers = texture_layers(model) if layers is None else list(layers)
+    found = [activations_at(model, picture, layers) for picture in pictures]
     return {layer: torch.cat([gram_matrix(each[layer]) for each in found]) for layer in layers}
 
 
@@ -65,7 +70,7 @@ def stylization_loss(
     content: Tensor,
     grams: dict[str, Tensor],
     *,
-    content_layer: str = "fire4",
+    content_layer: str | None = None,
     content_weight: float = 1.0,
     style_weight: float = 20.0,
     tv_weight: float = 0.1,
@@ -75,6 +80,7 @@ def stylization_loss(
     `grams` 是 {层名: (1 或 N, C, C)}；风格项对各层取平均。权重为负，或内容与风格的权重都是 0：ValueError。
     """
     check_weights(content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight)
+    content_layer = content_layer or content_layer_of(model)
     target = activations_of(model, content, content_layer)[content_layer]
     terms = [content_weight * feature_distance(target, content_layer)]
     terms += [
@@ -150,8 +156,9 @@ def train_stylizer(
     """训练前馈网络（就地）；`styles` 与网络的风格一样多，一批里的图轮流用各种风格。
 
     `weights` 交给 `stylization_loss`。损失网络 `model` 只传梯度，权重不动。出处：Johnson 等，2016。
+    交给它之前，输出与照片一同随机移开几个像素：它的步幅偏爱与自己网格对齐的花纹，不移就会画进图里。
     """
-    grams = style_grams(model, styles, weights.pop("style_layers", STYLE_LAYERS))
+    grams = style_grams(model, styles, weights.pop("style_layers", None))
     given = len(next(iter(grams.values())))
     if given != network.n_styles:
         raise ValueError(f"网络有 {network.n_styles} 种风格，styles 却有 {given} 张图；应当一样多")
@@ -164,13 +171,21 @@ def train_stylizer(
     def loss(network, batch):
         content, style = batch[0].to(device_of(model)), batch[1]
         chosen = {layer: gram[style] for layer, gram in grams.items()}
-        return stylization_loss(model, content, chosen, **weights)(network(content, style)) / len(
-            content
-        )
+        made, content = moved_together(network(content, style), content)
+        return stylization_loss(model, content, chosen, **weights)(made) / len(content)
 
     options = {"learning_rate": learning_rate, "schedule": cosine, "save_every": 50}
     options |= {"checkpoint": checkpoint, "seed": seed, "on_step": on_step}
     return fit(network, loss, batches, steps=steps, **options)
+
+
+def moved_together(*batches: Tensor) -> list[Tensor]:
+    """几批同样大的图，裁去同一圈：裁在哪里是随机的，至多移开 JITTER 个像素。"""
+    sides = batches[0].shape[-2:]
+    slack = min(JITTER, min(sides) // 8)
+    top, left = torch.randint(slack, (2,)).tolist()
+    height, width = (side - slack for side in sides)
+    return [batch[..., top : top + height, left : left + width] for batch in batches]
 
 
 def stylize(network: nn.Module, image: Tensor, style=0) -> Tensor:
@@ -190,3 +205,26 @@ def break_even(training: float, fast: float, slow: float) -> int:
     if fast >= slow:
         raise ValueError(f"前馈一张要 {fast:g} 秒，不比逐图迭代的 {slow:g} 秒快，训练永远不划算")
     return math.ceil(training / (slow - fast))
+
+
+def period_energy(images: Tensor, period: int) -> float:
+    """一批图在周期 `period` 像素处的能量，是附近各周期的几倍；1 左右是没有这个周期。
+
+    各图的亮度乘汉宁窗、求功率谱、取平均。横、竖、斜三处 (N/p, 0)、(0, N/p)、(N/p, N/p) 各取 3×3 格，
+    除以沿同一方向前后 5 至 9 格的几何平均（照片的谱随频率下降，前后一平均就抵消），取三处里最大的。
+    """
+    side = min(images.shape[-2:])
+    grey = images[..., :side, :side].mean(1)
+    window = torch.hann_window(side, device=images.device)
+    grey = (grey - grey.mean((1, 2), keepdim=True)) * window[:, None] * window
+    power = torch.fft.fft2(grey).abs().square().mean(0)
+
+    def around(down: int, right: int, move: int) -> Tensor:
+        place = (1 - down * (side // period + move), 1 - right * (side // period + move))
+        return power.roll(place, (0, 1))[:3, :3].mean()
+
+    ratios = []
+    for down, right in ((1, 0), (0, 1), (1, 1)):
+        near = [around(down, right, move) for move in (-9, -7, -5, 5, 7, 9)]
+        ratios.append(around(down, right, 0) / torch.stack(near).log().mean().exp())
+    return max(ratios).item()

@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnlab.core.hooks import answers_where_asked
+from cnnlab.core.images import load_image
 from cnnlab.core.names import unknown
 from cnnlab.core.paths import DATA
 from cnnlab.networks.shipped import State, load_shipped
+
+FILM_PATH, FILM_STEPS = DATA / "stylizer_film.webp", (30, 100, 300, 1000, 3000)
 
 
 class ConditionalNorm(nn.Module):
@@ -58,7 +61,7 @@ class _Layer(nn.Module):
 class StylizationNetwork(nn.Module):
     """从照片到风格化的图：(N, 3, H, W) → (N, 3, H, W)，取值 (0, 1)，尺寸不变。
 
-    两次步幅 2 的卷积，几个残差块，两次“最近邻放大再卷积”；`n_styles` > 1 时各风格只有归一化的 γ、β 不同。
+    两次步幅 2 的卷积，几个残差块，两次“双线性放大再卷积”；`n_styles` > 1 时各风格只有归一化的 γ、β 不同。
     `photo_gain` > 0 时原图乘它加到 sigmoid 之前：网络只学要改什么，内容不必从瓶颈里挤过去。
     前向的 `style` 是风格的序号、每张图一个的序号，或混合权重 (S,)、(N, S)。
     出处：Johnson 等，2016；Ulyanov 等，2016；Odena 等，2016；Dumoulin 等，2017。
@@ -112,8 +115,8 @@ class StylizationNetwork(nn.Module):
         for first, second in self.blocks:
             activation = activation + second(first(activation, weights).relu(), weights)
         for layer in self.decoder:
-            # 先放大再卷积，不用转置卷积：核与步幅不整除就有棋盘格
-            activation = functional.interpolate(activation, sizes.pop(), mode="nearest")
+            # 先放大再卷积，不用转置卷积：核与步幅不整除就有棋盘格；双线性的，不留台阶
+            activation = functional.interpolate(activation, sizes.pop(), mode="bilinear")
             activation = layer(activation, weights).relu()
         return (
             self.options["photo_gain"] * (image - 0.5) + self.last(activation, weights)
@@ -182,3 +185,11 @@ def load_stylizer(name: str = "drawn", *, folder=DATA) -> StylizationNetwork:
         return network
 
     return load_shipped(f"stylizer_{name}", make, folder=folder)
+
+
+def stylizer_film() -> tuple[list[int], Tensor]:
+    """随包的网络在训练途中画的图：各时刻的步数，和 (时刻, 2, 3, 256, 256)：星夜的泰姬陵、彩色玻璃的鱼。"""
+    sheet = load_image(FILM_PATH)[0]
+    tiles = sheet.unflatten(1, (2, 256)).unflatten(3, (-1, 256)).permute(3, 1, 0, 2, 4)
+    settings = load_stylizer().settings
+    return [*FILM_STEPS, int(settings["stop_after"])], tiles

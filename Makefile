@@ -19,7 +19,7 @@ LAB_OPTIONS := --LabApp.app_settings_dir=book/_lab --LabApp.default_url=/lab/tre
 PACKAGE := $(shell find cnnlab -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test more-tests accelerator lab serve zip wheel bench pages lint publish-url clean
+.PHONY: help install book test more-tests accelerator lab serve zip wheel bench pages lint publish-url clean workbench
 
 help:  ## 列出所有命令
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -54,6 +54,9 @@ accelerator: $(INSTALLED)  ## 全部的章和解答，在一个假想的加速�
 
 lab: $(INSTALLED)  ## 在中文的 JupyterLab 里打开这本书
 	$(BIN)/jupyter-lab $(LAB_OPTIONS)
+
+workbench: $(INSTALLED)  ## 在 JupyterLab 里打开工作台：换照片、方法和参数
+	$(BIN)/jupyter-lab $(LAB_OPTIONS) --LabApp.default_url=/lab/tree/book/_lab/workbench.ipynb
 
 serve: book  ## 在本机的网页服务器上看建好的书
 	@echo "打开 http://127.0.0.1:$(PORT)/ ，按 Ctrl-C 结束"

@@ -247,6 +247,7 @@ _exports = {
     "show.plotting": ["show_filmstrip", "show_grid", "show_map"],
     "show.tables": ["show_source", "show_table"],
     "show.widgets": ["explore"],
+    "show.workbench": ["workbench"],
 }
 
 # 以属性取用的模块

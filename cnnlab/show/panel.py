@@ -38,6 +38,7 @@ class Panel:
         self.boxes = {name: self.controls[self._role(name)].watched for name in controls}
         self.slow = "on_step" in self.parameters
         self.outcome, self.cache, self.current = None, {}, Run()
+        self.after = None
         self.idle = threading.Event()
         self.idle.set()
         self.worker = Worker(self._work)
@@ -249,6 +250,8 @@ class Panel:
         code = html.escape(outcome.code)
         self.line.value = f'<code style="user-select: all; white-space: pre-wrap">{code}</code>'
         self._tell(text)
+        if self.after is not None:
+            self.after(self)
 
     # 没有内核时
 

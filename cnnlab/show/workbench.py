@@ -1,0 +1,137 @@
+"""工作台：一块面板里换照片、网络、方法和它的参数，可以两种方法并排，留下每次运行的代码。
+
+每种方法就是一块 explore 的面板；这里只管换哪一块、照片怎样同步、历史怎样记。
+"""
+
+from __future__ import annotations
+
+import html
+
+import ipywidgets
+
+from cnnlab.show.panel import Panel
+
+LAYERS = ["fire5", "conv1", "relu1", "fire2", "fire3", "fire4", "fire6", "fire7", "fire8", "fire9"]
+PHOTO, CATEGORY = {"photo": "panda"}, {"category": "大熊猫"}
+# 方法 -> (函数的名字, 它的控件)；照片排在最前
+METHODS = {
+    "遮挡": (
+        "occlusion_map",
+        PHOTO
+        | CATEGORY
+        | {
+            "window": (16, 96, 8),
+            "stride": (8, 48, 8),
+            "fill": ["mean", "grey", "black", "white"],
+            "output": ["score", "probability"],
+        },
+    ),
+    "显著图": ("saliency_map", PHOTO | CATEGORY | {"reduce": ["max", "sum"]}),
+    "平滑梯度": ("smooth_grad", PHOTO | CATEGORY | {"samples": (4, 64, 4), "noise": (0.0, 0.4)}),
+    "积分梯度": ("integrated_gradients", PHOTO | CATEGORY | {"steps": (2, 64, 2)}),
+    "类激活图": ("class_activation_map", PHOTO | CATEGORY),
+    "Grad-CAM": ("grad_cam", PHOTO | CATEGORY | {"layer": LAYERS[::-1]}),
+    "三条 ReLU 规则": (
+        "ruled_gradient",
+        PHOTO | CATEGORY | {"rule": ["guided", "deconvnet", "plain"]},
+    ),
+    "神经元的引导式梯度": ("guided_gradient", PHOTO | {"layer": LAYERS, "channel": (0, 127)}),
+    "DeepDream": ("dream", PHOTO | {"layer": LAYERS[::-1], "octaves": (1, 6), "steps": (2, 30, 2)}),
+    "特征反演": ("invert_features", PHOTO | {"layer": LAYERS, "steps": (20, 200, 20)}),
+    "合成一个类": (
+        "class_image",
+        CATEGORY
+        | {"size": [96, 128, 192], "steps": (16, 256, 16), "crop": (0.0, 0.9), "seed": (0, 9)},
+    ),
+    "合成一个通道": (
+        "channel_image",
+        {"layer": LAYERS, "channel": (0, 127), "size": [96, 128], "steps": (16, 128, 16)},
+    ),
+}
+
+
+class Workbench:
+    """`workbench()` 的结果：`widget` 是控件，`history` 是每次运行的代码，新的在前。"""
+
+    def __init__(self, model, size: int, methods: dict):
+        self.model, self.size, self.methods = model, size, methods
+        self.panels, self.history = {}, []
+        first, second = list(methods)[:2]
+        self.places = [self._place(first), self._place(second)]
+        self.beside = ipywidgets.Checkbox(value=False, description="两种并排", indent=False)
+        self.slots = ipywidgets.HBox(layout={"flex_flow": "row wrap"})
+        self.lines = ipywidgets.HTML()
+        self.widget = ipywidgets.VBox([self.beside, self.slots, self.lines])
+        self.beside.observe(self._arrange, "value")
+        self._arrange()
+
+    def _place(self, method: str):
+        """一个位置：选方法的菜单，下面是那种方法的面板。"""
+        menu = ipywidgets.Dropdown(options=list(self.methods), value=method, description="方法")
+        place = ipywidgets.VBox([menu])
+        menu.observe(lambda change: self._fill(place), "value")
+        return place
+
+    def _arrange(self, _=None) -> None:
+        shown = self.places if self.beside.value else self.places[:1]
+        for place in shown:
+            self._fill(place)
+        self.slots.children = shown
+
+    def _fill(self, place) -> None:
+        menu = place.children[0]
+        place.children = [menu, self.panel(menu.value, self.places.index(place)).widget]
+
+    def panel(self, method: str, place: int = 0) -> Panel:
+        """一个位置上一种方法的面板；第一次用到时才建，照片与另一边的相同。"""
+        key = (method, place)
+        if key not in self.panels:
+            self.panels[key] = self._make(method)
+        return self.panels[key]
+
+    def _make(self, method: str) -> Panel:
+        import cnnlab
+
+        name, controls = self.methods[method]
+        function = getattr(cnnlab, name)
+        options = {"show": None, "number": None, "total": None, "frames": {}}
+        panel = Panel(function, {"model": self.model, **controls}, size=self.size, **options)
+        panel.after = self._remember
+        self._remember(panel)
+        if "photo" in panel.boxes:
+            panel.boxes["photo"].observe(lambda change: self._follow(panel, change), "value")
+        return panel
+
+    def _follow(self, panel: Panel, change) -> None:
+        """一边换了随书的照片，别的面板也换；上传的只在自己那一边。"""
+        for other in self.panels.values():
+            box = other.boxes.get("photo")
+            if other is not panel and box is not None and change["new"] in box.options:
+                box.value = change["new"]
+
+    def _remember(self, panel: Panel) -> None:
+        if panel.code and panel.code not in self.history[:1]:
+            self.history.insert(0, panel.code)
+        rows = "".join(f"<li><code>{html.escape(code)}</code></li>" for code in self.history[:20])
+        self.lines.value = (
+            f"<details><summary>运行过的 {len(self.history)} 次</summary><ol>{rows}</ol></details>"
+        )
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display(self.widget)
+
+    def __repr__(self) -> str:
+        return f"工作台：{'、'.join(self.methods)}"
+
+
+def workbench(model=None, *, size: int = 160, methods: dict | None = None) -> Workbench:
+    """工作台：选照片（可上传）、方法和参数，看结果和写出它的一行代码；可以两种方法并排看同一张照片。
+
+    `model` 是用来看的网络，默认 SqueezeNet 1.1；`size` 是照片的边长。`methods` 是 {名字: (函数名, 控件)}，默认是书里的各种方法。
+    返回 Workbench：`.widget` 是控件，`.history` 是运行过的代码，新的在前。
+    """
+    import cnnlab
+
+    return Workbench(model or cnnlab.load_model(), size, methods or METHODS)

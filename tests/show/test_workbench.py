@@ -1,0 +1,44 @@
+"""工作台：换方法、并排、照片同步、历史；每种方法的控件都是它的参数。"""
+
+import inspect
+
+import pytest
+
+import cnnlab
+from cnnlab.show.controls import ROLES
+from cnnlab.show.outcome import settings_of
+from cnnlab.show.workbench import METHODS, workbench
+
+FEW = {name: METHODS[name] for name in ("显著图", "类激活图", "Grad-CAM")}
+
+
+@pytest.fixture(scope="module")
+def model():
+    return cnnlab.load_model()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_control_is_a_parameter(method):
+    name, controls = METHODS[method]
+    parameters = inspect.signature(getattr(cnnlab, name)).parameters
+    known = {*parameters, *(settings_of(parameters) or {})}
+    for control in controls:
+        assert known & {control, *ROLES.get(control, ())}, f"{name} 没有参数 {control}"
+
+
+def test_methods_change_and_the_history_remembers(model):
+    bench = workbench(model, size=64, methods=FEW)
+    menu = bench.places[0].children[0]
+    menu.value = "Grad-CAM"
+    assert bench.history[0].startswith("grad_cam(load_model(), photo('panda', 64)")
+    assert bench.history[1].startswith("saliency_map(")
+    assert bench.places[0].children[1] is bench.panel("Grad-CAM").widget
+
+
+def test_two_methods_see_the_same_photo(model):
+    bench = workbench(model, size=64, methods=FEW)
+    bench.beside.value = True
+    assert len(bench.slots.children) == 2
+    bench.panel("显著图", 0).boxes["photo"].value = "koala"
+    assert bench.panel("类激活图", 1).boxes["photo"].value == "koala"
+    assert "photo('koala', 64)" in bench.panel("类激活图", 1).code

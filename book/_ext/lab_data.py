@@ -6,7 +6,6 @@
 import base64
 import csv
 import json
-from inspect import getsource
 from pathlib import Path
 
 DATA = Path(__file__).resolve().parent.parent.parent / "cnnlab" / "data"
@@ -102,8 +101,6 @@ def stylizer_weights() -> tuple[str, dict]:
         "widths": list(network.options["widths"]),
         "blocks": network.options["blocks"],
         "photoGain": network.options["photo_gain"],
-        # 放大的办法写在前向里，不在设置里
-        "upsampling": "bilinear" if "bilinear" in getsource(type(network).forward) else "nearest",
     }
     return packed(each.detach().numpy() for each in arrays), about
 

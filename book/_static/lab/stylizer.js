@@ -1,5 +1,5 @@
 // 随书的风格化网络，只有前向：镜像填充、卷积、实例归一化、先放大再卷积。
-// about 是 {widths, blocks, styles, photoGain, upsampling}；weights 按算的先后排，每层是核、偏置、各风格的 γ、各风格的 β。
+// about 是 {widths, blocks, styles, photoGain}；weights 按算的先后排，每层是核、偏置、各风格的 γ、各风格的 β。
 function labStylizer(weights, about, { plain = false } = {}) {
   const kernel = labKernel({ plain, pages: 64 });
   const { tensor, at, read, convolution } = labLayers(kernel);
@@ -89,21 +89,10 @@ function labStylizer(weights, about, { plain = false } = {}) {
   const apply = (each, x, mix) => normalize(each, convolve(each, x), mix);
   const relu = (x) => ({ ...x, data: x.data.map((value) => (value > 0 ? value : 0)) });
 
-  // 放大到 newHeight × newWidth：双线性，或（早先训练的网络）最近邻
+  // 双线性放大到 newHeight × newWidth
   function enlarge({ data, height, width, channels }, newHeight, newWidth) {
-    const size = { height: newHeight, width: newWidth, channels };
-    if (about.upsampling === "bilinear") {
-      return { ...size, data: resample(data, height, width, channels, newHeight, newWidth) };
-    }
-    const result = new Float32Array(newHeight * newWidth * channels);
-    for (let y = 0, to = 0; y < newHeight; y++) {
-      const row = Math.floor((y * height) / newHeight) * width;
-      for (let x = 0; x < newWidth; x++, to += channels) {
-        const from = (row + Math.floor((x * width) / newWidth)) * channels;
-        result.set(data.subarray(from, from + channels), to);
-      }
-    }
-    return { ...size, data: result };
+    const larger = resample(data, height, width, channels, newHeight, newWidth);
+    return { data: larger, height: newHeight, width: newWidth, channels };
   }
 
   // 逐层走的生成器：mix 是各风格的份量；每层让出一次，最后给出 [0, 1] 的图像

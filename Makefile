@@ -19,7 +19,7 @@ LAB_OPTIONS := --LabApp.app_settings_dir=book/_lab --LabApp.default_url=/lab/tre
 PACKAGE := $(shell find cnnlab -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test more-tests accelerator lab serve zip wheel bench pages lint publish-url clean workbench
+.PHONY: help install book test more-tests accelerator fuzz lab serve zip wheel bench pages lint publish-url clean workbench
 
 help:  ## 列出所有命令
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -51,6 +51,9 @@ more-tests: $(INSTALLED)  ## 慢一些的测试：假想的加速器、Colab 的
 
 accelerator: $(INSTALLED)  ## 全部的章和解答，在一个假想的加速器上从头到尾跑一遍（约一小时）
 	$(BIN)/python tests/slow/accelerator_chapters.py
+
+fuzz: $(INSTALLED)  ## 乱试得更久：每个函数几百种稀奇的参数
+	CNNLAB_FUZZ=300 $(BIN)/python -m pytest tests/test_fuzz.py -o addopts=""
 
 lab: $(INSTALLED)  ## 在中文的 JupyterLab 里打开这本书
 	$(BIN)/jupyter-lab $(LAB_OPTIONS)

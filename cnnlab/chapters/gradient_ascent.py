@@ -9,6 +9,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.checks import wholes
 from cnnlab.core.hooks import activations_of
 from cnnlab.core.images import check_images
 from cnnlab.core.measures import frequency_share as frequency_share
@@ -57,7 +58,7 @@ def channel_image(
     `channel` 是通道号，或每张图一个的列表。`position` 为 None 取全图平均；"center" 取正中的一个神经元，
     (行, 列) 取一处；看一个神经元时用 Ascent(robust=False)，否则它会在变换里移来移去。出处：Erhan 等，2009。
     """
-    channels = target_list(channel)
+    channels = wholes(channel, "channel")
     term = channel_term(layer, channels * settings.views, position)
     made = _ascend(model, term, len(channels), settings, size, steps, seed, on_step)
     _warn_of_silence(model, made[0], layer, channels)
@@ -206,7 +207,7 @@ def score_kept(model: nn.Module, image: Tensor, target, change=halve_and_restore
 
 def class_ranks(model: nn.Module, image: Tensor, target) -> Tensor:
     """目标类的得分在全部类里排第几 (N,)，1 为最高。"""
-    targets = resolve_target(model, target, len(image))
+    targets = resolve_target(model, target, len(check_images(image, bounded=False)))
     with torch.no_grad():
         scores = checked_scores(model, image)
     return (scores > target_scores(scores, targets)[:, None]).sum(1) + 1

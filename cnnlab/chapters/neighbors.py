@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.checks import check_maps, check_tensor, vectors, whole
-from cnnlab.core.hooks import activations_of
+from cnnlab.core.hooks import activations_of, layer_names
 from cnnlab.core.images import check_images, resize
 from cnnlab.core.names import unknown
 from cnnlab.networks.random_twins import randomized_copy as randomized_copy
@@ -157,7 +157,7 @@ def _cosine_distance(near: Tensor, query: Tensor) -> Tensor:
 
 
 def _pooled(model: nn.Module, batch: Tensor, layer: str | Sequence[str]) -> Tensor:
-    names = [layer] if isinstance(layer, str) else list(layer)
+    names = layer_names(layer)
     activations = activations_of(model, batch, names)
     parts = [check_tensor(activations[name], name) for name in names]
     return torch.cat(

@@ -322,6 +322,8 @@ def _batches(images):
 def _image_at(images, index: int) -> Tensor:
     image = images[index]
     image = image[0] if isinstance(image, (tuple, list)) else image
+    if not isinstance(image, Tensor):
+        raise TypeError(f"images 的第 {index} 项是 {type(image).__name__}，应是张量 (3, H, W)")
     return image[0] if image.dim() == 4 else image
 
 

@@ -8,7 +8,7 @@ import itertools
 import re
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 import torch
@@ -41,6 +41,13 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
     if isinstance(layers[name], torch.jit.ScriptModule):
         raise ValueError(f"{name} 是 TorchScript 模块，取不出它的激活；传编译之前的那个 nn.Module")
     return layers[name]
+
+
+def layer_names(layers) -> list[str]:
+    """一个层名或一组层名，变成列表。"""
+    if isinstance(layers, str) or not isinstance(layers, Iterable):
+        return [layers]
+    return list(layers)
 
 
 def find_call(model: nn.Module, name: str) -> tuple[nn.Module, int]:
@@ -78,9 +85,9 @@ _HOME = threading.local()
 def answering(device: torch.device) -> Iterator[None]:
     """在 with 之内，这个线程的结果回到 `device`；套在里面的不算。"""
     outermost = getattr(_HOME, "device", None) is None
-    if outermost:
-        _HOME.device = device
     try:
+        if outermost:
+            _HOME.device = device
         yield
     finally:
         if outermost:
@@ -215,7 +222,7 @@ class _AllRecorded(Exception):
 
 @contextmanager
 def _recording(model: nn.Module, layers, stop: bool) -> Iterator[dict[str, Tensor]]:
-    names = [layers] if isinstance(layers, str) else list(layers)
+    names = layer_names(layers)
     wanted = {name: find_call(model, name) for name in names}
     activations: dict[str, Tensor] = {}
     # 一次前向里各模块用到第几次；不在模型的前向里时（只调用了一个子模块）不数，记最近的一次
@@ -269,7 +276,7 @@ def activations_of(model: nn.Module, image: Tensor, layers) -> dict[str, Tensor]
     `image` 要梯度时保留计算图，否则不建图；按评估模式运行，之后恢复模型原来的模式。
     一次前向里用了几次的模块，名字是第 1 次，"名字:2" 是第 2 次。
     """
-    names = [layers] if isinstance(layers, str) else list(layers)
+    names = layer_names(layers)
     check_kind(image)
     with (
         evaluating(model),

@@ -28,7 +28,7 @@ def pixel_leaf(model: nn.Module, image: Tensor) -> Iterator[Tensor]:
 
 def class_scores(model: nn.Module, image: Tensor, target) -> Tensor:
     """每张图自己目标类的得分 (N,)，在计算图上；`target` 是类别号、类名，或每张图一个。"""
-    target = resolve_target(model, target, len(image))
+    target = resolve_target(model, target, len(check_images(image, bounded=False)))
     return target_scores(checked_scores(model, image), target)
 
 

@@ -84,7 +84,8 @@ class Objective:
     @property
     def losses(self) -> list[float]:
         """每次求值时各项之和。"""
-        return [sum(parts) for parts in zip(*self.ledger.values(), strict=True)]
+        # 求值途中被打断时，各项可能差一个：以都有的为准
+        return [sum(parts) for parts in zip(*self.ledger.values(), strict=False)]
 
     def gradient_shares(self, image: Tensor) -> dict[str, float]:
         """每一项的梯度长度占各项长度之和的份额；不记账。"""

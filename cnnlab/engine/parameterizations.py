@@ -93,13 +93,13 @@ class FourierImage(nn.Module):
     def encode(self, image: Tensor) -> Tensor:
         """一张图对应的谱：`FourierImage(image=image)()` 就是 image。"""
         colors = torch.logit(image.detach().float().clamp(1e-3, 1 - 1e-3))
-        planes = torch.einsum("dc,nchw->ndhw", torch.linalg.inv(self.matrix), colors)
+        planes = torch.einsum("dc,nchw->ndhw", torch.linalg.inv(self.matrix).to(colors), colors)
         return torch.view_as_real(torch.fft.rfft2(planes, norm="ortho") / self.scale)
 
     def forward(self) -> Tensor:
         spectrum = torch.view_as_complex(self.spectrum) * self.scale
         planes = torch.fft.irfft2(spectrum, s=(self.height, self.width), norm="ortho")
-        return torch.sigmoid(torch.einsum("cd,ndhw->nchw", self.matrix, planes))
+        return torch.sigmoid(torch.einsum("cd,ndhw->nchw", self.matrix.to(planes), planes))
 
 
 class PhaseImage(nn.Module):
@@ -125,7 +125,7 @@ class PhaseImage(nn.Module):
         flat = torch.zeros_like(spectrum)
         flat[..., 0, 0] = self.mean - spectrum[..., 0, 0]
         planes = torch.fft.irfft2(spectrum + flat, s=self.size, norm="ortho")
-        return torch.sigmoid(torch.einsum("cd,ndhw->nchw", self.matrix, planes))
+        return torch.sigmoid(torch.einsum("cd,ndhw->nchw", self.matrix.to(planes), planes))
 
 
 class CodeImage(nn.Module):

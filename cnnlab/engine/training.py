@@ -357,8 +357,8 @@ def _random_state(number: int) -> Iterator[None]:
 @contextmanager
 def _training_mode(network: nn.Module) -> Iterator[None]:
     modes = [(module, module.training) for module in network.modules()]
-    network.train()
     try:
+        network.train()
         yield
     finally:
         for module, training in modes:
@@ -378,8 +378,9 @@ def deferred_interrupt() -> Iterator[Callable[[], bool]]:
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    previous = signal.signal(signal.SIGINT, note)
+    previous = signal.getsignal(signal.SIGINT)
     try:
+        signal.signal(signal.SIGINT, note)
         yield lambda: bool(pressed)
     finally:
         signal.signal(signal.SIGINT, previous or signal.SIG_DFL)

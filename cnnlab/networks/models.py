@@ -189,7 +189,10 @@ def target_list(target) -> list:
     """目标变成列表：一个类（编号、类名、numpy 或张量的一个数）是一项，一组是几项。"""
     if _is_single(target):
         return [target.item() if isinstance(target, Tensor | np.generic | np.ndarray) else target]
-    return target.tolist() if isinstance(target, Tensor | np.ndarray) else list(target)
+    targets = target.tolist() if isinstance(target, Tensor | np.ndarray) else list(target)
+    if not targets:
+        raise ValueError("目标是空的，至少要一个")
+    return targets
 
 
 def _is_single(target) -> bool:
@@ -208,8 +211,10 @@ def resolve_target(model: nn.Module, target, n: int) -> Tensor:
 
 
 def checked_scores(model: nn.Module, image: Tensor) -> Tensor:
-    """模型的得分 (N, K)；输出不是这个形状时说清楚。"""
-    scores = run_model(model, image)
+    """模型的得分 (N, K)，按评估模式算；输出不是这个形状时说清楚。"""
+    check_kind(image)
+    with evaluating(model):
+        scores = run_model(model, image)
     if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != len(image):
         found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise ValueError(

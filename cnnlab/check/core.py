@@ -117,6 +117,7 @@ class Exercise:
 
     probes：每个都不带参数，返回一组全新的实参；检查按位置传给学习者的函数。
     oracle：与书中代码写法不同的参考实现；开放构造题可以没有，只看 properties。
+    ours：大图和真网络上也快的实现，供 or_else；不给就用 oracle。
     mistakes：键 -> (错误实现, 提示一[, 提示二, 提示三])；没有提示的由性质或副作用说话。
     properties：(谓词(返回值, *实参), 提示一[, …])；laws：(谓词(call, *实参), 提示一[, …])。
     tell：(返回值, *实参) -> 一句话，填进性质的提示一里的 {}，说学习者自己量到的数。
@@ -134,6 +135,7 @@ class Exercise:
     where: str
     question: str
     oracle: Callable | None = None
+    ours: Callable | None = None
     mistakes: dict[str, tuple] = field(default_factory=dict)
     properties: Sequence[tuple] = ()
     laws: Sequence[tuple] = ()

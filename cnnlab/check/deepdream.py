@@ -28,6 +28,7 @@ def _by_differences(image, model):
 dream_gradient = Exercise(
     id="deepdream-1",
     name="dream_gradient",
+    ours=lambda x, m: _gradient(x, m, lambda a: a.square().sum() / 2),
     title="把梯度设成激活",
     level=1,
     stub="my_dream_gradient(image, model)",

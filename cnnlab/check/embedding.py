@@ -195,6 +195,7 @@ def _uneven(count, seed):
 neighbor_odds = Exercise(
     id="embedding-2",
     name="neighbor_odds",
+    ours=_affinities,
     title="困惑度与邻居概率",
     level=2,
     stub="my_affinities(x, perplexity)",

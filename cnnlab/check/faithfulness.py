@@ -97,6 +97,7 @@ def _run_redrawn(function, model, layer, generator):
 redrawn_layer = Exercise(
     id="faithfulness-1",
     name="redrawn_layer",
+    ours=lambda model, layer, generator: _redrawn(model, [layer], generator),
     title="打乱一层，保住尺度",
     level=1,
     stub="my_redrawn_layer(model, layer, generator)",

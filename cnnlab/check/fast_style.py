@@ -138,6 +138,7 @@ def _mirrored_loop(image, weight, bias):
 reflect_convolution = Exercise(
     id="fast_style-2",
     name="reflect_convolution",
+    ours=_padded,
     title="不留边框的卷积",
     level=2,
     stub="my_reflect_convolution(image, weight, bias)",

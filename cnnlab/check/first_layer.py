@@ -125,6 +125,7 @@ def _without_the_library(call, *arguments):
 convolution = Exercise(
     id="first_layer-2",
     name="convolution",
+    ours=functional.conv2d,
     title="卷积就是内积",
     level=2,
     stub="my_convolution(image, weight, bias, stride, padding)",

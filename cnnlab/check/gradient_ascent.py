@@ -78,6 +78,7 @@ def _length(out, image, target, model, rate, decay):
 ascent_step = Exercise(
     id="gradient_ascent-1",
     name="ascent_step",
+    ours=_step,
     title="带 L2 的一步上升",
     level=2,
     stub="my_ascent_step(image, target, model, rate, decay)",
@@ -498,6 +499,7 @@ def _real_half(spectrum, width):
 fourier = Exercise(
     id="gradient_ascent-5",
     name="fourier",
+    ours=lambda *a: _fourier(*a, part="irfft", scale=lambda h, w: _scale(h, w).float()),
     title="傅里叶参数化",
     level=4,
     stub="my_fourier_image(spectrum, width)",

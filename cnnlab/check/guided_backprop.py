@@ -7,7 +7,7 @@ import torch
 from cnnlab.check.core import Exercise, Unfit
 from cnnlab.check.fixtures import TinyNet, noise, uniform
 from cnnlab.check.gradients import pixel_gradient
-from cnnlab.check.rules import by_hand, rule_function, swapping
+from cnnlab.check.rules import by_hand, rule_function, swapping, swapping_all
 
 # 1 三条规则
 
@@ -178,6 +178,7 @@ def _leaves_grad(image, target, model):
 guided_map = Exercise(
     id="guided_backprop-3",
     name="guided_map",
+    ours=swapping_all,
     title="换掉再还回",
     level=2,
     stub="my_guided_map(image, target, model)",

@@ -252,6 +252,7 @@ def _accumulated_steps(image, target, model, steps, size):
 inversion_loop = Exercise(
     id="inversion-3",
     name="inversion_loop",
+    ours=_descend,
     title="反演的循环",
     level=2,
     stub="my_inversion(image, target, model, steps, size)",
@@ -412,6 +413,7 @@ def _pooled(image):
 invisible = Exercise(
     id="inversion-5",
     name="invisible",
+    ours=lambda image, model, size: _blind_change(image, size),
     title="网络看不见的改动",
     level=4,
     stub="my_twin(image, model, size)",

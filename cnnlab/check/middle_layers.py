@@ -273,6 +273,7 @@ def _order(count):
 structure_score = Exercise(
     id="middle_layers-4",
     name="structure_score",
+    ours=_agreement,
     title="给“有结构”打分",
     level=4,
     stub="my_structure_score(weight)",

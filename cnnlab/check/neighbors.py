@@ -23,6 +23,7 @@ def _mean_by_loop(activation):
 pooled_features = Exercise(
     id="neighbors-1",
     name="pooled_features",
+    ours=lambda activation: activation.mean((2, 3)),
     title="一张图变成一个向量",
     level=1,
     stub="my_pooled_features(activation)",
@@ -94,6 +95,7 @@ def _no_loop(call, *_):
 squared_distances = Exercise(
     id="neighbors-2",
     name="squared_distances",
+    ours=lambda q, g: _expand(q, g).clamp_min(0),
     title="不用循环的距离",
     level=2,
     stub="my_squared_distances(query, gallery)",
@@ -206,6 +208,7 @@ def _with_twins(seed):
 neighbors_without_self = Exercise(
     id="neighbors-3",
     name="neighbors_without_self",
+    ours=lambda v, k: _ranked(v, k + 1)[:, 1:],
     title="最近的别人",
     level=2,
     stub="my_neighbors_without_self(vectors, k)",
@@ -395,6 +398,7 @@ def _global_seed(model, seed):
 shuffled_copy = Exercise(
     id="neighbors-5",
     name="shuffled_copy",
+    ours=lambda model, seed: _fresh(model, seed, _permuted),
     title="同样的数，打乱了次序",
     level=4,
     stub="my_shuffled_copy(model, seed)",

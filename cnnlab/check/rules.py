@@ -58,6 +58,19 @@ def swapping(
     return found
 
 
+def swapping_all(image, target, model):
+    """换掉真网络里每一个 ReLU，套在多深都换。"""
+    parts = dict(model.named_modules())
+    names = [name for name, part in parts.items() if isinstance(part, nn.ReLU)]
+    for name in names:
+        model.set_submodule(name, RuledReLU())
+    try:
+        return pixel_gradient(image, target, model)
+    finally:
+        for name in names:
+            model.set_submodule(name, parts[name])
+
+
 def by_hand(image, target, model):
     """TinyNet 的反向一层一层手写：线性、平均、两道 ReLU、两个卷积。"""
     first = functional.conv2d(image, model.conv1.weight, model.conv1.bias, padding=1)

@@ -42,6 +42,7 @@ def _stays_in_eval(image, target, model):
 saliency = Exercise(
     id="saliency-1",
     name="saliency",
+    ours=_map,
     title="一批图的显著图",
     level=2,
     stub="my_saliency(image, target, model)",
@@ -148,6 +149,7 @@ def _largest(gradient):
 signed_saliency = Exercise(
     id="saliency-2",
     name="signed_saliency",
+    ours=lambda *a: _gradient(*a).sum(1),
     title="带符号的显著图",
     level=1,
     stub="my_signed_saliency(image, target, model)",
@@ -241,6 +243,7 @@ def _with_ends(image, target, model, baseline, steps, more):
 integrated = Exercise(
     id="saliency-3",
     name="integrated",
+    ours=_path,
     title="积分梯度",
     level=3,
     stub="my_integrated_gradients(image, target, model, baseline, steps)",
@@ -395,6 +398,7 @@ def _attack_probe(seed, network):
 attack = Exercise(
     id="saliency-5",
     name="attack",
+    ours=lambda *a: _attack(*a, direction=lambda *b: _gradient(*b).sign()),
     title="最小的对抗步长",
     level=4,
     stub="my_attack(image, target, model, levels)",

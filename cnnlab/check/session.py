@@ -209,7 +209,7 @@ def or_else(mine: Callable, ours: Callable | None = None) -> Chosen:
     exercise = matching[0]
     if exercise(mine):
         return Chosen(mine, f"这是你的 {name} 算出来的")
-    ours = ours or exercise.oracle
+    ours = ours or exercise.ours or exercise.oracle
     if ours is None:
         raise ValueError(f"{name} 没有标准实现：在第二个参数里给一个")
     return Chosen(ours, f"这是本书的写法算出来的；{name} 通过检查之后，换成你的")

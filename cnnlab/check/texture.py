@@ -45,6 +45,7 @@ def _wrong_reshape(features):
 gram = Exercise(
     id="texture-1",
     name="gram",
+    ours=_rows,
     title="Gram 矩阵",
     level=2,
     stub="my_gram(features)",

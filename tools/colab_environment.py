@@ -17,7 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PINNED = """numpy==2.1.3 pandas==2.2.3 matplotlib==3.10.0 scikit-learn==1.6.1 scikit-image==0.25.2
-    ipywidgets==7.7.1 ipython==7.34.0 ipykernel==6.17.1 opencv-python-headless>=4.10 tqdm safetensors"""
+    ipywidgets==7.7.1 ipython==7.34.0 ipykernel==6.17.1 opencv-python-headless>=4.10 tqdm safetensors
+    setuptools>=77.0.3"""
 BORROWED = ("torch", "torchvision")
 # 借来的包自己带的，别的包用上面的版本
 OURS = {"numpy", "pillow", "setuptools"}
@@ -33,7 +34,8 @@ def requirements(name: str, found: set[str]) -> set[str]:
         return found
     found.add(name)
     for each in listed:
-        if "extra ==" not in each:
+        # torch 的 CUDA 库写在 cuda-toolkit 的可选项里
+        if "extra ==" not in each or name == "cuda-toolkit":
             requirements(re.match(r"[A-Za-z0-9_.-]+", each).group().lower(), found)
     return found
 

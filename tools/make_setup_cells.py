@@ -37,8 +37,10 @@ def with_setup(notebook: dict, source: str) -> dict:
     if cell is None:
         cell = {"id": "setup", "cell_type": "code", "execution_count": None, "outputs": []}
         notebook["cells"].insert(1, cell)
-    cell["metadata"] = {"tags": ["setup", "hide-input"]}
-    cell["source"] = source
+        cell |= {"metadata": {"tags": ["setup", "hide-input"]}, "source": ""}
+    # 内容没变就一个字也不动：各家存笔记本的写法不同
+    if "".join(cell["source"]) != source:
+        cell["source"] = source.splitlines(keepends=True)
     return notebook
 
 
@@ -46,9 +48,9 @@ def main() -> None:
     source = setup_source()
     for path in notebooks():
         before = path.read_text(encoding="utf-8")
-        notebook = with_setup(json.loads(before), source)
-        after = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
-        if after != before:
+        old, notebook = json.loads(before), with_setup(json.loads(before), source)
+        if notebook != old:
+            after = json.dumps(notebook, indent=1, ensure_ascii=False) + "\n"
             path.write_text(after, encoding="utf-8")
             print(f"改了 {path.relative_to(ROOT)}")
 

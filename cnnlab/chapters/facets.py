@@ -209,7 +209,8 @@ def code_image(
         after_step=bounded,
         on_step=on_step,
     )
-    return image, {"code": module.code.detach().clone(), **loss.ledger}
+    home = "cpu" if start is None else start.device
+    return image.to(home), {"code": module.code.detach().clone().to(home), **loss.ledger}
 
 
 def fit_generator(

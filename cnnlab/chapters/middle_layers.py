@@ -83,7 +83,7 @@ def expanded_kernels(
     if image is None:
         parameter = next(model.parameters())
         side = first * stride + offset + size + stride
-        image = torch.full((1, 3, side, side), 0.5, dtype=parameter.dtype, device=parameter.device)
+        image = torch.full((1, 3, side, side), 0.5, dtype=parameter.dtype)
         with _Linearised():
             return _gradients(model, layer, channels, image, (first, first), (size, stride, offset))
     centre = [max(first, (side // 2 - size // 2 - offset) // stride) for side in image.shape[-2:]]

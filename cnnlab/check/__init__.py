@@ -8,6 +8,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from cnnlab.check.core import Exercise, Report
+from cnnlab.check.projects import milestone
 from cnnlab.check.session import exercises, guess, next, or_else, photo, progress, register, show
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "Report",
     "exercises",
     "guess",
+    "milestone",
     "next",
     "or_else",
     "photo",

@@ -31,7 +31,6 @@ UNRULED = {
     "HardtanhBackward0": "hardtanh（如 ReLU6）",
     "SiluBackward0": "SiLU",
     "HardswishBackward0": "Hardswish",
-    "HardsigmoidBackward0": "Hardsigmoid",
     "CeluBackward0": "CELU",
     "WhereBackward0": "where（ReLU 的一种写法）",
     "LeakyReluBackward0": "LeakyReLU",

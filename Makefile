@@ -19,7 +19,7 @@ LAB_OPTIONS := --LabApp.app_settings_dir=book/_lab --LabApp.default_url=/lab/tre
 PACKAGE := $(shell find cnnlab -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test more-tests accelerator fuzz lab serve zip wheel bench pages lint publish-url clean workbench
+.PHONY: help install book test more-tests accelerator colab fuzz lab serve zip wheel bench pages lint publish-url clean workbench
 
 help:  ## 列出所有命令
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -45,7 +45,7 @@ test: $(INSTALLED)  ## 跑全部测试，连同每一章笔记本
 	$(BIN)/python -m pytest
 	@echo "测试都通过了"
 
-more-tests: $(INSTALLED)  ## 慢一些的测试：假想的加速器、Colab 的版本、小项目、大文件夹
+more-tests: $(INSTALLED)  ## 慢一些的测试：假想的加速器、小项目、大文件夹
 	$(BIN)/python -m pytest tests/slow -o addopts="-ra -p no:nbval"
 	@echo "慢的测试都通过了"
 
@@ -54,6 +54,9 @@ accelerator: $(INSTALLED)  ## 全部的章和解答，在一个假想的加速�
 
 fuzz: $(INSTALLED)  ## 乱试得更久：每个函数几百种稀奇的参数
 	CNNLAB_FUZZ=300 $(BIN)/python -m pytest tests/test_fuzz.py -o addopts=""
+
+colab: $(INSTALLED)  ## 在 Colab 的版本里装上程序包，跑两章（要联网装一整套包）
+	CNNLAB_COLAB=1 $(BIN)/python -m pytest tests/slow/test_colab.py -o addopts="-ra -p no:nbval"
 
 lab: $(INSTALLED)  ## 在中文的 JupyterLab 里打开这本书
 	$(BIN)/jupyter-lab $(LAB_OPTIONS)

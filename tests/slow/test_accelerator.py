@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parent
-CHAPTERS = ["first_layer", "occlusion", "inversion"]
+CHAPTERS = ["first_layer", "middle_layers", "occlusion"]
 
 
 def run(*command: str) -> str:

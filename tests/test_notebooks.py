@@ -5,6 +5,7 @@
 
 import ast
 import importlib.util
+import itertools
 import re
 import warnings
 from functools import cache
@@ -331,3 +332,13 @@ def test_the_index_maps_every_chapter():
     text = (BOOK / "index.md").read_text(encoding="utf-8")
     missing = [path.name for path in CHAPTERS if f"({path.name})" not in text]
     assert not missing, f"book/index.md 的章节地图里没有 {missing}"
+
+
+def test_each_chapter_ends_with_a_link_to_the_next():
+    order = [ROOT / f"{name}.ipynb" for name in toc_files()]
+    chapters = [path for path in order if path in CHAPTERS]
+    for path, following in itertools.pairwise(chapters):
+        last = nbformat.read(path, as_version=4).cells[-1].source
+        assert last.startswith("下一章：") and f"({following.name})" in last, (
+            f"{path.name} 的末尾应当链接到 {following.name}"
+        )

@@ -128,7 +128,8 @@ def test_odd_answers_are_refused_without_blame(exercise):
 
 def test_numpy_is_named():
     for exercise in check.exercises():
-        if exercise.oracle:
+        # guided_backprop-2 要的是一个类，不是函数
+        if exercise.oracle and exercise.id != "guided_backprop-2":
             report = exercise(lambda *arguments: numpy.ones((2, 3)))
             assert "NumPy 数组" in repr(report), repr(report)
 

@@ -15,7 +15,7 @@ import time
 
 import ipywidgets
 
-from cnnlab.show.controls import ROLES, make_control
+from cnnlab.show.controls import LABELS, ROLES, make_control
 from cnnlab.show.frames import data_uri, encode, one_size, picture_tag, render, static_page
 from cnnlab.show.outcome import Outcome, draw_result, growing, is_default, settings_of, with_steps
 from cnnlab.show.worker import Run, Stopped, Worker, on_main
@@ -288,7 +288,9 @@ class Panel:
         before = {name: self.boxes[name].value for name in frames}
         made = []
         for setting in [*grid, before]:
-            texts = {name: self._put(name, value) for name, value in setting.items()}
+            texts = {
+                LABELS.get(name, name): self._put(name, value) for name, value in setting.items()
+            }
             arguments, code, key = self._read()
             outcome = self.cache.get(key) or self._compute(arguments, code, key, Run())
             words = "，".join(f"{name} {text}" for name, text in texts.items()) or code

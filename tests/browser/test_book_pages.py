@@ -159,15 +159,17 @@ def test_static_slider_moved_by_keyboard_changes_its_picture(visit, html, name):
         pytest.skip("书里还没有滑块")
     for number in range(boxes.count()):
         box = boxes.nth(number)
-        slider, picture = box.locator("input[type=range]"), box.locator("img")
-        before = picture.get_attribute("src"), picture.get_attribute("alt")
-        at_end = slider.input_value() == slider.get_attribute("max")
-        slider.focus()
-        page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
-        after = picture.get_attribute("src"), picture.get_attribute("alt")
-        assert before[0] != after[0], f"第 {number} 个滑块动了，图没有变"
-        assert before[1] != after[1], f"第 {number} 个滑块的替代文字没有变"
-        page.wait_for_function(
-            "image => image.complete && image.naturalWidth > 0", arg=picture.element_handle()
-        )
+        picture, sliders = box.locator("img"), box.locator("input[type=range]")
+        for order in range(sliders.count()):
+            slider = sliders.nth(order)
+            before = picture.get_attribute("src"), picture.get_attribute("alt")
+            at_end = slider.input_value() == slider.get_attribute("max")
+            slider.focus()
+            page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
+            after = picture.get_attribute("src"), picture.get_attribute("alt")
+            assert before[0] != after[0], f"第 {number} 个滑块动了，图没有变"
+            assert before[1] != after[1], f"第 {number} 个滑块的替代文字没有变"
+            page.wait_for_function(
+                "image => image.complete && image.naturalWidth > 0", arg=picture.element_handle()
+            )
     visit.assert_clean()

@@ -82,13 +82,13 @@ class Control:
 
 
 def make_control(name: str, given, default, size: int) -> Control:
-    """一个简写变成控件：(低, 高[, 步]) 是滑块，列表或字典是菜单，真假是勾，文字是输入框。
+    """一个简写变成控件：(低, 高[, 步[, 起点]]) 是滑块，列表或字典是菜单，真假是勾，文字是输入框。
 
     `photo=`、`style=`、`texture=` 是图（名字的列表，或起始的名字），`category=` 是起始的类。
     别的值（网络、张量、单个的数）原样传给函数，没有控件。
     """
     label = LABELS.get(name, name)
-    if name in ("photo", "style", "texture"):
+    if name in ("photo", "style", "texture") and not isinstance(given, dict):
         return picture_control(name, given, size, label)
     if name == "category":
         return category_control(given, label)
@@ -113,13 +113,16 @@ def plain(box: ipywidgets.Widget) -> Control:
 
 
 def slider(bounds: tuple, default, label: str) -> ipywidgets.Widget:
-    """(低, 高) 或 (低, 高, 步)：全是整数得整数滑块；从参数的默认值起步，默认值不是数时从正中。"""
-    if len(bounds) not in (2, 3) or not all(isinstance(one, int | float) for one in bounds):
-        raise ValueError(f"{label}：滑块写成 (低, 高) 或 (低, 高, 步)，得到 {bounds!r}")
+    """(低, 高[, 步[, 起点]])：全是整数得整数滑块；不写起点就从参数的默认值起步，默认值不是数时从正中。"""
+    if len(bounds) not in (2, 3, 4) or not all(isinstance(one, int | float) for one in bounds):
+        raise ValueError(
+            f"{label}：滑块写成 (低, 高)、(低, 高, 步) 或 (低, 高, 步, 起点)，得到 {bounds!r}"
+        )
     whole = all(isinstance(one, int) for one in bounds)
     low, high, step = (*bounds, 1 if whole else (bounds[1] - bounds[0]) / 20)[:3]
     if not low < high or not step > 0:
         raise ValueError(f"{label}：滑块的低要小于高，步要大于 0，得到 {bounds!r}")
+    default = bounds[3] if len(bounds) == 4 else default
     known = isinstance(default, int | float)
     start = min(max(default, low), high) if known else (low + high) / 2
     # 不在格子上的值，滑块一碰就自己改掉

@@ -21,12 +21,28 @@ class Outcome:
     stopped: bool = False
 
 
-def settings_of(parameters) -> dict | None:
-    """`settings` 参数的默认值若是一个 dataclass，它的各项和默认值；否则 None。"""
+def default_settings(parameters):
+    """`settings` 参数的默认值若是一个 dataclass 就是它；否则 None。"""
     default = getattr(parameters.get("settings"), "default", None)
-    if not dataclasses.is_dataclass(default):
-        return None
-    return {each.name: getattr(default, each.name) for each in dataclasses.fields(default)}
+    return default if dataclasses.is_dataclass(default) else None
+
+
+def settings_of(settings) -> dict:
+    """一个设置对象的各项和它们的值；没有设置对象时为空。"""
+    if settings is None:
+        return {}
+    return {each.name: getattr(settings, each.name) for each in dataclasses.fields(settings)}
+
+
+def settings_code(settings, pairs: dict) -> str:
+    """写出一个设置对象的代码：只写与这种设置的默认值不同的项；`pairs` 是由控件读到的几项 {名: (值, 代码)}。"""
+    written = []
+    for each in dataclasses.fields(settings):
+        value = getattr(settings, each.name)
+        pair = pairs.get(each.name, (value, repr(value)))
+        if not is_default(pair, each.default):
+            written.append(f"{each.name}={pair[1]}")
+    return f"{type(settings).__name__}({', '.join(written)})"
 
 
 def is_default(pair: tuple, default) -> bool:

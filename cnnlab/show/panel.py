@@ -17,7 +17,16 @@ import ipywidgets
 
 from cnnlab.show.controls import LABELS, ROLES, make_control
 from cnnlab.show.frames import data_uri, encode, one_size, picture_tag, render, static_page
-from cnnlab.show.outcome import Outcome, draw_result, growing, is_default, settings_of, with_steps
+from cnnlab.show.outcome import (
+    Outcome,
+    default_settings,
+    draw_result,
+    growing,
+    is_default,
+    settings_code,
+    settings_of,
+    with_steps,
+)
 from cnnlab.show.worker import Run, Stopped, Worker, on_main
 
 MOST_FRAMES = 12
@@ -30,7 +39,10 @@ class Panel:
     def __init__(self, function, controls: dict, *, show, number, total, frames, size: int):
         self.function, self.show, self.number, self.total = function, show, number, total
         self.parameters = inspect.signature(function).parameters
-        self.settings = settings_of(self.parameters)
+        self.base = default_settings(self.parameters)
+        if self.base is not None:
+            self.base = controls.pop("settings", self.base)
+        self.settings = settings_of(self.base)
         self.controls = {
             self._role(name): make_control(name, given, self._default(name), size)
             for name, given in controls.items()
@@ -65,7 +77,7 @@ class Panel:
 
     def _role(self, name: str) -> str:
         """控件 `name` 充当哪个参数。"""
-        known = {**self.parameters, **(self.settings or {})}
+        known = {**self.parameters, **self.settings}
         for role in (name, *ROLES.get(name, ())):
             if role in known:
                 return role
@@ -94,22 +106,15 @@ class Panel:
         return {name: value for name, (value, _) in pairs.items()}, code, code + "".join(contents)
 
     def _with_settings(self, pairs: dict) -> dict:
-        """属于 settings 的几项合成一个设置对象。"""
-        own = {name: pair for name, pair in pairs.items() if name not in self.parameters}
-        if not own:
+        """属于 settings 的几项合成一个设置对象，其余的项取自给出的设置。"""
+        if self.base is None:
             return pairs
-        default = self.parameters["settings"].default
-        value = dataclasses.replace(default, **{name: pair[0] for name, pair in own.items()})
-        changed = {n: p[1] for n, p in own.items() if not is_default(p, getattr(default, n))}
-        listed = ", ".join(f"{name}={code}" for name, code in changed.items())
+        own = {name: pair for name, pair in pairs.items() if name not in self.parameters}
         rest = {name: pair for name, pair in pairs.items() if name in self.parameters}
-        return {
-            **rest,
-            "settings": (
-                value,
-                f"{type(default).__name__}({listed})" if changed else repr(default),
-            ),
-        }
+        value = dataclasses.replace(self.base, **{name: pair[0] for name, pair in own.items()})
+        default = self.parameters["settings"].default
+        code = repr(default) if value == default else settings_code(value, own)
+        return {**rest, "settings": (value, code)}
 
     # 控件
 

@@ -103,6 +103,27 @@ def test_settings_are_gathered_into_their_dataclass():
     assert torch.allclose(panel.outcome.result, torch.full((1, 3, 24, 24), 0.1))
 
 
+def test_given_settings_are_the_start_of_the_controls_and_stand_in_the_code():
+    panel = explore(
+        styled, level=[0.2], soft=(0.0, 1.0, 0.25), settings=Style(soft=0.5, name="other")
+    )
+    assert panel.boxes["soft"].value == 0.5
+    assert panel.code == "styled(0.2, settings=Style(soft=0.5, name='other'))"
+    panel.boxes["soft"].value = 0.0
+    assert panel.code == "styled(0.2, settings=Style(name='other'))"
+    again = eval(panel.code, {"styled": styled, "Style": Style})
+    assert torch.equal(again, panel.outcome.result)
+
+
+def test_a_fourth_number_is_where_the_slider_starts():
+    assert make_control("x", (0, 90, 10, 30), 60, 224).box.value == 30
+    assert make_control("x", (0.0, 1.0, 0.25, 0.5), None, 224).box.value == 0.5
+
+
+def test_a_dict_is_a_menu_even_under_the_name_of_a_picture():
+    assert make_control("style", {"甲": [0, 1]}, None, 224).read() == ([0, 1], "[0, 1]")
+
+
 def test_a_choice_carries_its_own_code():
     options = {"一": Choice(1, "one()"), "三": Choice(3, "three()")}
     panel = explore(stripes, count=options)

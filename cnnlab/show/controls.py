@@ -1,4 +1,4 @@
-"""explore 的控件：interact 的简写，加照片（可上传）、类别、层、通道。
+"""explore 的控件：interact 的简写，加照片（可上传）、类别；层的菜单和通道的点选见 layers。
 
 每种控件是一个 Control：ipywidgets 的控件，和怎样读它（给出参数的值和写它的代码）。不管读来做什么。
 """
@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import ipywidgets
 from PIL import Image, UnidentifiedImageError
+
+from cnnlab.show.layers import ChannelGrid, Layers, layers_of
 
 PHOTOS = "duck panda dog koala red_panda scarlet_macaw lemur polar_bear hedgehog bison cat petra"
 # 控件名 -> 它可以充当的参数名，和控件旁的字
@@ -74,11 +76,58 @@ class Choice:
 
 @dataclass(frozen=True)
 class Control:
-    """一个控件：`box` 画出来（None 是不变的参数），`watched` 的 value 变了就是动了，`read` 给出 (值, 代码)。"""
+    """一个控件：`box` 画出来（None 是不变的参数），`watched` 的 value 变了就是动了，`read` 给出 (值, 代码)。
+
+    `names` 是菜单各项的短名字：标签里还写着别的（层的感受野和形状）时，`put` 也认它。
+    """
 
     box: ipywidgets.Widget | None
     watched: ipywidgets.Widget | None
     read: Callable[[], tuple[object, str]]
+    names: tuple[str, ...] = ()
+
+    def put(self, value) -> str:
+        """拨到一个值，返回写在静态滑块旁的文字；菜单按名字、标签或序号。"""
+        options = getattr(self.watched, "options", ())
+        if not (options and isinstance(options[0], tuple)):
+            self.watched.value = value
+            return str(self.watched.value)
+        texts = [text for text, _ in options]
+        for known in (self.names, texts):
+            if str(value) in known:
+                value = list(known).index(str(value))
+        self.watched.value = value
+        return texts[self.watched.value]
+
+
+def make_controls(controls: dict, defaults: Callable, size: int) -> dict[str, Control]:
+    """{名字: 控件}。有 `model=` 时，层的菜单写着感受野和形状，`channel=12` 是起始的通道，从激活图里点。"""
+    names = controls.get("layer")
+    layers = None
+    if isinstance(names, list) and "model" in controls:
+        layers = layers_of(controls["model"], names, size)
+    made = {}
+    for name, given in controls.items():
+        if layers and name == "layer":
+            by_label = {layers.labels[one]: one for one in given}
+            made[name] = menu(by_label, defaults(name), LABELS[name], names=tuple(given))
+        elif not (layers and name == "channel" and type(given) is int):
+            made[name] = make_control(name, given, defaults(name), size)
+    if layers and type(controls.get("channel")) is int:
+        made["channel"] = channel_control(controls["channel"], made["layer"], layers)
+    return {name: made[name] for name in controls}
+
+
+def channel_control(start: int, layer: Control, layers: Layers) -> Control:
+    """通道：打号码，或点激活图；`read.grid` 是那一格格的图。"""
+    grid = ChannelGrid(start, LABELS["channel"], lambda: layer.read()[0], layers)
+    layer.watched.observe(grid.limit, "value")
+
+    def read():
+        return grid.typed.value, repr(grid.typed.value)
+
+    read.grid = grid
+    return Control(grid.box, grid.typed, read)
 
 
 def make_control(name: str, given, default, size: int) -> Control:
@@ -132,7 +181,7 @@ def slider(bounds: tuple, default, label: str) -> ipywidgets.Widget:
     return kind(min=low, max=high, step=step, value=start, description=label, **options)
 
 
-def menu(given: list | dict, default, label: str) -> Control:
+def menu(given: list | dict, default, label: str, names: tuple = ()) -> Control:
     """列表的各项是值；字典是 {文字: 值}；值可以是 Choice。默认值在里面就从它起步，否则从第一项。"""
     pairs = given.items() if isinstance(given, dict) else [(str(one), one) for one in given]
     texts, values, codes = [], [], []
@@ -147,7 +196,7 @@ def menu(given: list | dict, default, label: str) -> Control:
     start = simple.index(default) if default is not None and default in simple else 0
     options = [(text, number) for number, text in enumerate(texts)]
     box = ipywidgets.Dropdown(options=options, value=start, description=label, style=WIDE)
-    return Control(box, box, lambda: (values[box.value], codes[box.value]))
+    return Control(box, box, lambda: (values[box.value], codes[box.value]), names)
 
 
 def category_control(start: str, label: str) -> Control:

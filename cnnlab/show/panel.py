@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import html
@@ -15,7 +16,7 @@ import time
 
 import ipywidgets
 
-from cnnlab.show.controls import LABELS, ROLES, make_control
+from cnnlab.show.controls import LABELS, ROLES, make_controls
 from cnnlab.show.frames import data_uri, encode, one_size, picture_tag, render, static_page
 from cnnlab.show.outcome import (
     Outcome,
@@ -43,11 +44,10 @@ class Panel:
         if self.base is not None:
             self.base = controls.pop("settings", self.base)
         self.settings = settings_of(self.base)
-        self.controls = {
-            self._role(name): make_control(name, given, self._default(name), size)
-            for name, given in controls.items()
-        }
-        self.boxes = {name: self.controls[self._role(name)].watched for name in controls}
+        made = make_controls(controls, self._default, size)
+        self.controls = {self._role(name): control for name, control in made.items()}
+        self.boxes = {name: control.watched for name, control in made.items()}
+        self.grid = getattr(getattr(made.get("channel"), "read", None), "grid", None)
         self.slow = "on_step" in self.parameters
         self.outcome, self.cache, self.current = None, {}, Run()
         self.after = None
@@ -62,6 +62,7 @@ class Panel:
         for control in self.controls.values():
             if control.watched is not None:
                 control.watched.observe(self._changed, "value")
+        self._show_maps()
 
     @property
     def code(self) -> str:
@@ -137,10 +138,24 @@ class Panel:
     def _changed(self, _=None) -> None:
         """快的跟着走；慢的停下正在算的，等“运行”。"""
         self.current.replaced = True
+        self._show_maps()
         if self.slow:
             self._tell("参数变了，按“运行”")
         else:
             self.run()
+
+    def _show_maps(self) -> None:
+        """通道的按钮跟着网络、照片和层换；读不出的照片由 run 去说。"""
+        photo = next((role for role in ROLES["photo"] if role in self.controls), None)
+        if self.grid is None or photo is None:
+            return
+        with contextlib.suppress(ValueError, RuntimeError):
+            read = [self.controls[role].read() for role in ("model", photo, "layer")]
+            content = getattr(self.controls[photo].read, "content", str)()
+            seen = ([code for _, code in read], content)
+            if seen != self.grid.shown:
+                self.grid.show(*(value for value, _ in read))
+                self.grid.shown = seen
 
     def run(self) -> None:
         """读控件，去算。"""
@@ -292,30 +307,23 @@ class Panel:
             )
         before = {name: self.boxes[name].value for name in frames}
         made = []
-        for setting in [*grid, before]:
+        for setting in grid:
             texts = {
-                LABELS.get(name, name): self._put(name, value) for name, value in setting.items()
+                LABELS.get(name, name): self.controls[self._role(name)].put(value)
+                for name, value in setting.items()
             }
-            arguments, code, key = self._read()
-            outcome = self.cache.get(key) or self._compute(arguments, code, key, Run())
-            words = "，".join(f"{name} {text}" for name, text in texts.items()) or code
+            outcome = self._made()
+            words = "，".join(f"{name} {text}" for name, text in texts.items()) or outcome.code
             made.append((outcome.picture, texts, f"{words}。{outcome.note}".strip("。")))
-        self._finish(outcome)
-        return made[:-1]
+        for name, value in before.items():
+            self.boxes[name].value = value
+        self._finish(self._made())
+        return made
 
-    def _put(self, name: str, value) -> str:
-        """把控件拨到一个值，返回写在静态滑块旁的文字；菜单按文字、值或序号。"""
-        box = self.boxes[name]
-        if (
-            isinstance(box, ipywidgets.Dropdown)
-            and box.options
-            and isinstance(box.options[0], tuple)
-        ):
-            texts = [text for text, _ in box.options]
-            box.value = texts.index(str(value)) if str(value) in texts else value
-            return texts[box.value]
-        box.value = value
-        return str(box.value)
+    def _made(self) -> Outcome:
+        """控件现在的位置上的结果；算过的不再算。"""
+        arguments, code, key = self._read()
+        return self.cache.get(key) or self._compute(arguments, code, key, Run())
 
     def _some_values(self) -> dict:
         """没有指定时：第一个有几种取法的菜单或滑块，取不多于五个值；都没有就只画一张。"""

@@ -10,10 +10,20 @@ import ipywidgets
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
-from cnnlab import Ascent, class_image, load_model, occlusion_map, photo
+from cnnlab import (
+    Ascent,
+    activation_tiles,
+    activations_of,
+    class_image,
+    load_model,
+    occlusion_map,
+    photo,
+)
 from cnnlab.engine.optimize import Step
 from cnnlab.show.controls import Choice, make_control, uploaded
+from cnnlab.show.layers import layers_of
 from cnnlab.show.widgets import explore
 
 
@@ -267,6 +277,80 @@ def test_real_panels_equal_their_code():
     assert code == "occlusion_map(load_model(), photo('duck', 96), 'goose', window=64, stride=16)"
     names = {"occlusion_map": occlusion_map, "load_model": load_model, "photo": photo}
     assert torch.equal(eval(code, names), panel.outcome.result)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return load_model()
+
+
+def one_map(model, image, layer, channel):
+    """一张激活图，画成灰度。"""
+    return activation_tiles(activations_of(model, image, layer)[layer][:, channel : channel + 1])
+
+
+def of_maps(model, **options):
+    layer = ["conv1", "fire2/squeeze1x1", "fire5"]
+    return explore(
+        one_map, model=model, photo=["duck", "panda"], layer=layer, channel=3, photo_size=64,
+        frames={"layer": ["conv1", "fire5"]}, **options,
+    )  # fmt: skip
+
+
+def test_layers_are_listed_with_receptive_field_and_shape(model):
+    panel = of_maps(model)
+    assert [text for text, _ in panel.boxes["layer"].options] == [
+        "conv1 · 感受野 3 · 64×31×31",
+        "fire2/squeeze1x1 · 感受野 7 · 16×15×15",
+        "fire5 · 感受野 63 · 256×7×7",
+    ]
+    assert panel.code == "one_map(load_model(), photo('duck', 64), 'conv1', 3)"
+    assert [frame["at"]["层"][:6] for frame in panel.frames] == ["conv1 ", "fire5 "]
+
+
+def test_an_unknown_layer_in_the_menu_is_named(model):
+    with pytest.raises(ValueError, match="fire55"):
+        explore(one_map, model=model, photo="duck", layer=["fire55"], channel=0, photo_size=64)
+
+
+def test_layers_of_unlike_networks_are_listed_by_name_only():
+    shallow, deep = nn.Sequential(nn.Conv2d(3, 4, 1)), nn.Sequential(nn.Conv2d(3, 5, 1))
+    assert layers_of({"一": shallow, "二": deep}, ["0"], 32) is None
+    assert layers_of([shallow, Choice(shallow, "twin")], ["0"], 32).shapes == {"0": (4, 32, 32)}
+    assert layers_of(torch.zeros(3), ["0"], 32) is None
+
+
+def test_a_channel_is_picked_by_its_map_or_its_number(model):
+    panel = of_maps(model)
+    assert panel.grid.buttons.value == 3 and len(panel.grid.buttons.options) == 64
+    panel.grid.buttons.value = 9
+    assert panel.boxes["channel"].value == 9 and panel.code.endswith("'conv1', 9)")
+    panel.boxes["channel"].value = 40
+    assert panel.grid.buttons.value == 40 and panel.code.endswith("'conv1', 40)")
+    assert "conv1，64 张" in panel.grid.fold.get_title(0)
+
+
+def test_a_narrower_layer_keeps_the_channel_within_it(model):
+    panel = of_maps(model)
+    panel.boxes["channel"].value = 60
+    panel.boxes["layer"].value = 1
+    assert panel.boxes["channel"].value == 15 and len(panel.grid.buttons.options) == 16
+    assert panel.code == "one_map(load_model(), photo('duck', 64), 'fire2/squeeze1x1', 15)"
+    assert panel.grid.buttons.value == 15
+
+
+def test_the_maps_follow_the_photo(model):
+    panel = of_maps(model)
+    before = panel.grid.grid.children[0].value
+    panel.boxes["photo"].value = "panda"
+    assert panel.grid.grid.children[0].value != before
+
+
+def test_a_menu_of_numbers_returns_to_where_it_was():
+    panel = explore(stripes, count=[3, 2, 1, 0], frames={"count": [3, 0]})
+    assert panel.boxes["count"].value == 0 and panel.code == "stripes(3)"
+    panel = explore(stripes, count=(1, 3), angle=[0, 2, 1], frames={"angle": [2]})
+    assert panel.boxes["angle"].value == 0
 
 
 def test_saving_keeps_the_settings(tmp_path, monkeypatch):

@@ -1,0 +1,151 @@
+"""层的菜单和通道的点选：每层旁边写着感受野和形状，一层的激活图就是选通道的按钮。
+
+不管选来做什么；别的控件见 controls。
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import ipywidgets
+from PIL import Image
+
+from cnnlab.show.frames import data_uri
+
+SIDE, COLUMNS = 40, 16  # 一格的边长（像素）、一行几格
+_numbers = itertools.count(1)
+
+_RULES = """<style>
+.{name} button {{ width: {side}px; height: {side}px; margin: 1px; padding: 0; color: transparent;
+  background-image: url({sheet}); }}
+.{name} button:hover {{ color: transparent; }}
+.{name} button.mod-active {{ box-shadow: 0 0 0 3px #D55E00 !important; z-index: 1; }}
+.{name} button:focus-visible {{ outline: 3px solid #0072B2 !important; outline-offset: 2px; z-index: 2; }}
+{places}</style>"""
+
+
+def networks_of(given) -> list:
+    """`model=` 给出的网络：一个网络，或菜单里的几个；不是网络时是空的。"""
+    listed = given.values() if isinstance(given, dict) else given
+    listed = listed if isinstance(given, dict | list) else [given]
+    networks = [getattr(one, "value", one) for one in listed]
+    return networks if all(hasattr(one, "named_modules") for one in networks) else []
+
+
+@dataclass(frozen=True)
+class Layers:
+    """几层的形状与标签：`shapes` 是 {层名: 一张图的激活的形状}，`labels` 是 {层名: 菜单里的字}。"""
+
+    shapes: dict[str, tuple]
+    labels: dict[str, str]
+
+
+def layers_of(given, names, size: int) -> Layers | None:
+    """一个网络（或同一种网络的几份）里各层的形状与标签；`size` 是图像的边长。
+
+    没有网络、几个网络的层不同，或名字不都是层名，是 None。
+    """
+    from cnnlab.core.hooks import activations_of, find_layer
+
+    networks = networks_of(given)
+    if not networks or not all(isinstance(name, str) for name in names):
+        return None
+    import torch
+
+    for network in networks:
+        for name in names:
+            find_layer(network, name)
+    seen = [activations_of(network, torch.zeros(1, 3, size, size), names) for network in networks]
+    shapes = [{name: tuple(one[name].shape[1:]) for name in names} for one in seen]
+    if any(one != shapes[0] for one in shapes):
+        return None
+    labels = {name: label_of(networks[0], name, shapes[0][name], size) for name in names}
+    return Layers(shapes[0], labels)
+
+
+def label_of(network, name: str, shape: tuple, size: int) -> str:
+    """一层在菜单里的字：名字、感受野（像素）、形状；感受野算不出的层不写。"""
+    from cnnlab.chapters.patches import receptive_field
+
+    written = "×".join(map(str, shape))
+    try:
+        seen = receptive_field(network, name, image_size=size).size
+    except ValueError:
+        return f"{name} · {written}"
+    if isinstance(seen, tuple):
+        seen = "×".join("全图" if one == math.inf else str(one) for one in seen)
+    return f"{name} · 感受野 {'全图' if seen == math.inf else seen} · {written}"
+
+
+class ChannelGrid:
+    """选一个通道：打号码，或点那一层的激活图；`box` 是控件，`typed` 的 value 是通道号。"""
+
+    def __init__(self, start: int, label: str, layer_of: Callable[[], str], layers: Layers):
+        self.layer_of, self.layers = layer_of, layers
+        self.typed = ipywidgets.BoundedIntText(
+            min=0,
+            max=max(start, 1),
+            value=start,
+            description=label,
+            style={"description_width": "initial"},
+            layout={"width": "9em"},
+        )
+        self.grid, self.buttons, self.shown = ipywidgets.VBox(), None, None
+        self.grid.layout = {"max_height": "232px", "overflow": "auto"}
+        self.fold = ipywidgets.Accordion([self.grid], layout={"display": "none"})
+        self.box = ipywidgets.VBox([self.typed, self.fold])
+        self.typed.observe(self._follow, "value")
+        self.limit()
+
+    def limit(self, _=None) -> None:
+        """换了层：号码不超过这一层的通道数。"""
+        self.typed.max = self.layers.shapes[self.layer_of()][0] - 1
+
+    def show(self, network, image, layer: str) -> None:
+        """把一张图在这一层的激活图摆成按钮，每张各自从最暗到最亮。"""
+        from cnnlab.chapters.activation_maps import activation_tiles
+        from cnnlab.core.hooks import activations_of
+
+        maps = activations_of(network, image.detach()[:1], layer)[layer][0].cpu().float()
+        if maps.dim() == 1:
+            maps = maps[:, None, None]
+        self._set_buttons(activation_tiles(maps))
+        self.fold.set_title(0, f"点一张激活图选通道（{layer}，{len(maps)} 张）")
+        self.fold.layout.display = ""
+
+    def _set_buttons(self, tiles) -> None:
+        name = f"cnnlab-channels-{next(_numbers)}"
+        self.buttons = ipywidgets.ToggleButtons(
+            options=[(str(number), number) for number in range(len(tiles))],
+            value=self.typed.value,
+            tooltips=[f"通道 {number}" for number in range(len(tiles))],
+        )
+        self.buttons.add_class(name)
+        self.buttons.observe(self._click, "value")
+        self.grid.children = [ipywidgets.HTML(grid_style(name, tiles)), self.buttons]
+
+    def _click(self, change) -> None:
+        self.typed.value = change["new"]
+
+    def _follow(self, change) -> None:
+        if self.buttons is not None and change["new"] < len(self.buttons.options):
+            self.buttons.value = change["new"]
+
+
+def grid_style(name: str, tiles) -> str:
+    """一张拼图分给各个按钮的样式表。"""
+    rows = -(-len(tiles) // COLUMNS)
+    sheet = Image.new("L", (COLUMNS * SIDE, rows * SIDE))
+    places = []
+    for number, tile in enumerate(tiles):
+        left, top = number % COLUMNS * SIDE, number // COLUMNS * SIDE
+        picture = Image.fromarray((tile * 255).byte().numpy())
+        fewer = picture.width > SIDE
+        how = Image.Resampling.BOX if fewer else Image.Resampling.NEAREST
+        sheet.paste(picture.resize((SIDE, SIDE), how), (left, top))
+        place = f"background-position: -{left}px -{top}px"
+        places.append(f".{name} button:nth-child({number + 1}) {{ {place} }}\n")
+    return _RULES.format(name=name, side=SIDE, sheet=data_uri(sheet), places="".join(places))

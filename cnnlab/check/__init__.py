@@ -10,6 +10,7 @@ from pkgutil import iter_modules
 from cnnlab.check.core import Exercise, Report
 from cnnlab.check.projects import milestone
 from cnnlab.check.session import exercises, guess, next, or_else, photo, progress, register, show
+from cnnlab.check.spotting import spot
 
 __all__ = [
     "Exercise",
@@ -22,6 +23,7 @@ __all__ = [
     "photo",
     "progress",
     "show",
+    "spot",
 ]
 
 _modules = [import_module(f"{__name__}.{found.name}") for found in iter_modules(__path__)]

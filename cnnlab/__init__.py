@@ -239,6 +239,7 @@ _exports = {
         "train_stylizer",
     ],
     "show.answers": ["show_answers"],
+    "show.controls": ["Choice"],
     "show.card": ["neuron_card"],
     "show.charts": ["show_bars", "show_curve", "show_scatter"],
     "show.claims": ["ledger", "record"],

@@ -68,7 +68,7 @@ WIDE = {"description_width": "initial"}
 
 @dataclass(frozen=True)
 class Choice:
-    """菜单里的一项：值，写它的代码，说明；例如 `Choice(twin, "randomized_copy(model)")`。"""
+    """explore 菜单里的一项：值，和写它的代码，如 `Choice(twin, "randomized_copy(load_model())")`。"""
 
     value: object
     code: str

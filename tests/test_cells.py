@@ -47,9 +47,9 @@ def called(node) -> str:
 
 
 def is_free(statement) -> bool:
-    """记录说法、摆滑块的一句不限长短：它们折起来，读者不必读。"""
+    """记录说法、摆滑块、列出猜测的一句不限长短：它们折起来，读者不必读。"""
     value = getattr(statement, "value", None)
-    return called(value) in {"claims.record", "explore"}
+    return called(value) in {"claims.record", "explore", "check.guessed"}
 
 
 def statements(path) -> list:
@@ -88,6 +88,8 @@ def folded_because(cell) -> str:
         return "记录说法"
     if "explore" in calls:
         return "滑块"
+    if "check.guessed" in calls:
+        return "猜的与量到的"
     return "只画图" if drawn_only(tree) else ""
 
 

@@ -8,8 +8,9 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from cnnlab.check.core import Exercise, Report
+from cnnlab.check.guesses import guess, guessed
 from cnnlab.check.projects import milestone
-from cnnlab.check.session import exercises, guess, next, or_else, photo, progress, register, show
+from cnnlab.check.session import exercises, next, or_else, photo, progress, register, show
 from cnnlab.check.spotting import spot
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Report",
     "exercises",
     "guess",
+    "guessed",
     "milestone",
     "next",
     "or_else",

@@ -1,4 +1,4 @@
-"""练习的进度、猜测和读者的照片，以及按编号找练习。
+"""练习的进度和读者的照片，以及按编号找练习。
 
 这一次会话的记在内存里；跨会话的由 notebook_file 存。
 """
@@ -19,7 +19,6 @@ STATES = {"todo": "⬜ 尚未完成", "error": "⚠️ 运行出错", "wrong": "
 
 _registry: dict = {}
 _states: dict[str, str] = {}
-_guesses: dict[str, dict[str, str]] = {}
 _photo: list[str | None] = [None]
 
 # 书的次序
@@ -143,20 +142,6 @@ def next() -> Lines:
             link = f"[去做这一题]({item.slug}.ipynb)"
             return Lines(f"下一题：{item.id} {item.title} {item.stars}", (item.idea, link))
     return Lines("全部做完了", ("再看一看各章的开放题。",))
-
-
-def guess(slug: str, **answers: str) -> Lines:
-    """记下“先猜一猜”里的回答：check.guess("saliency", 一="对", 二="错")；不给回答时列出猜过的。"""
-    if slug not in BOOK_ORDER:
-        raise ValueError(f"没有叫 {slug!r} 的章；有：{_slugs()}")
-    kept = notebook_file.load()
-    mine = {**kept["guesses"].get(slug, {}), **_guesses.get(slug, {}), **answers}
-    _guesses[slug] = mine
-    if answers:
-        kept["guesses"][slug] = mine
-        notebook_file.save(kept)
-    items = tuple(f"{question}：你猜的是“{answer}”" for question, answer in mine.items())
-    return Lines("你的猜测", items or ("这一章还没有猜：回到开头，先猜一猜。",))
 
 
 def photo(path: str | Path | None = None, size: int = 224) -> Tensor:

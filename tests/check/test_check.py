@@ -419,7 +419,6 @@ def test_nested_answers(exercise):
 def progress_file(monkeypatch, tmp_path):
     """一个干净的会话和一个还不存在的文件夹里的进度文件。"""
     monkeypatch.setattr(session, "_states", {})
-    monkeypatch.setattr(session, "_guesses", {})
     monkeypatch.setattr(session, "_photo", [None])
     path = tmp_path / "新文件夹" / "progress.json"
     monkeypatch.setenv("CNNLAB_PROGRESS", str(path))
@@ -463,15 +462,12 @@ def test_broken_progress_file_stops_nothing(progress_file):
     assert check.square_gradient(right_square_gradient) and check.progress()
 
 
-def test_guesses_and_the_photo_are_remembered(progress_file, monkeypatch, tmp_path):
+def test_the_photo_is_remembered(progress_file, monkeypatch, tmp_path):
     from PIL import Image
 
-    check.guess("saliency", 一="对", 二="错")
     Image.new("RGB", (30, 20), (200, 10, 10)).save(tmp_path / "我的.png")
     check.photo(tmp_path / "我的.png")
-    monkeypatch.setattr(session, "_guesses", {})
     monkeypatch.setattr(session, "_photo", [None])
-    assert "二：你猜的是“错”" in repr(check.guess("saliency"))
     assert check.photo(size=32).shape == (1, 3, 32, 32) and check.photo()[0, 0].mean() > 0.7
 
 

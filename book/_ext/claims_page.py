@@ -40,8 +40,9 @@ def refresh(app, env):
 
 
 def measured_text(card: dict[str, str], link: str) -> str:
-    """表里的一格：测得、对照、样本，和回到那一格的链接。"""
-    parts = [("测得", card["measured"]), ("对照", card["control"]), ("N", card["n"])]
+    """表里的一格：测得、对照、样本、备注，和回到那一格的链接。"""
+    names = {"measured": "测得", "control": "对照", "n": "样本", "remark": "备注"}
+    parts = [(name, card.get(key, "")) for key, name in names.items()]
     lines = [f"{name}：{html.escape(text)}" for name, text in parts if text]
     return "<br>".join([*lines, f'<a href="{link}#claim-{card["number"]}">实验</a>'])
 

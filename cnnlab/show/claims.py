@@ -22,7 +22,7 @@ _book: dict[str, "Claim"] = {}
 
 @dataclass(frozen=True)
 class Claim:
-    """一条说法的结论：编号、讲义说、测得、对照、样本数、判定、出处。"""
+    """一条说法的结论：编号、讲义说、测得、对照、样本、判定、出处、备注。"""
 
     number: str
     claim: str
@@ -31,6 +31,7 @@ class Claim:
     n: str
     verdict: str
     source: str = ""
+    remark: str = ""
 
     @property
     def parts(self) -> list[tuple[str, str]]:
@@ -39,7 +40,8 @@ class Claim:
             (f"讲义说（{self.number}）", self.claim),
             ("测得", self.measured),
             ("对照", self.control),
-            ("N", self.n),
+            ("样本", self.n),
+            ("备注", self.remark),
             ("判定", f"{self.verdict} {VERDICTS[self.verdict]}"),
             ("出处", self.source),
         ]
@@ -69,11 +71,16 @@ class Ledger(tuple):
         return "\n".join(map(repr, self))
 
     def _table(self):
+        heads = ["编号", "讲义说", "测得", "对照", "样本", "判定"]
         rows = [
-            (one.number, one.claim, one.measured, one.control or None, one.n or None, one.verdict)
+            [one.number, one.claim, one.measured, one.control or None, one.n or None, one.verdict]
             for one in self
         ]
-        return show_table(rows, ["编号", "讲义说", "测得", "对照", "N", "判定"])
+        if any(one.remark for one in self):
+            heads.append("备注")
+            for row, one in zip(rows, self, strict=True):
+                row.append(one.remark or None)
+        return show_table(rows, heads)
 
     def _repr_markdown_(self) -> str:
         return self._table()._repr_markdown_() if self else "（账本是空的）"
@@ -82,18 +89,24 @@ class Ledger(tuple):
         return "".join(map(_mark, self)) + self._table()._repr_html_() if self else "（账本是空的）"
 
 
-def record(number: int | str, *, measured, control=None, n=None, holds=None) -> Claim:
+def record(number: int | str, *, measured, control=None, n=None, holds=None, remark="") -> Claim:
     """记下一条说法的实测结论，返回它的卡片；`holds` 里有一条不成立就报错，笔记本随之失败。
 
     `number` 是讲义说法的编号，文字、判定、出处由它在 data/claims.csv 里查。`measured` 与 `control` 是
     {名字: 数、几个数或文字}，排成文字是这里的事；`n` 是样本，如 "20 张照片"。
+    对照是同一个量在别的条件下的值；别的话写在 `remark` 里。
     `holds` 是判定赖以成立的界：{名字: (下界, 值, 上界)}，下界 ≤ 值 ≤ 上界，None 是这一边不设界。
-    只有 ⓘ（定义或步骤）可以没有对照、样本和 `holds`。同一编号再记一次，后一次取代前一次。
+    只有 ⓘ（定义或步骤）可以没有对照、样本和 `holds`；没有对照可比的，写明备注。同一编号再记一次，后一次取代前一次。
     """
     text = claim_text(number)
-    if text["verdict"] != "ⓘ" and not (control and n and holds is not None):
-        raise ValueError(f"第 {number} 条缺少对照、样本数或 holds：只有 ⓘ 可以没有")
-    found = {"measured": _sentence(measured), "control": _sentence(control), "n": str(n or "")}
+    if text["verdict"] != "ⓘ" and not ((control or remark) and n and holds is not None):
+        raise ValueError(f"第 {number} 条缺少对照（或备注）、样本或 holds：只有 ⓘ 可以没有")
+    found = {
+        "measured": _sentence(measured),
+        "control": _sentence(control),
+        "n": str(n or ""),
+        "remark": remark,
+    }
     if broken := _broken(holds):
         raise AssertionError(
             f"第 {number} 条的结论在这次运行里不成立：{broken}"

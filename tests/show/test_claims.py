@@ -85,6 +85,14 @@ def test_control_number_and_condition_are_needed_except_for_definitions(missing)
     assert record(13, measured="1024 格").verdict == "ⓘ"
 
 
+def test_a_remark_is_said_apart_and_may_stand_where_there_is_nothing_to_compare():
+    card = record(54, **NUMBERS, remark="两张图同一个种子")
+    assert dict(card.parts)["备注"] == "两张图同一个种子" and dict(card.parts)["样本"]
+    lone = record(37, **{**NUMBERS, "control": None}, remark="是笔误")
+    assert "备注" in ledger(54, 37)._repr_html_() and "对照" not in dict(lone.parts)
+    assert "备注" not in ledger(record(54, **NUMBERS).number)._repr_html_()
+
+
 def test_unknown_number_is_refused():
     with pytest.raises(ValueError, match="没有第 107 条说法"):
         record(107, **NUMBERS)

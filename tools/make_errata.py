@@ -12,6 +12,7 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "errata.md"
 HEADING = "讲义勘误"
+NOT_ERRATA = "下面几条判为说得对"  # 从这一句起是补充，不抄
 HEAD = """# 讲义勘误
 
 各章读讲义时遇到的说法，凡是不准确或写错了的，都用实验量过，列在那一章的“讲义勘误”一节。
@@ -41,10 +42,11 @@ def title_of(text: str) -> str:
 
 
 def errata_of(text: str) -> str:
-    """“讲义勘误”一节的正文，不含标题；没有这一节时是空的。"""
+    """“讲义勘误”一节的各条，不含说得对的几条；没有这一节时是空的。"""
     pattern = rf"^(#+) [^\n]*{HEADING}[^\n]*\n(.*?)(?=^#{{1,2}} |\Z)"
     found = re.search(pattern, text, flags=re.MULTILINE | re.DOTALL)
-    return found.group(2).strip() if found else ""
+    body = found.group(2).partition(NOT_ERRATA)[0] if found else ""
+    return "\n".join(line for line in body.splitlines() if line.startswith("- "))
 
 
 def page_text() -> str:

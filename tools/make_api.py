@@ -13,12 +13,10 @@ from make_errata import chapters, markdown_of, title_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE, PAGE = ROOT / "cnnlab", ROOT / "book" / "api.md"
-# 以属性取用的模块，例如 claims.record：{模块: 列出的名字}
-MODULES = {
-    "show.doctor": ("doctor", "Report", "Finding"),
-    "check.session": ("exercises", "guess", "next", "or_else", "photo", "progress", "show"),
-    "check.projects": ("milestone",),
-    "check.core": ("Exercise", "Report"),
+# 以属性取用的：check.guess、doctor.doctor；{房间: 列出的名字}
+ROOMS = {
+    "check": "exercises guess milestone next or_else photo progress show Exercise Report".split(),
+    "show.doctor": ["doctor", "Report", "Finding"],
 }
 HEAD = """# 接口表
 
@@ -171,17 +169,25 @@ def sections() -> list[str]:
     rest = {name: module for name, (home, module) in found.items() if not home}
     parts.append("## 各章没有用到的\n\n写自己的实验时用得上。\n\n" + TABLE)
     parts[-1] += "\n".join(row(name, module, []) for name, module in rest.items()) + "\n"
-    for module, names in MODULES.items():
-        lines = "\n".join(row(name, module, []) for name in names)
-        room = module.removeprefix("show.").partition(".")[0]
-        parts.append(f"## cnnlab.{room}：{first_line(module)}\n\n{TABLE}{lines}\n")
+    for room, names in ROOMS.items():
+        places = sources(room)
+        lines = "\n".join(row(name, places.get(name, room), []) for name in names)
+        last = room.rpartition(".")[2]
+        parts.append(
+            f"## 以 cnnlab.{last} 取用的\n\n例如 `{last}.{names[0]}`。\n\n{TABLE}{lines}\n"
+        )
     return parts
 
 
-def first_line(module: str) -> str:
-    """模块说明的第一句。"""
-    text = (PACKAGE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
-    return (ast.get_docstring(ast.parse(text)) or "").splitlines()[0].rstrip("。")
+def sources(room: str) -> dict[str, str]:
+    """一个房间的 __init__.py 从哪个模块导入了哪些名字。"""
+    path = PACKAGE / room.replace(".", "/") / "__init__.py"
+    tree = ast.parse(path.read_text(encoding="utf-8")) if path.exists() else ast.Module([], [])
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cnnlab."):
+            found |= {alias.name: node.module.removeprefix("cnnlab.") for alias in node.names}
+    return found
 
 
 def page_text() -> str:

@@ -15,7 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE, PAGE = ROOT / "cnnlab", ROOT / "book" / "api.md"
 # 以属性取用的：check.guess、doctor.doctor；{房间: 列出的名字}
 ROOMS = {
-    "check": "exercises guess milestone next or_else photo progress show Exercise Report".split(),
+    "check": [
+        *("guess", "guessed", "spot", "or_else", "photo", "progress", "next", "show"),
+        *("exercises", "milestone", "Exercise", "Report"),
+    ],
     "show.doctor": ["doctor", "Report", "Finding"],
 }
 HEAD = """# 接口表

@@ -134,7 +134,7 @@ def make_control(name: str, given, default, size: int) -> Control:
     """一个简写变成控件：(低, 高[, 步[, 起点]]) 是滑块，列表或字典是菜单，真假是勾，文字是输入框。
 
     `photo=`、`style=`、`texture=` 是图（名字的列表，或起始的名字），`category=` 是起始的类。
-    别的值（网络、张量、单个的数）原样传给函数，没有控件。
+    别的值（网络、张量、单个的数、一个 Choice）原样传给函数，没有控件。
     """
     label = LABELS.get(name, name)
     if name in ("photo", "style", "texture") and not isinstance(given, dict):
@@ -151,8 +151,9 @@ def make_control(name: str, given, default, size: int) -> Control:
         return plain(slider(given, default, label))
     if isinstance(given, list | dict):
         return menu(given, default, label)
-    fixed = own_copy(given)
-    return Control(None, None, lambda: (fixed, code_of(given)))
+    picked = given if isinstance(given, Choice) else Choice(given, code_of(given))
+    fixed = own_copy(picked.value)
+    return Control(None, None, lambda: (fixed, picked.code))
 
 
 def plain(box: ipywidgets.Widget) -> Control:

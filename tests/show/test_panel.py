@@ -125,6 +125,11 @@ def test_given_settings_are_the_start_of_the_controls_and_stand_in_the_code():
     assert torch.equal(again, panel.outcome.result)
 
 
+def test_a_single_choice_is_no_control_but_stands_in_the_code():
+    control = make_control("x", Choice(True, "yes()"), None, 224)
+    assert control.box is None and control.read() == (True, "yes()")
+
+
 def test_a_fourth_number_is_where_the_slider_starts():
     assert make_control("x", (0, 90, 10, 30), 60, 224).box.value == 30
     assert make_control("x", (0.0, 1.0, 0.25, 0.5), None, 224).box.value == 0.5

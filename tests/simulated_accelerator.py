@@ -16,8 +16,8 @@ from torch.utils.backend_registration import _setup_privateuseone_for_python_bac
 CROSSING = {"aten::copy_", "aten::_to_copy", "aten::to", "aten::_copy_from"}
 INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"}
 SETTINGS = {"float64": True}
-# 在 sim 上算过多少次卷积和矩阵乘法
-COUNTS = {"heavy": 0, "heavy on the CPU": 0}
+# 在 sim 和 CPU 上各算过多少次卷积和矩阵乘法；随包的网络又各有几次（见 count_networks）
+COUNTS = {"heavy": 0, "heavy on the CPU": 0, "networks": 0, "networks on the CPU": 0}
 HEAVY = {"aten::convolution", "aten::mm", "aten::addmm", "aten::bmm"}
 
 
@@ -157,3 +157,14 @@ def start(*, float64: bool = True) -> SimulatedDevice:
     mode.library = library  # 留着：被回收时登记就撤销了
     mode.__enter__()
     return mode
+
+
+def count_networks() -> None:
+    """从此数着：随包的网络（`cnnlab.networks` 里的类）在 sim、在 CPU 上各算了几次。"""
+
+    def count(network, inputs):
+        weight = next(network.parameters(), None)
+        if type(network).__module__.startswith("cnnlab.networks") and weight is not None:
+            COUNTS["networks" if weight.device.type == "sim" else "networks on the CPU"] += 1
+
+    torch.nn.modules.module.register_module_forward_pre_hook(count)

@@ -1,9 +1,12 @@
 """照 Colab 的版本建一个环境，像第一格那样装上 cnnlab，看 pip 换掉了什么，再跑几章。
 
-用法：python tools/colab_environment.py 文件夹 [章名 …]；torch 与 torchvision 从现在的环境里借，别的照下面的版本下载。
-版本取自 Colab 公布的清单（2026 年 8 月）；那里是 Python 3.13，这里用运行它的那个 Python。有一处不对就以 1 退出。
+用法：python tools/colab_environment.py 文件夹 [章名 …] [--python python3.13]
+版本取自 Colab 公布的清单（2026 年 8 月），那里是 Python 3.13。torch 与 torchvision 从现在的环境里借：借来的包在另一个
+文件夹里，由一个 .pth 文件接上，pip 不会改环境之外的包。--python 另指一个 Python，那时 torch 也重新下载（几个 GB）。
+有一处不对就以 1 退出。
 """
 
+import argparse
 import importlib.metadata
 import json
 import os
@@ -12,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,24 +42,29 @@ def requirements(name: str, found: set[str]) -> set[str]:
     return found
 
 
-def borrow(site: Path) -> None:
-    """把 torch、torchvision 和它们要的包连到新环境里，省得再下载几个 GB。"""
+def borrow(site: Path, folder: Path) -> None:
+    """把 torch、torchvision 和它们要的包连到 `folder`（在环境之外），由一个 .pth 接到环境的最后。"""
+    folder.mkdir()
     for name in set().union(*(requirements(each, set()) for each in BORROWED)):
         distribution = importlib.metadata.distribution(name)
         tops = {Path(str(file)).parts[0] for file in distribution.files or []}
         for top in tops - {"..", "__pycache__"}:
-            if not (site / top).exists():
-                (site / top).symlink_to(distribution.locate_file(top))
+            if not (folder / top).exists():
+                (folder / top).symlink_to(distribution.locate_file(top))
+    (site / "borrowed.pth").write_text(f"{folder}\n", encoding="utf-8")
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, python: str | None) -> Path:
     """建好环境，返回它的 python。"""
-    venv.create(folder, with_pip=True)
-    python = folder / "bin" / "python"
+    subprocess.run([python or sys.executable, "-m", "venv", str(folder)], check=True)
+    ours = folder / "bin" / "python"
     (site,) = folder.glob("lib/python*/site-packages")
-    borrow(site)
-    install(python, *PINNED.split())
-    return python
+    if python is None:
+        borrow(site, folder.with_name(folder.name + "-borrowed"))
+    else:
+        install(ours, *BORROWED)
+    install(ours, *PINNED.split())
+    return ours
 
 
 def install(python: Path, *packages: str) -> None:
@@ -102,20 +109,33 @@ def run(python: Path, name: str) -> str:
     return ""
 
 
-def main(folder: str, *names: str) -> int:
-    python = build(Path(folder).resolve())
-    before, began = versions(python), time.monotonic()
-    install(python, f"cnnlab @ {wheel(Path(tempfile.mkdtemp())).as_uri()}")
-    after = versions(python)
-    added = sorted(set(after) - set(before))
-    print(f"装上 cnnlab：{time.monotonic() - began:.0f} 秒，多了 {'、'.join(added)}", flush=True)
-    wrong = [
+def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    return [
         f"{name} 从 {old} 换成了 {after.get(name, '（没有了）')}"
         for name, old in before.items()
         if after.get(name) != old
     ]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="照 Colab 的版本建一个环境，装上 cnnlab，跑几章")
+    parser.add_argument("folder", type=Path, help="建在哪里：一个还不存在的文件夹")
+    parser.add_argument("slugs", nargs="*", help="章名，如 deepdream")
+    parser.add_argument("--python", help="用哪个 Python；不给就是运行它的这个，torch 借它的")
+    chosen = parser.parse_args(arguments)
+    ours, began = versions(sys.executable), time.monotonic()
+    python = build(chosen.folder.resolve(), chosen.python)
+    print(f"建好环境：{time.monotonic() - began:.0f} 秒", flush=True)
+    package = wheel(Path(tempfile.mkdtemp()))
+    before, began = versions(python), time.monotonic()
+    install(python, f"cnnlab @ {package.as_uri()}")
+    seconds = time.monotonic() - began
+    after = versions(python)
+    added = sorted(set(after) - set(before))
+    print(f"装上 cnnlab：{seconds:.0f} 秒，多了 {'、'.join(added)}", flush=True)
+    wrong = changes(before, after) + changes(ours, versions(sys.executable))
     print("pip 没有换掉任何一个包" if not wrong else "\n".join(wrong), flush=True)
-    for name in names:
+    for name in chosen.slugs:
         if fault := run(python, name):
             wrong.append(name)
             print(f"== {name}\n{fault}")
@@ -123,6 +143,4 @@ def main(folder: str, *names: str) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit("用法：python tools/colab_environment.py 文件夹 [章名 …]")
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

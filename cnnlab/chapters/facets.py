@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnlab.chapters.embedding import tsne
-from cnnlab.core.hooks import activations_of
+from cnnlab.core.hooks import activations_of, device_of
 from cnnlab.engine.ascent import natural_statistics
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.optimize import adam, optimize_image
@@ -228,12 +228,13 @@ def fit_generator(
     seed: int = 0,
     on_step: Callable | None = None,
 ) -> Training:
-    """教 `generator` 把 `model` 在 `layer` 上的代码变回图像（就地训练），得到训练的记录。
+    """教 `generator` 把 `model` 在 `layer` 上的代码变回图像（就地训练，在 `model` 的设备上），得到训练的记录。
 
     损失 = 像素的交叉熵 + feature_weight × 代码的相对误差；代码的统计量写进 generator。
     `code_noise` 给输入的代码加噪声（最大的标准差，以代码的标准差计）：没见过的代码也被画成见过的样子。
     出处：Dosovitskiy 与 Brox，2016（这里没有对抗损失）。
     """
+    generator.to(device_of(model))
     codes = torch.cat([_code(model, chunk, layer) for chunk in images.split(256)]).detach()
     mean, std = codes.mean(0), codes.std(0).clamp_min(0.1 * codes.std())
     generator.code_mean.copy_(mean)

@@ -153,7 +153,7 @@ def train_stylizer(
     on_step=None,
     **weights,
 ) -> Training:
-    """训练前馈网络（就地）；`styles` 与网络的风格一样多，一批里的图轮流用各种风格。
+    """训练前馈网络（就地，在 `model` 的设备上）；`styles` 与网络的风格一样多，一批里的图轮流用各种风格。
 
     `weights` 交给 `stylization_loss`。损失网络 `model` 只传梯度，权重不动。出处：Johnson 等，2016。
     交给它之前，输出与照片一同随机移开几个像素：它的步幅偏爱与自己网格对齐的花纹，不移就会画进图里。
@@ -162,6 +162,7 @@ def train_stylizer(
     given = len(next(iter(grams.values())))
     if given != network.n_styles:
         raise ValueError(f"网络有 {network.n_styles} 种风格，styles 却有 {given} 张图；应当一样多")
+    network.to(device_of(model))
     pieces = content_crops(contents, batch_size=batch_size, size=size)
 
     def batches(step, generator):

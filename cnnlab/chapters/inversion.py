@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cnnlab.core.hooks import activations_of, answers_where_asked
+from cnnlab.core.hooks import activations_of, answers_where_asked, device_of
 from cnnlab.core.images import check_images, resize
 from cnnlab.core.measures import correlation as correlation
 from cnnlab.core.measures import luminance
@@ -174,12 +174,13 @@ def fit_decoder(
     seed: int = 0,
     on_step=None,
 ) -> Training:
-    """训练解码网络：从 `model` 在 `layer` 的激活猜回图像，最小化像素误差平方的平均；得到训练的记录。
+    """训练解码网络（就地，在 `model` 的设备上）：从 `model` 在 `layer` 的激活猜回图像，最小化像素误差平方的平均；得到训练的记录。
 
     先从 `images` (N, 3, H, W) 做出 N · `variations` 张变体（随机裁剪、翻转、改变颜色的增益），激活只算一遍。
     `model` 不变，解码网络最后回到评估模式。出处：Dosovitskiy 与 Brox，2016。
     """
     check_images(images)
+    decoder.to(device_of(model))
     generator = torch.Generator().manual_seed(seed)
     pictures = varied(images, variations * len(images), decoder.size, generator)
     with torch.no_grad():

@@ -121,7 +121,7 @@ def calls(w) -> dict:
 
     def trained():
         torch.manual_seed(0)
-        network = c.StylizationNetwork(1, widths=(4, 8, 8), blocks=1).to(w.model.mean.device)
+        network = c.StylizationNetwork(1, widths=(4, 8, 8), blocks=1)
         run = c.train_stylizer(
             network, w.model, w.photos, [w.style], steps=2, size=48, batch_size=2
         )
@@ -129,7 +129,7 @@ def calls(w) -> dict:
 
     def generated():
         torch.manual_seed(0)
-        network = c.ImageGenerator(width=4).to(w.model.mean.device)
+        network = c.ImageGenerator(width=4)
         run = c.fit_generator(
             network, w.classifier, w.digits, "code", steps=2, batch_size=8, code_noise=0.1
         )

@@ -115,7 +115,7 @@ activations = Exercise(
     id="activation_maps-2",
     name="activations",
     title="取几层，不被改写",
-    level=2,
+    level=4,
     stub="my_activations(image, layers, model)",
     probes=(
         lambda: (uniform((2, 3, 8, 6), 3), ["conv1", "conv2", "linear"], TinyNet().train()),
@@ -292,7 +292,7 @@ channel_auc = Exercise(
     id="activation_maps-4",
     name="channel_auc",
     title="给一句“它在找什么”记分",
-    level=4,
+    level=2,
     stub="my_auc(activation, labels)",
     probes=(lambda: _planted(14, 5, 10), lambda: _planted(23, 4, 20)),
     answer="(C,)：每个通道一个 AUC",

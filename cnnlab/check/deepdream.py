@@ -116,7 +116,7 @@ dream_step = Exercise(
     id="deepdream-2",
     name="dream_step",
     title="归一化的一步",
-    level=2,
+    level=1,
     stub="my_dream_step(image, gradient, size)",
     probes=(
         lambda: (
@@ -237,7 +237,7 @@ octave_dream = Exercise(
     id="deepdream-3",
     name="octave_dream",
     title="只带增量的多尺度",
-    level=3,
+    level=2,
     stub="my_octave_dream(image, sizes, change)",
     probes=(
         lambda: (
@@ -315,7 +315,7 @@ growth = Exercise(
     id="deepdream-4",
     name="growth",
     title="谁长得快",
-    level=3,
+    level=2,
     stub="my_growth(before, after)",
     probes=(lambda: _planted(9, (2, 4, 3, 5)), lambda: _planted(13, (1, 5, 4, 3))),
     answer="(C,)：各通道 ReLU 之后的平均激活，做梦之后与之前之比；原来不响应的通道记 1",

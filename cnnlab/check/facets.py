@@ -336,7 +336,7 @@ spread_ratio = Exercise(
     id="facets-4",
     name="spread_ratio",
     title="侧面之间，还是种子之间",
-    level=3,
+    level=2,
     stub="my_spread_ratio(facets, seeds)",
     probes=(
         lambda: (noise((4, 6), 41) * 3, noise((5, 6), 42)),

@@ -99,7 +99,7 @@ redrawn_layer = Exercise(
     name="redrawn_layer",
     ours=lambda model, layer, generator: _redrawn(model, [layer], generator),
     title="打乱一层，保住尺度",
-    level=1,
+    level=2,
     stub="my_redrawn_layer(model, layer, generator)",
     probes=(
         lambda: (TinyNet(), "linear", _generator(1)),
@@ -326,7 +326,7 @@ deletion = Exercise(
     id="faithfulness-3",
     name="deletion",
     title="删除曲线",
-    level=2,
+    level=3,
     stub="my_deletion(image, target, model, heat, steps)",
     probes=(
         lambda: _deletion_probe((2, 3, 6, 8), [1, 4], 4, 65),

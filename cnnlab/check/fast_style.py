@@ -362,7 +362,7 @@ adain = Exercise(
     id="fast_style-4",
     name="adain",
     title="自适应实例归一化",
-    level=3,
+    level=2,
     stub="my_adain(content, style)",
     probes=(
         lambda: (2 * noise((2, 3, 6, 5), 1) + 1, 0.5 * noise((2, 3, 4, 7), 2) - 1),
@@ -494,7 +494,7 @@ break_even = Exercise(
     id="fast_style-5",
     name="break_even",
     title="画多少张才划算",
-    level=4,
+    level=3,
     stub="my_break_even(train, load, fast, slow, clock)",
     probes=(
         lambda: _World(300.0, 40.0, 0.5, 2.75, 1.0).arguments(),

@@ -47,7 +47,7 @@ kernel_sheet = Exercise(
     id="first_layer-1",
     name="kernel_sheet",
     title="把卷积核拼成一张图",
-    level=1,
+    level=2,
     stub="my_kernel_sheet(weight, columns)",
     probes=(
         lambda: (_some_kernels(5, 4, 1), 3),

@@ -501,7 +501,7 @@ fourier = Exercise(
     name="fourier",
     ours=lambda *a: _fourier(*a, part="irfft", scale=lambda h, w: _scale(h, w).float()),
     title="傅里叶参数化",
-    level=4,
+    level=3,
     stub="my_fourier_image(spectrum, width)",
     probes=(
         lambda: (noise((2, 3, 9, 4, 2), 13), 6),

@@ -180,7 +180,7 @@ guided_map = Exercise(
     name="guided_map",
     ours=swapping_all,
     title="换掉再还回",
-    level=2,
+    level=3,
     stub="my_guided_map(image, target, model)",
     probes=(
         lambda: (uniform((2, 3, 9, 7), 21), torch.tensor([3, 1]), TinyNet(seed=3)),
@@ -347,7 +347,7 @@ class_swap = Exercise(
     id="guided_backprop-5",
     name="class_swap",
     title="换类别检验",
-    level=4,
+    level=3,
     stub="my_class_swap(image, model, first, second, gradient_of)",
     probes=(
         lambda: (

@@ -415,7 +415,7 @@ invisible = Exercise(
     name="invisible",
     ours=lambda image, model, size: _blind_change(image, size),
     title="网络看不见的改动",
-    level=4,
+    level=3,
     stub="my_twin(image, model, size)",
     probes=(
         lambda: (uniform((2, 3, 6, 8), 13) * 0.6 + 0.2, _pooled, 0.1),

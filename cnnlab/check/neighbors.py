@@ -400,7 +400,7 @@ shuffled_copy = Exercise(
     name="shuffled_copy",
     ours=lambda model, seed: _fresh(model, seed, _permuted),
     title="同样的数，打乱了次序",
-    level=4,
+    level=3,
     stub="my_shuffled_copy(model, seed)",
     probes=(lambda: (TinyNet(seed=3), 1), lambda: (TinyNet(seed=4), 2)),
     answer="一个新的网络，结构相同",

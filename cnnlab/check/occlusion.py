@@ -106,7 +106,7 @@ occlusion_map = Exercise(
     id="occlusion-2",
     name="occlusion_map",
     title="遮挡图",
-    level=2,
+    level=4,
     stub="my_occlusion_map(image, target, model, window, stride)",
     probes=(
         lambda: (uniform((2, 3, 8, 7), 1), torch.tensor([3, 1]), TinyNet(), 3, 2),
@@ -180,7 +180,7 @@ average_per_pixel = Exercise(
     id="occlusion-3",
     name="average_per_pixel",
     title="摊回像素",
-    level=2,
+    level=3,
     stub="my_average_per_pixel(drop, size, window, stride)",
     probes=(lambda: (noise((2, 4, 3), 3), (8, 7), 3, 2), lambda: (noise((2, 3, 4), 4), (9, 11), 4, 3), lambda: (noise((1, 1, 2), 5), (3, 4), 3, 2),),
     answer="(N, H, W)：盖到每个像素的各扇窗的下降的平均",
@@ -323,7 +323,7 @@ random_masks = Exercise(
     id="occlusion-5",
     name="random_masks",
     title="随机掩码",
-    level=4,
+    level=3,
     stub="my_random_masks(image, target, model, masks)",
     probes=(
         lambda: (uniform((2, 3, 5, 4), 9), torch.tensor([2, 0]), TinyNet(), (uniform((12, 5, 4), 10) < 0.5).double()),

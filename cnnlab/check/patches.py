@@ -158,7 +158,7 @@ receptive_spans = Exercise(
     id="patches-2",
     name="receptive_spans",
     title="边上的神经元看到哪一段",
-    level=2,
+    level=3,
     stub="my_receptive_spans(layers, length)",
     probes=(lambda: ([(3, 2, 0), (3, 1, 1)], 10), lambda: ([(3, 2, 0), (3, 1, 1), (3, 2, 1)], 20)),
     answer="整数张量 (n, 2)：每个位置看到的 [起点, 终点)，终点不含",
@@ -256,7 +256,7 @@ running_top = Exercise(
     id="patches-3",
     name="running_top",
     title="一批一批地留前 k 名",
-    level=2,
+    level=3,
     stub="my_running_top(batches, k)",
     probes=(
         lambda: (list(noise((9, 4, 5), 11).split([3, 2, 4])), 30),
@@ -430,7 +430,7 @@ effective_area = Exercise(
     id="patches-5",
     name="effective_area",
     title="九成的影响在多少个像素里",
-    level=4,
+    level=3,
     stub="my_effective_area(image, layer, model)",
     probes=(
         lambda: (uniform((1, 3, 13, 12), 31), "conv2", TinyNet(seed=5, inplace=False)),

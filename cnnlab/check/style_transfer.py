@@ -110,7 +110,7 @@ mixed_gram = Exercise(
     id="style_transfer-2",
     name="mixed_gram",
     title="混合几种风格",
-    level=2,
+    level=1,
     stub="my_mixed_gram(grams, weights)",
     probes=(
         lambda: (noise((3, 4, 4), 5), torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64)),
@@ -187,7 +187,7 @@ features_before_relu = Exercise(
     id="style_transfer-3",
     name="features_before_relu",
     title="改错：全是非负的特征",
-    level=3,
+    level=2,
     stub="my_features_before_relu(image, first, second)",
     probes=(
         lambda: (uniform((2, 3, 8, 7), 7), noise((4, 3, 3, 3), 8), noise((5, 4, 3, 3), 9)),
@@ -261,7 +261,7 @@ mixing_gap = Exercise(
     id="style_transfer-4",
     name="mixing_gap",
     title="两种混法差多少",
-    level=3,
+    level=1,
     stub="my_mixing_gap(first, second, share)",
     probes=(
         lambda: (noise((4, 4), 13), noise((4, 4), 14), 0.3),

@@ -47,7 +47,7 @@ gram = Exercise(
     name="gram",
     ours=_rows,
     title="Gram 矩阵",
-    level=2,
+    level=1,
     stub="my_gram(features)",
     probes=(
         lambda: (noise((2, 3, 4, 5), 1),),
@@ -347,7 +347,7 @@ shifted = Exercise(
     id="texture-5",
     name="shifted",
     title="隔一段距离的 Gram",
-    level=4,
+    level=2,
     stub="my_shifted_gram(features, down, right)",
     probes=(
         lambda: (noise((3, 5, 6), 1), 1, 2),

@@ -245,7 +245,7 @@ class Exercise:
             if not run.error and not form_fault(run.output, expected, keeps_graph=True):
                 runs.append(replace(run, expected=expected))
         with isolated():
-            return diagnosis(self, runs)
+            return diagnosis(self, runs, answer)
 
     def _expected(self, probe: Callable) -> Run:
         """标准实现在一组数据上的结果；没有标准实现时是空的。"""

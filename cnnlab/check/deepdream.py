@@ -281,6 +281,20 @@ octave_dream = Exercise(
             _adds_twice,
             "增量加了两次：change 返回的图里已经含有起点的增量，减去缩小版就是全部增量。",
         ),
+        "skips_the_largest": (
+            lambda x, s, c: _octaves(x, s[:-1], c),
+            "少走了最后一个尺度：原图的大小也要做一次梦。",
+        ),
+        "separately": (
+            lambda x, s, c: (
+                x + sum(_resize(c(_resize(x, size)) - _resize(x, size), s[-1]) for size in s)
+            ),
+            "各尺度各做各的，最后把增量相加：后一个尺度要从前一个的增量上接着做。",
+        ),
+        "reversed_detail": (
+            lambda x, s, c: 2 * x - _octaves(x, s, lambda p: 2 * p - c(p)),
+            "增量减反了：做过梦的图减去缩小版。",
+        ),
         "skips_the_smallest": (
             lambda x, s, c: _octaves(x, s[1:], c),
             "少走了一个尺度：从 sizes 的第一个开始。",
@@ -325,15 +339,11 @@ growth = Exercise(
     oracle=_growth_by_loop,
     mistakes={
         "difference": (
-            lambda b, a: torch.where(_mean(b) > 0, _mean(a) - _mean(b), torch.ones_like(_mean(b))),
+            lambda b, a: _mean(a) - _mean(b),
             "算的是涨了多少：本来就大的自然涨得多，看倍数。",
         ),
         "pixelwise": (
-            lambda b, a: torch.where(
-                _mean(b) > 0,
-                (a.clamp(min=0) / b.clamp(min=0).clamp(min=1e-3)).mean((0, 2, 3)),
-                torch.ones_like(_mean(b)),
-            ),
+            lambda b, a: torch.where(b > 0, a.clamp(min=0) / b, 1.0).mean((0, 2, 3)),
             "逐像素求了比再平均：一个接近零的像素就能主宰结果，先平均再求比。",
         ),
         "signed": (
@@ -394,6 +404,18 @@ growth = Exercise(
                 torch.ones_like(_mean(b)),
             ),
             "多取了一次对数：题目要比本身。",
+        ),
+        "first_image": (
+            lambda b, a: _growth_by_loop(b[:1], a[:1]),
+            "只看了第一张图：整批一起平均。",
+        ),
+        "how_many": (
+            lambda b, a: torch.where(
+                _mean(b) > 0,
+                (a > 0).double().mean((0, 2, 3)) / (b > 0).double().mean((0, 2, 3)),
+                1.0,
+            ),
+            "数的是有多少处响应：题目要响应的平均大小之比。",
         ),
     },
 )

@@ -1,5 +1,7 @@
 """“多侧面与自然先验”一章的练习：簇中心作起点、偏向中心的窗口、代码走一步、侧面之间的距离。"""
 
+import math
+
 import torch
 
 from cnnlab.check.core import Exercise
@@ -10,7 +12,7 @@ from cnnlab.check.fixtures import noise, uniform
 
 def _grouped(seed, count=9, size=4):
     """照片、特征和标签；每簇里有一张离群的。"""
-    labels = torch.tensor([0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 1])[:count]
+    labels = torch.tensor([1, 0, 0, 1, 0, 1, 0, 1, 0, 1, 1])[:count]
     features = noise((count, 3), seed) + labels[:, None]
     features[:2] += 3
     return uniform((count, 3, size, size + 1), seed + 1), features, labels
@@ -46,13 +48,17 @@ def _near_in_pixels(images, features, labels, count):
     return _starts(images, images.flatten(1), labels, count)
 
 
-def _near_the_median(images, features, labels, count):
+def _near_by(images, features, labels, count, distance, center=lambda mine: mine.mean(0)):
     out = []
     for facet in range(int(labels.max()) + 1):
         mine = labels == facet
-        far = (features[mine] - features[mine].median(0).values).norm(dim=1)
+        far = distance(features[mine] - center(features[mine]))
         out.append(images[mine][far.argsort()[:count]].mean(0))
     return torch.stack(out)
+
+
+def _near_the_median(*arguments):
+    return _near_by(*arguments, lambda far: far.norm(dim=1), lambda mine: mine.median(0).values)
 
 
 facet_start = Exercise(
@@ -63,7 +69,7 @@ facet_start = Exercise(
     stub="my_facet_starts(images, features, labels, count)",
     probes=(
         lambda: (*_grouped(1), 2),
-        lambda: (*_grouped(13, count=11, size=3), 3),
+        lambda: (*_grouped(19, count=11, size=3), 3),
         lambda: (*_grouped(14, count=10, size=2), 1),
     ),
     answer="(K, 3, H, W)：第 k 张是第 k 簇里、特征离簇中心最近的 count 张照片的平均",
@@ -95,6 +101,23 @@ facet_start = Exercise(
         "summed": (
             lambda x, f, labels, c: c * _starts(x, f, labels, c),
             "只相加没有除以张数：要平均。",
+        ),
+        "city_block": (
+            lambda *a: _near_by(*a, lambda far: far.abs().sum(1)),
+            "用的是各维之差的绝对值之和：最近是指欧氏距离。",
+        ),
+        "place_in_cluster": (
+            lambda x, f, labels, c: torch.stack(
+                [
+                    x[(f[labels == k] - f[labels == k].mean(0)).norm(dim=1).argsort()[:c]].mean(0)
+                    for k in range(int(labels.max()) + 1)
+                ]
+            ),
+            "簇内的名次当成了整批的下标：先从 images 里取出这一簇，或者换回原来的下标。",
+        ),
+        "cosine": (
+            lambda x, f, labels, c: _starts(x, torch.nn.functional.normalize(f, dim=1), labels, c),
+            "比的是方向：题目要到中心的距离。",
         ),
         "median": (_near_the_median, "中心用的是中位数：本簇特征的平均才是簇中心。"),
     },
@@ -137,6 +160,13 @@ def _pixel_centres(gradient, width, *, ends=False, rows_only=False):
     return gradient * torch.exp(-squared / (2 * width**2))
 
 
+def _from_the_corner(gradient, width):
+    rows, columns = (
+        torch.arange(side, dtype=gradient.dtype) / side - 0.5 for side in gradient.shape[-2:]
+    )
+    return gradient * torch.exp(-(rows.square()[:, None] + columns.square()) / (2 * width**2))
+
+
 center_mask = Exercise(
     id="facets-2",
     name="center_mask",
@@ -172,11 +202,8 @@ center_mask = Exercise(
             lambda g, w: _mask(g, w, power=1.0),
             "距离没有平方：那是另一种衰减，中心会有个尖。",
         ),
-        "to_one": (lambda g, w: _mask(g, 2 * w), "坐标从 −1 走到了 1：题目是从 −½ 到 ½。"),
-        "whole_variance": (
-            lambda g, w: _mask(g, (w / 2) ** 0.5),
-            "分母用了 width 本身：标准差要平方。",
-        ),
+        "to_one": (lambda g, w: _mask(g, w / 2), "坐标从 −1 走到了 1：题目是从 −½ 到 ½。"),
+        "whole_variance": (lambda g, w: _mask(g, w**0.5), "分母用了 width 本身：标准差要平方。"),
         "only_mask": (lambda g, w: _mask(torch.ones_like(g), w), "返回的是权重：再乘上梯度。"),
         "normalized": (
             lambda g, w: _mask(g, w) / _mask(torch.ones_like(g[:1, :1]), w).sum(),
@@ -185,6 +212,18 @@ center_mask = Exercise(
         "pixel_centres": (
             lambda g, w: _pixel_centres(g, w),
             "取点的位置差半格：两端正好取到 −½ 和 ½。",
+        ),
+        "never_at_the_end": (
+            lambda g, w: _from_the_corner(g, w),
+            "坐标没有走到 ½：最后一行、最后一列也要取到端点，左右才对称。",
+        ),
+        "hard": (
+            lambda g, w: g * (_mask(torch.ones_like(g), w) > math.exp(-0.5)),
+            "权重只有 0 和 1：题目要高斯，渐渐变小。",
+        ),
+        "columns_only": (
+            lambda g, w: _pixel_centres(g.mT, w, ends=True, rows_only=True).mT,
+            "只看了列的坐标：行的坐标也要平方、相加。",
         ),
         "one_axis": (
             lambda g, w: _pixel_centres(g, w, ends=True, rows_only=True),
@@ -241,6 +280,11 @@ def _in_bounds(out, code, gradient, mean, std):
     return bool((out >= 0).all() and (out <= mean + 3 * std + 1e-9).all())
 
 
+def _unit_step(code, direction, mean, std):
+    step = direction / direction.norm(dim=1, keepdim=True)
+    return (code + 0.1 * step).clamp_min(0).minimum(mean + 3 * std)
+
+
 code_step = Exercise(
     id="facets-3",
     name="code_step",
@@ -290,6 +334,40 @@ code_step = Exercise(
             lambda c, g, m, s: (c + 0.1 * (g - 0.04 * c / s**2)).clamp_min(0).minimum(m + 3 * s),
             "拉力朝着 0：应当拉回均值。",
         ),
+        "prior_itself": (
+            lambda c, g, m, s: (
+                (c + 0.1 * (g - 0.02 * ((c - m) / s) ** 2)).clamp_min(0).minimum(m + 3 * s)
+            ),
+            "减的是先验的值：要减它对代码的导数。",
+        ),
+        "total_prior": (
+            lambda c, g, m, s: (
+                (c + 0.1 * (g - 0.02 * (((c - m) / s) ** 2).sum(1, keepdim=True)))
+                .clamp_min(0)
+                .minimum(m + 3 * s)
+            ),
+            "减的是整个先验那一个数：要减它对每个分量的导数。",
+        ),
+        "low_cap": (
+            lambda c, g, m, s: (c + 0.1 * (g - 0.04 * (c - m) / s**2)).clamp_min(0).minimum(3 * s),
+            "上界少了均值：从均值往上数 3 个标准差。",
+        ),
+        "one_deviation": (
+            lambda *a: _code_step(*a, spread=1.0),
+            "上界只有一个标准差：题目是均值加 3 个标准差。",
+        ),
+        "unit_range": (
+            lambda c, g, m, s: (c + 0.1 * (g - 0.04 * (c - m) / s**2)).clamp(0, 1),
+            "截到了 [0, 1]：那是像素的范围，代码的上界由均值和标准差定。",
+        ),
+        "unit_gradient": (
+            lambda c, g, m, s: _unit_step(c, g - 0.04 * (c - m) / s**2, m, s),
+            "方向归一化了：题目的步长直接乘梯度。",
+        ),
+        "own_statistics": (
+            lambda c, g, m, s: _code_step(c, g, c.mean(0), c.std(0, correction=0) + 1e-6),
+            "均值和标准差取自这一批代码：它们由参数给出。",
+        ),
         "whole_step": (
             lambda c, g, m, s: _code_step(c, g, m, s, rate=1.0),
             "步长没有用上：走的是 0.1 倍。",
@@ -325,6 +403,16 @@ def _ratio(facets, seeds, *, squared=False, diagonal=False, flip=False, first=Fa
         return spread(facets) / below
     between, control = spread(facets), spread(seeds)
     return control / between if flip else between / control
+
+
+def _nearest(group):
+    return torch.cdist(group, group).fill_diagonal_(torch.inf).amin(1).mean()
+
+
+def _angles(group):
+    unit = torch.nn.functional.normalize(group, dim=1)
+    rows, columns = torch.triu_indices(len(group), len(group), 1)
+    return (1 - unit @ unit.T)[rows, columns].mean()
 
 
 def _repeats(call, facets, seeds):
@@ -387,6 +475,30 @@ spread_ratio = Exercise(
         "neighbours": (
             lambda f, s: (f[1:] - f[:-1]).norm(dim=1).mean() / (s[1:] - s[:-1]).norm(dim=1).mean(),
             "只算了相邻的两张：每一对都要算。",
+        ),
+        "no_control": (lambda f, s: torch.pdist(f).mean(), "没有除以种子之间的距离：没有对照。"),
+        "cross_above": (
+            lambda f, s: torch.cdist(f, s).mean() / torch.pdist(s).mean(),
+            "分子是侧面与种子之间的距离：要侧面与侧面之间。",
+        ),
+        "nearest": (
+            lambda f, s: _nearest(f) / _nearest(s),
+            "只算了到最近一张的距离：每一对都要算。",
+        ),
+        "angles": (lambda f, s: _angles(f) / _angles(s), "比的是方向（余弦）：题目要欧氏距离。"),
+        "root_mean_square": (
+            lambda f, s: (
+                torch.pdist(f).square().mean().sqrt() / torch.pdist(s).square().mean().sqrt()
+            ),
+            "用的是均方根距离：题目要距离本身的平均。",
+        ),
+        "deviations": (
+            lambda f, s: f.std(0).mean() / s.std(0).mean(),
+            "比的是各维的标准差：题目要两两之间的距离。",
+        ),
+        "mean_of_ratios": (
+            lambda f, s: (torch.pdist(f)[:, None] / torch.pdist(s)).mean(),
+            "先求了比再平均：先各自平均，再相除。",
         ),
         "denominator_diagonal": (
             lambda f, s: torch.pdist(f).mean() / torch.cdist(s, s).mean(),

@@ -95,6 +95,25 @@ instance_norm = Exercise(
             ),
             "小量不是 1e-5：起伏小的通道上看得出来。",
         ),
+        "raw_squares": (
+            lambda a: (a - a.mean((2, 3), True)) / (a.square().mean((2, 3), True) + 1e-5).sqrt(),
+            "方差没有先减均值：平方的平均里还混着均值。",
+        ),
+        "late_mean": (
+            lambda a: (
+                a / (a.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt() - a.mean((2, 3), True)
+            ),
+            "先除再减：减的均值没有跟着除，先减均值再除。",
+        ),
+        "pixels": (lambda a: _normalized(a, (1,)), "在通道之间算的统计量：要在位置之间算。"),
+        "everything": (
+            lambda a: _normalized(a, (0, 1, 2, 3)),
+            "整批共用了一个均值和标准差：每张图、每个通道各一个。",
+        ),
+        "columns": (
+            lambda a: _normalized(a, (2,)),
+            "统计量只跨了一列：每张图、每个通道，行和列一起算。",
+        ),
         "rows": (
             lambda a: _normalized(a, (3,)),
             "统计量只跨了一行：每张图、每个通道，行和列一起算。",
@@ -168,6 +187,10 @@ reflect_convolution = Exercise(
         "no_bias": (
             lambda x, w, b: _padded(x, w, None),
             "少了偏置：每个输出通道还要加上自己的那个数。",
+        ),
+        "bias_summed": (
+            lambda x, w, b: _padded(x, w, None) + b.sum(),
+            "偏置加错了维：每个输出通道只加它自己的那一个数。",
         ),
         "circular": (
             lambda x, w, b: _padded(x, w, b, "circular"),
@@ -296,6 +319,25 @@ training_step = Exercise(
         "unchanged": (
             lambda n, i, t, m, r: [p.detach().clone() for p in n.parameters()],
             "参数一步没动。",
+        ),
+        "weights_only": (
+            lambda n, i, t, m, r: [
+                new if name.endswith("weight") else old.detach().clone()
+                for (name, old), new in zip(
+                    n.named_parameters(), _descended(n, i, t, m, r), strict=True
+                )
+            ],
+            "偏置没有动：network 的每个参数都要走一步。",
+        ),
+        "distance": (
+            lambda n, i, t, m, r: _descended(
+                n, i, t, m, r * float(t.numel() / (2 * (m(n(i)) - t).detach().norm()))
+            ),
+            "损失是差的范数：题目要差的平方的平均。",
+        ),
+        "image_sum": (
+            lambda n, i, t, m, r: _descended(n, i, t, m, r * t[0].numel()),
+            "每张图求了和，只在图之间平均：题目要对全部的数取平均。",
         ),
         "batch_sum": (
             lambda n, i, t, m, r: _descended(n, i, t, m, r * len(i)),
@@ -426,6 +468,43 @@ adain = Exercise(
             lambda c, s: _normalized(c),
             "只归一化了 content：还要换上 style 的标准差和均值。",
         ),
+        "roles": (
+            lambda c, s: (
+                (c - _statistics(s)[0]) / _statistics(s)[1] * _statistics(c)[1] + _statistics(c)[0]
+            ),
+            "两边的统计量用反了：用 content 的去洗，换上 style 的。",
+        ),
+        "no_shift": (
+            lambda c, s: (c - _statistics(c)[0]) / _statistics(c)[1] * _statistics(s)[1],
+            "没有加上 style 的均值。",
+        ),
+        "shift_only": (
+            lambda c, s: c - _statistics(c)[0] + _statistics(s)[0],
+            "标准差没有换：先除以 content 的，再乘 style 的。",
+        ),
+        "not_centred": (
+            lambda c, s: c / _statistics(c)[1] * _statistics(s)[1] + _statistics(s)[0],
+            "没有先减去 content 的均值。",
+        ),
+        "one_style": (
+            lambda c, s: (
+                _normalized(c) * _statistics(s, (0, 2, 3))[1] + _statistics(s, (0, 2, 3))[0]
+            ),
+            "style 的统计量跨了图：每张图配自己的那一张。",
+        ),
+        "outside": (
+            lambda c, s: (
+                (c - _statistics(c)[0])
+                / (c.std((2, 3), correction=0, keepdim=True) + 1e-5)
+                * (s.std((2, 3), correction=0, keepdim=True) + 1e-5)
+                + _statistics(s)[0]
+            ),
+            "小量加在了开方之外：先把 1e-5 加到方差上，再开方。",
+        ),
+        "halfway": (
+            lambda c, s: (c + _adain_with(c, s)) / 2,
+            "与 content 对半混了：题目要完全换过去。",
+        ),
         "layer": (lambda c, s: _adain(c, s, axes=(1, 2, 3)), "统计量跨了通道：每个通道各换各的。"),
         "first_style": (
             lambda c, s: _adain_with(c, s[:1].expand_as(s)),
@@ -482,12 +561,28 @@ def _break_even(
     return rounding(fixed / ((other - one) if saved else other))
 
 
+def _worth(train, load, fast, slow):
+    return math.ceil((train + load) / (slow - fast))
+
+
+def _priced(train, load, fast, slow, clock, answer, runs=0):
+    """量出四个时间，交给 answer；runs 不为 0 时连空跑一起量，再除以它。"""
+
+    def measured(act):
+        started = clock()
+        act()
+        act()
+        return (clock() - started) / runs
+
+    once = [_seconds(act, clock, False) for act in (train, load)]
+    each = [measured(act) if runs else _seconds(act, clock, True) for act in (fast, slow)]
+    return answer(*once, *each)
+
+
 def _counted(train, load, fast, slow, clock):
     fixed = _seconds(train, clock, False) + _seconds(load, clock, False)
-    one, other, count = _seconds(fast, clock, True), _seconds(slow, clock, True), 0
-    while fixed + count * one > count * other:
-        count += 1
-    return count
+    one, other = _seconds(fast, clock, True), _seconds(slow, clock, True)
+    return next(n for n in range(10_000) if fixed + n * one <= n * other)
 
 
 break_even = Exercise(
@@ -531,6 +626,38 @@ break_even = Exercise(
         "nearest": (
             lambda *a: _break_even(*a, rounding=round),
             "四舍五入了：没追平的那一张不算，要向上取整。",
+        ),
+        "no_training": (
+            lambda *a: _priced(*a, lambda t, r, f, s: math.ceil(r / (s - f))),
+            "训练也要时间，它只付一次，和读入加在一起。",
+        ),
+        "added": (
+            lambda *a: _priced(*a, lambda t, r, f, s: math.ceil((t + r) / (s + f))),
+            "每张的时间相加了：画一张省下的是两者之差。",
+        ),
+        "ratio": (
+            lambda *a: _priced(*a, lambda t, r, f, s: math.ceil(s / f)),
+            "算的是快几倍：还要看开头的训练和读入要多少张才赚回来。",
+        ),
+        "by_fast": (
+            lambda *a: _priced(*a, lambda t, r, f, s: math.ceil((t + r) / f)),
+            "除的是前馈一张的时间：画一张省下的是两者之差。",
+        ),
+        "backwards": (
+            lambda *a: _priced(*a, lambda t, r, f, s: math.ceil((t + r) / (f - s))),
+            "省下的时间减反了：迭代一张减去前馈一张。",
+        ),
+        "not_whole": (
+            lambda *a: _priced(*a, lambda t, r, f, s: (t + r) / (s - f)),
+            "还没有取整：要最小的、已经不慢的整数。",
+        ),
+        "warm_up_counted": (
+            lambda *a: _priced(*a, _worth, runs=1),
+            "空跑的那一次也算进了时间：先空跑，再读钟。",
+        ),
+        "warm_up_averaged": (
+            lambda *a: _priced(*a, _worth, runs=2),
+            "空跑的那一次也平均了进去：它含准备时间，先空跑，再量一次。",
         ),
         "training_only_gross": (
             lambda *a: _break_even(*a, loading=False, saved=False),

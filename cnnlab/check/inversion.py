@@ -88,6 +88,11 @@ relative_error = Exercise(
             lambda f, t: _norm(f - t) / _norm(t - t.mean((1, 2, 3), keepdim=True)),
             "分母先减了平均：“猜全零”要恰好得 1，分母是目标自己的范数。",
         ),
+        "two_norms": (lambda f, t: _norm(f) / _norm(t), "没有相减：比的是两份激活谁大。"),
+        "angle": (
+            lambda f, t: 1 - nn.functional.cosine_similarity(f.flatten(1), t.flatten(1)),
+            "算的是夹角：放大一倍的激活也会显得没有误差，题目要差的范数。",
+        ),
     },
 )
 
@@ -128,7 +133,7 @@ variation = Exercise(
     probes=(
         lambda: (uniform((2, 3, 4, 6), 5),),
         lambda: (uniform((3, 3, 5, 3), 6),),
-        lambda: (uniform((1, 3, 1, 4), 7),),
+        lambda: (uniform((1, 3, 2, 4), 7),),
     ),
     answer="(N,)：每张图相邻像素之差的平方和",
     idea="把图错开一格再相减，横竖各一次；最后一列的右边没有邻居，所以差图比原图少一列。",
@@ -179,6 +184,15 @@ variation = Exercise(
             lambda x: _squares(x.diff(dim=2)[..., :-1]) + _squares(x.diff(dim=3)[:, :, :-1]),
             "少算了最后一行或最后一列：它们之间也有邻居。",
         ),
+        "two_apart": (
+            lambda x: _squares(x[:, :, 2:] - x[:, :, :-2]) + _squares(x[..., 2:] - x[..., :-2]),
+            "比的是隔一格的像素：要紧挨着的。",
+        ),
+        "grey": (
+            lambda x: _both(x.mean(1, keepdim=True), _squares),
+            "先把三个通道平均了：每个通道各算各的，再相加。",
+        ),
+        "spread": (lambda x: x.var((1, 2, 3)), "算的是方差：题目只比相邻的像素。"),
         "outer": (
             lambda x: _both(nn.functional.pad(x, (1, 1, 1, 1)), _squares),
             "图外面补了一圈 0，边上多算了差：只比图里的邻居。",
@@ -220,17 +234,19 @@ def _transposed(image, target, model, steps, size):
     """线性卷积的梯度写成转置卷积：2 Wᵀ(Wx − t)。"""
     result = image
     for _ in range(steps):
-        gap = nn.functional.conv2d(result, model.weight, padding=1) - target
-        result = (
-            result - 2 * size * nn.functional.conv_transpose2d(gap, model.weight, padding=1)
-        ).clamp(0, 1)
+        weight = model.weight.detach()
+        gap = nn.functional.conv2d(result, weight, padding=1) - target
+        result = (result - 2 * size * nn.functional.conv_transpose2d(gap, weight, padding=1)).clamp(
+            0, 1
+        )
     return result
 
 
-def _inversion_probe(seed, shape):
+def _inversion_probe(seed, shape, frozen=True):
     with torch.random.fork_rng(devices=[]):
-        network = _network(seed)
-    return uniform(shape, seed), network(uniform(shape, seed + 50)), network, 12, 0.02
+        network = _network(seed).requires_grad_(not frozen)
+    target = network(uniform(shape, seed + 50)).detach()
+    return uniform(shape, seed), target, network, 12, 0.02
 
 
 def _normalized_steps(image, target, model, steps, size):
@@ -249,6 +265,14 @@ def _accumulated_steps(image, target, model, steps, size):
     return image
 
 
+def _with_momentum(image, target, model, steps, size):
+    velocity = torch.zeros_like(image)
+    for _ in range(steps):
+        velocity = 0.9 * velocity + _gradient(image, target, model)
+        image = (image - size * velocity).clamp(0, 1)
+    return image
+
+
 inversion_loop = Exercise(
     id="inversion-3",
     name="inversion_loop",
@@ -256,7 +280,10 @@ inversion_loop = Exercise(
     title="反演的循环",
     level=2,
     stub="my_inversion(image, target, model, steps, size)",
-    probes=(lambda: _inversion_probe(7, (2, 3, 5, 6)), lambda: _inversion_probe(8, (1, 3, 6, 4))),
+    probes=(
+        lambda: _inversion_probe(7, (2, 3, 5, 6)),
+        lambda: _inversion_probe(8, (1, 3, 6, 4), False),
+    ),
     answer="走完 steps 步之后的图像，与 image 同形状，取值在 [0, 1]",
     idea="target 是别人量好的，一个常数。每步算 model(图) 与它的距离平方，对图求导，往距离变小的方向走。",
     where="看本章“从零实现”一节；求导用 torch.autograd.grad。",
@@ -300,6 +327,11 @@ inversion_loop = Exercise(
             lambda i, t, m, n, s: (i - n * s * _gradient(i, t, m)).clamp(0, 1),
             "每一步用的都是起点的梯度：要在循环里用现在的图重新算。",
         ),
+        "no_target": (
+            lambda i, t, m, n, s: _descend(i, torch.zeros_like(t), m, n, s),
+            "没有减去 target：这样只会让激活变小。",
+        ),
+        "momentum": (_with_momentum, "多了动量：题目要普通的梯度下降。"),
         "one_short": (
             lambda i, t, m, n, s: _descend(i, t, m, n - 1, s),
             "少走了一步：数一数更新了几次。",
@@ -312,10 +344,27 @@ inversion_loop = Exercise(
 WEIGHTS = (0.299, 0.587, 0.114)
 
 
-def _errors(image, original, *, weights=WEIGHTS, center=True, remainder=True, root=True):
+def _absolute_errors(image, original):
+    weight = image.new_tensor(WEIGHTS).view(1, 3, 1, 1)
+    bright, target = ((x * weight).sum(1, keepdim=True) for x in (image, original))
+    color, wanted = image - bright, original - target
+    ups = (bright - target, color - wanted)
+    downs = (target - target.mean((2, 3), keepdim=True), wanted)
+    return torch.stack(
+        [
+            up.abs().sum((1, 2, 3)) / down.abs().sum((1, 2, 3))
+            for up, down in zip(ups, downs, strict=True)
+        ]
+    )
+
+
+def _errors(
+    image, original, *, weights=WEIGHTS, center=True, middle=None, remainder=True, root=True
+):
     weight = image.new_tensor(weights).view(1, 3, 1, 1)
     bright, target = ((picture * weight).sum(1, keepdim=True) for picture in (image, original))
-    spread = target - target.mean((2, 3), keepdim=True) if center else target
+    spread = target - (target.mean((2, 3), keepdim=True) if middle is None else middle)
+    spread = spread if center else target
     color, wanted = (image - bright, original - target) if remainder else (image, original)
     pair = [_norm(bright - target) / _norm(spread), _norm(color - wanted) / _norm(wanted)]
     return torch.stack(pair if root else [value.square() for value in pair])
@@ -376,6 +425,14 @@ color_error = Exercise(
         "mean_square": (
             lambda i, o: _errors(i, o).flip(0),
             "两行的次序反了：第一行是亮度，第二行是颜色。",
+        ),
+        "half_grey": (
+            lambda i, o: _errors(i, o, middle=0.5),
+            "亮度的分母猜的是 0.5 的灰：猜这张图自己的平均亮度，才是最好的一张均匀的灰。",
+        ),
+        "absolute": (
+            lambda i, o: _absolute_errors(i, o),
+            "用的是绝对值之和：范数是平方和的平方根。",
         ),
         "equal_sum": (
             lambda i, o: _errors(i, o, weights=(1.0, 1.0, 1.0)),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.check.compare import as_tensor, same
+from cnnlab.check.repair import repaired
 
 Pair = tuple[Tensor, Tensor]
 
@@ -332,7 +333,7 @@ def _changed_fits(exercise, run, change, tolerance) -> bool:
     return same(run.output, made, tolerance) and not same(run.expected, made, tolerance)
 
 
-def diagnosis(exercise, runs: list) -> str | None:
+def diagnosis(exercise, runs: list, answer: Callable) -> str | None:
     """各组数据上的返回值透露的失手，一句话；看不出来时没有。
 
     runs 的每一项有 probe、output、expected；至少一项的值不对。
@@ -361,7 +362,13 @@ def diagnosis(exercise, runs: list) -> str | None:
         found = prefix + found if found else None
         break
     strong = found and not found.endswith(_WEAK)
-    return found if strong else from_arguments(exercise, runs) or found
+    return (
+        found
+        if strong
+        else from_arguments(exercise, runs)
+        or repaired(exercise, answer, [run.expected for run in runs])
+        or found
+    )
 
 
 _WEAK = (

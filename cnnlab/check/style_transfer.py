@@ -87,6 +87,15 @@ content_loss = Exercise(
             lambda f, t, w: w * ((f - t).square().sum((2, 3)) / t.square().sum((2, 3))).sum(),
             "每个通道各除了自己的平方和：一张图一个分母。",
         ),
+        "half_distance": (
+            lambda f, t, w: w * (f - t).square().sum() / 2,
+            "这是 ½‖F − P‖²：没有除以目标的平方和，也没有 ½。",
+        ),
+        "pointwise": (
+            lambda f, t, w: w * ((f - t).square() / t.square()).sum(),
+            "逐个数相除了：先各自求平方和，再相除。",
+        ),
+        "first_image": (lambda f, t, w: _content(f[:1], t[:1], w), "只算了第一张图：各图相加。"),
         "detached": (lambda f, t, w: _content(f.detach(), t, w),),
     },
 )
@@ -113,7 +122,7 @@ mixed_gram = Exercise(
     level=1,
     stub="my_mixed_gram(grams, weights)",
     probes=(
-        lambda: (noise((3, 4, 4), 5), torch.tensor([1.0, 2.0, 5.0], dtype=torch.float64)),
+        lambda: (noise((3, 4, 4), 5), torch.tensor([2.0, 1.0, 5.0], dtype=torch.float64)),
         lambda: (noise((2, 3, 3), 6), torch.tensor([0.3, 0.9], dtype=torch.float64)),
         lambda: (noise((1, 2, 2), 7), torch.tensor([4.0], dtype=torch.float64)),
     ),
@@ -146,6 +155,11 @@ mixed_gram = Exercise(
             lambda g, w: _mix(g, w, lambda w: w / w.norm()),
             "除的是权重的长度：要除以它们的和。",
         ),
+        "strongest": (
+            lambda g, w: g[w.argmax()],
+            "只留了权重最大的那一种：每一种都要按比例算进去。",
+        ),
+        "two_only": (lambda g, w: _mix(g[:2], w[:2]), "只混了前两种：有几种就混几种。"),
         "first_only": (lambda g, w: g[0].clone(), "只用了第一种风格。"),
         "reversed": (
             lambda g, w: _mix(g, w.flip(0)),
@@ -191,7 +205,7 @@ features_before_relu = Exercise(
     stub="my_features_before_relu(image, first, second)",
     probes=(
         lambda: (uniform((2, 3, 8, 7), 7), noise((4, 3, 3, 3), 8), noise((5, 4, 3, 3), 9)),
-        lambda: (uniform((1, 3, 7, 9), 10), noise((3, 3, 3, 3), 11), noise((2, 3, 3, 3), 12)),
+        lambda: (noise((1, 3, 7, 9), 10), noise((3, 3, 3, 3), 11), noise((2, 3, 3, 3), 12)),
     ),
     answer="两个张量的列表：两层卷积在 ReLU 之前的输出",
     idea="原地的 ReLU 会改写它的输入；列表里存的是同一块内存，也就跟着变了。",
@@ -302,6 +316,33 @@ mixing_gap = Exercise(
         "absolute": (
             lambda a, b, w: w * (1 - w) * (a - b).abs().sum(),
             "用的是绝对值：‖·‖² 是平方和。",
+        ),
+        "of_norms": (
+            lambda a, b, w: w * (1 - w) * (a.norm() - b.norm()).square(),
+            "先求了长度再相减：先相减，再求平方和。",
+        ),
+        "apart_only": (
+            lambda a, b, w: w * a.square().sum() + (1 - w) * b.square().sum(),
+            "只算了两份损失的混合：还要减去混合之后的那一份。",
+        ),
+        "crossed": (
+            lambda a, b, w: (
+                w * a.square().sum()
+                + (1 - w) * b.square().sum()
+                - ((1 - w) * a + w * b).square().sum()
+            ),
+            "混合 A 与 B 时权重对调了：A 的权重是 share。",
+        ),
+        "whole_second": (
+            lambda a, b, w: (
+                w * a.square().sum() + (1 - w) * b.square().sum() - (w * a + b).square().sum()
+            ),
+            "混合时 B 没有乘 1 − share。",
+        ),
+        "plus": (lambda a, b, w: _gap(a, b, w * (1 + w)), "是 1 − share，不是 1 + share。"),
+        "squared_weights": (
+            lambda a, b, w: _gap(a, b, w**2 + (1 - w) ** 2),
+            "用了两个权重的平方和：展开之后剩下的是它们的乘积。",
         ),
         "half": (lambda a, b, w: _gap(a, b, 0.25), "share 固定成了一半：权重由参数给。"),
         "difference_of_squares": (

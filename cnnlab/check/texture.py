@@ -86,6 +86,10 @@ gram = Exercise(
             ),
             "每一行先除以了自己的长度：那是夹角的余弦，响不响就看不出来了。",
         ),
+        "means": (
+            lambda f: f.mean((2, 3))[:, :, None] * f.mean((2, 3))[:, None],
+            "先平均再相乘：同一位置的两个数先相乘，再相加。",
+        ),
         "squared": (lambda f: _rows(f.square()), "先取了平方：乘积是两个通道之间的。"),
     },
 )
@@ -188,6 +192,37 @@ gram_loss = Exercise(
             lambda g, a, w: _distance(g, a, w, lambda target: 1 / target.numel()),
             "除的是格子数：要除以目标自己的平方和。",
         ),
+        "totals": (
+            lambda g, a, w: _distance(g, a, w) / sum(y.square().sum() for y in a),
+            "各层先加起来才除：每层除以自己的目标，再相加。",
+        ),
+        "weighted_totals": (
+            lambda g, a, w: (
+                _distance(g, a, w) / sum(v * y.square().sum() for y, v in zip(a, w, strict=True))
+            ),
+            "分子分母各自加权相加再除：每层先除，再加权。",
+        ),
+        "pointwise": (
+            lambda g, a, w: sum(
+                v * ((x - y).square() / y.square()).sum() for x, y, v in zip(g, a, w, strict=True)
+            ),
+            "逐格相除了：先各自求平方和，再相除。",
+        ),
+        "reversed_weights": (
+            lambda g, a, w: _distance(g, a, w[::-1], _relative),
+            "权重与层对错了次序：第 k 个权重给第 k 层。",
+        ),
+        "of_norms": (
+            lambda g, a, w: sum(
+                v * (x.norm() - y.norm()).square() / y.square().sum()
+                for x, y, v in zip(g, a, w, strict=True)
+            ),
+            "先求了长度再相减：先相减，再求平方和。",
+        ),
+        "quarter": (
+            lambda g, a, w: _distance(g, a, w, lambda target: 1 / (4 * len(target) ** 2)),
+            "除的是 4C²：这里约定除以目标自己的平方和。",
+        ),
         "weight_squared": (
             lambda g, a, w: _distance(g, a, [v * v for v in w], _relative),
             "权重平方了：每层只乘一次。",
@@ -224,6 +259,7 @@ loud_channel = Exercise(
     level=3,
     stub="my_loud_channels()",
     probes=(lambda: (),),
+    allow=("random",),
     answer="(C, H, W) 的激活，C 不小于 5，高和宽不小于 8",
     idea="Gram 不减均值：两个通道只要处处都大，乘积的和就大，起伏可以毫无关系。",
     where="想一想 Σ a·b = 点数 ×（均值之积 + 协方差）。",
@@ -270,11 +306,9 @@ def _window_distance_by_loop(patch, filled, candidates):
 
 def _windows(seed, size, count):
     filled = (noise((size, size + 1), seed) > 0).double()
-    return (
-        noise((size, size + 1), seed + 1) * filled,
-        filled,
-        noise((count, size, size + 1), seed + 2),
-    )
+    patch = noise((size, size + 1), seed + 1) * filled
+    patch[tuple(filled.nonzero()[0])] = 0  # 填了的像素也可以恰好是 0
+    return (patch, filled, noise((count, size, size + 1), seed + 2))
 
 
 window_distance = Exercise(
@@ -313,6 +347,15 @@ window_distance = Exercise(
         "averaged": (
             lambda p, f, c: _window_distance(p, f, c) / f.sum().clamp_min(1),
             "除以了已填的个数：题目要平方和。",
+        ),
+        "not_zero": (
+            lambda p, f, c: _window_distance(p, (p != 0).double(), c),
+            "把 0 当成了没填：填了的像素也可以恰好是黑的，填没填看 filled。",
+        ),
+        "product": (lambda p, f, c: (f * c * p).sum((1, 2)), "算的是乘积之和：题目要差的平方和。"),
+        "sorted": (
+            lambda p, f, c: _window_distance(p, f, c).sort().values,
+            "排了序：第 k 个数要对应第 k 个候选。",
         ),
         "sum_then_square": (
             lambda p, f, c: (f * (c - p)).sum((1, 2)).square(),
@@ -383,6 +426,28 @@ shifted = Exercise(
         "negative_slice": (
             lambda f, d, r: _pairs(f[:, : -d or 0, : -r or 0], f[:, d:, r:]),
             "位移是 0 时切成了空的：[:-0] 什么也不剩，用边长减位移。",
+        ),
+        "down_only": (lambda f, d, r: _pairs(*_cut(f, d, 0)), "只往下错开了：right 没有用上。"),
+        "right_only": (lambda f, d, r: _pairs(*_cut(f, 0, r)), "只往右错开了：down 没有用上。"),
+        "one_more": (lambda f, d, r: _pairs(*_cut(f, d + 1, r + 1)), "多错开了一格。"),
+        "upwards": (
+            lambda f, d, r: _pairs(f[:, d:, : f.shape[2] - r], f[:, : f.shape[1] - d, r:]),
+            "上下错反了：向下的位移，伙伴在下面。",
+        ),
+        "both_moved": (
+            lambda f, d, r: _pairs(f[:, d:, r:], f[:, d:, r:]),
+            "两边都移了：只有第 j 个通道在 p 加位移处。",
+        ),
+        "normalised": (
+            lambda f, d, r: (
+                torch.nn.functional.normalize(_cut(f, d, r)[0].flatten(1), dim=1)
+                @ torch.nn.functional.normalize(_cut(f, d, r)[1].flatten(1), dim=1).T
+            ),
+            "每个通道先除以了自己的长度：那是相关，题目要乘积的平均。",
+        ),
+        "means": (
+            lambda f, d, r: torch.outer(*(part.mean((1, 2)) for part in _cut(f, d, r))),
+            "先平均再相乘：成对的两个数先相乘，再平均。",
         ),
         "channels_too": (
             lambda f, d, r: _pairs(*_cut(f, d, r)) / len(f),

@@ -62,6 +62,18 @@ LABELS = {
     "content_weight": "内容的权重",
     "preserve_color": "保留颜色",
     "upsample": "放大",
+    "start": "起点",
+    "step_size": "步长",
+    "guide": "引导图",
+    "images": "照片",
+    "facets": "几簇",
+    "nearest": "几张取平均",
+    "method": "方法",
+    "rounds": "几次取平均",
+    "one": "第一种",
+    "two": "第二种",
+    "share": "第二种的份额",
+    "way": "混法",
 }
 WIDE = {"description_width": "initial"}
 

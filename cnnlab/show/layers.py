@@ -43,8 +43,8 @@ class Layers:
     labels: dict[str, str]
 
 
-def layers_of(given, names, size: int) -> Layers | None:
-    """一个网络（或同一种网络的几份）里各层的形状与标签；`size` 是图像的边长。
+def layers_of(given, names, size: int | tuple[int, int]) -> Layers | None:
+    """一个网络（或同一种网络的几份）里各层的形状与标签；`size` 是图像的边长或 (高, 宽)。
 
     没有网络、几个网络的层不同，或名字不都是层名，是 None。
     """
@@ -58,11 +58,13 @@ def layers_of(given, names, size: int) -> Layers | None:
     for network in networks:
         for name in names:
             find_layer(network, name)
-    seen = [activations_of(network, torch.zeros(1, 3, size, size), names) for network in networks]
+    size = (size, size) if isinstance(size, int) else tuple(size)
+    blank = torch.zeros(1, 3, *size)
+    seen = [activations_of(network, blank, names) for network in networks]
     shapes = [{name: tuple(one[name].shape[1:]) for name in names} for one in seen]
     if any(one != shapes[0] for one in shapes):
         return None
-    labels = {name: label_of(networks[0], name, shapes[0][name], size) for name in names}
+    labels = {name: label_of(networks[0], name, shapes[0][name], min(size)) for name in names}
     return Layers(shapes[0], labels)
 
 

@@ -323,6 +323,7 @@ def test_layers_of_unlike_networks_are_listed_by_name_only():
     assert layers_of({"一": shallow, "二": deep}, ["0"], 32) is None
     assert layers_of([shallow, Choice(shallow, "twin")], ["0"], 32).shapes == {"0": (4, 32, 32)}
     assert layers_of(torch.zeros(3), ["0"], 32) is None
+    assert layers_of(shallow, ["0"], (24, 32)).shapes == {"0": (4, 24, 32)}
 
 
 def test_a_channel_is_picked_by_its_map_or_its_number(model):

@@ -104,17 +104,20 @@ def expanded_kernels(
 
 
 def predicted_maps(
-    model: nn.Module, images: Tensor, layer: str, kernels: Tensor
+    model: nn.Module, images: Tensor, layer: str, kernels: Tensor, channels=None
 ) -> tuple[Tensor, Tensor]:
     """只用展开的卷积核 `kernels` (C, 3, R, R) 卷一遍照片，与这一层真正的输出对照：两个 (N, C, h, w)。
 
-    先预测、后真实，位置对齐，只留感受野整个在图像之内的位置；`kernels` 取自 `expanded_kernels`，通道从 0 起。
+    先预测、后真实，位置对齐，只留感受野整个在图像之内的位置；`kernels` 取自 `expanded_kernels`，
+    `channels` 是它们的通道号，不给就从 0 起。
     """
     _, stride, offset = _square_field(model, layer)
     first = -(-max(0, -offset) // stride)
     corner = first * stride + offset
     predicted = functional.conv2d(images[:, :, corner:, corner:], kernels, stride=stride)
-    actual = activations_of(model, images.detach(), layer)[layer][:, : len(kernels), first:, first:]
+    channels = range(len(kernels)) if channels is None else channels
+    maps = activations_of(model, images.detach(), layer)[layer]
+    actual = maps[:, channel_list(channels, maps.shape[1]), first:, first:]
     height, width = (
         min(sides) for sides in zip(predicted.shape[2:], actual.shape[2:], strict=True)
     )

@@ -74,6 +74,14 @@ LABELS = {
     "two": "第二种",
     "share": "第二种的份额",
     "way": "混法",
+    "angle": "角度（度）",
+    "period": "周期（像素）",
+    "mix": "条纹占几分",
+    "side": "缩到几像素",
+    "grey": "去掉颜色",
+    "points": "几张照片",
+    "source": "用什么降维",
+    "linear": "ReLU 当作恒等",
 }
 WIDE = {"description_width": "initial"}
 

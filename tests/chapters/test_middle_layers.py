@@ -175,6 +175,8 @@ def test_prediction_is_exact_where_the_network_is_linear():
     )
     predicted, actual = predicted_maps(network, images, "2", expanded_kernels(network, "2"))
     assert predicted.shape == actual.shape and predicted.shape[2] > 2
+    one = predicted_maps(network, images, "2", expanded_kernels(network, "2", [3]), [3])
+    assert torch.allclose(torch.cat(one, 1), torch.stack([predicted[:, 3], actual[:, 3]], 1))
     bias = actual - predicted  # 差的只是偏置合成的常数
     assert torch.allclose(bias, bias[:1, :, :1, :1].expand_as(bias), atol=1e-10)
     assert torch.allclose(

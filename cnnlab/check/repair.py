@@ -19,7 +19,7 @@ from cnnlab.check.effects import isolated
 
 _HIDDEN = (str(Path(torch.__file__).parent), str(Path(__file__).parents[1]))
 # 一次试跑最多这么多次调用，全部试跑合起来最多这么多：改动可能让循环停不下来
-_ONE_RUN, _ALL_RUNS = 20_000, 60_000
+_ONE_RUN, _ALL_RUNS = 10_000, 30_000
 
 REDUCTIONS = {
     "sum": torch.sum,

@@ -1,5 +1,10 @@
 """两档设置和设备：打印的就是网络所在的设备。有加速器的情形在 tests/slow/test_accelerator.py。"""
 
+import ast
+import re
+from pathlib import Path
+
+import nbformat
 import pytest
 import torch
 
@@ -75,3 +80,39 @@ def test_reduced_precision_is_off():
     run_profile()
     assert torch.get_float32_matmul_precision() == "highest"
     assert not torch.backends.cudnn.allow_tf32
+
+
+BOOK = Path(__file__).resolve().parents[2] / "book"
+CHAPTERS = sorted(BOOK.glob("*.ipynb"))
+
+
+def chosen_numbers(path: Path) -> set[int]:
+    """一章里 `profile.choose(…)` 写着的整数。"""
+    cells = nbformat.read(path, as_version=4).cells
+    code = [cell.source for cell in cells if "profile.choose(" in cell.source]
+    calls = [
+        node
+        for source in code
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "profile.choose"
+    ]
+    found = [each for call in calls for each in ast.walk(call) if isinstance(each, ast.Constant)]
+    return {each.value for each in found if type(each.value) is int}
+
+
+def table_row(path: Path) -> str:
+    """《开始之前》的档位表里，说这一章的那一行。"""
+    title = nbformat.read(path, as_version=4).cells[0].source.splitlines()[0].lstrip("# ")
+    cells = nbformat.read(BOOK / "getting_started.ipynb", as_version=4).cells
+    (table,) = (cell.source for cell in cells if "### 快速档与完整档" in cell.source)
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    rows = [line for line in lines if title in line.split("|")[1].strip().split("、")]
+    assert len(rows) == 1, f"{title} 在表里有 {len(rows)} 行"
+    return rows[0]
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.stem)
+def test_the_table_of_profiles_says_what_a_chapter_makes_larger(path):
+    numbers, row = chosen_numbers(path), table_row(path)
+    assert numbers <= set(map(int, re.findall(r"\d+", row))), row
+    assert bool(numbers) != ("两档一样" in row)

@@ -9,6 +9,9 @@ PORT ?= 8000
 # 网络和图都小，一个线程反而最快：两个线程跑完多数章要多花两到四成，时间花在互相等待上
 export OMP_NUM_THREADS ?= $(THREADS)
 export OMP_WAIT_POLICY ?= PASSIVE
+# glibc 用过的大块内存留着再用，不还给系统：不留的话，每批前向都要重新要几千页，慢三成多
+export MALLOC_MMAP_THRESHOLD_ ?= 33554432
+export MALLOC_TRIM_THRESHOLD_ ?= 268435456
 # 建书和测试用快速档，不画进度条、不记练习的进度
 book test more-tests: export CNNLAB_PROFILE ?= quick
 book test more-tests: export CNNLAB_BARS = 0

@@ -49,7 +49,7 @@ def guided_gradient(
     """引导式反向传播：ReLU 只放行“前向大于 0 且传回的梯度也大于 0”的地方，得 (N, 3, H, W)，带符号。
 
     对谁求：`target` 一类的得分；或 `layer`、`channel` 指定的通道，`position=(行, 列)` 取其中一个神经元，
-    "max" 取每张图激活最大的那个，None 取整个通道之和。两种目标恰给一种。
+    "max" 取每张图激活最大的那个，None 取整个通道的平均。两种目标恰给一种。
     有 ReLU 类的激活没法按规则回传时 ValueError，不会悄悄给出普通梯度。（Springenberg 等，2015）
     """
     return ruled_gradient(
@@ -114,7 +114,7 @@ def guided_patches(model: nn.Module, patches, layer: str, *, rule="guided") -> T
 
 
 def neuron_values(activation: Tensor, channel, position=None) -> Tensor:
-    """每张图的一个数 (N,)：一个神经元（position 为 (行, 列) 或 "max"），或整个通道之和（None）。
+    """每张图的一个数 (N,)：一个神经元（position 为 (行, 列) 或 "max"），或整个通道的平均（None）。
 
     `activation` 是 (N, C, h, w)；没有空间维度的 (N, C) 直接取第 `channel` 个数。
     """
@@ -127,7 +127,7 @@ def neuron_values(activation: Tensor, channel, position=None) -> Tensor:
     if chosen.dim() == 1:
         return chosen
     if position is None:
-        return chosen.flatten(1).sum(1)
+        return chosen.flatten(1).mean(1)
     if isinstance(position, str):
         if position != "max":
             raise ValueError(f'position 是 {position!r}；可用 (行, 列)、"max" 或 None（整个通道）')

@@ -132,8 +132,12 @@ def test_position_max_and_whole_channel(tiny_cnn, photo):
         for i in range(16)
         for j in range(16)
     ]
-    # conv2 之后没有 ReLU：和的引导式梯度不等于引导式梯度的和，除非各处的回传都不变号
-    assert whole.shape == parts[0].shape and whole.abs().sum() > strongest.abs().sum()
+    # conv2 之后没有 ReLU：平均的引导式梯度不等于引导式梯度的平均，除非各处的回传都不变号
+    assert whole.shape == parts[0].shape and 256 * whole.abs().sum() > strongest.abs().sum()
+    activation = tiny_cnn[:4](leaf := photo.clone().requires_grad_())[:, 3]
+    (wanted,) = torch.autograd.grad(activation.mean(), leaf)
+    plain = ruled_gradient(tiny_cnn, photo, "plain", layer="conv2", channel=3)
+    assert torch.allclose(plain, wanted, atol=1e-7)
     assert guided_gradient(tiny_cnn, photo, layer="linear", channel=2).equal(
         guided_gradient(tiny_cnn, photo, target=2)
     )

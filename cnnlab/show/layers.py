@@ -97,7 +97,7 @@ class ChannelGrid:
         )
         self.grid, self.buttons, self.shown = ipywidgets.VBox(), None, None
         self.grid.layout = {"max_height": "232px", "overflow": "auto"}
-        self.fold = ipywidgets.Accordion([self.grid], layout={"display": "none"})
+        self.fold = ipywidgets.Accordion([self.grid], selected_index=0, layout={"display": "none"})
         self.box = ipywidgets.VBox([self.typed, self.fold])
         self.typed.observe(self._follow, "value")
         self.limit()

@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 _RULES = """<style>
 .{name} button {{ width: {side}px; height: {side}px; margin: 1px; padding: 0; color: transparent;
   background-image: url({sheet}); }}
-.{name} button:hover {{ color: transparent; }}
+.{name} button:hover, .{name} button.mod-active {{ color: transparent !important; }}
 .{name} button.mod-active {{ box-shadow: 0 0 0 3px #D55E00 !important; z-index: 1; }}
 .{name} button:focus-visible {{ outline: 3px solid #0072B2 !important; outline-offset: 2px; z-index: 2; }}
 {places}</style>"""

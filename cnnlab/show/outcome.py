@@ -63,6 +63,11 @@ def with_steps(code: str, steps: int) -> str:
     return f"{code[:-1]}, steps={steps})"
 
 
+def halted(code: str, steps: int) -> str:
+    """中途停下、又没有参数能写明停在哪里的：代码旁说一声。"""
+    return f"{code}  # 停在第 {steps} 步，这一行会全部算完"
+
+
 def growing(image):
     """还没算完的图：图像原样，一张热图按自己的最大值画成灰度；放大到至少 224 像素。"""
     from PIL import Image

@@ -23,6 +23,7 @@ from cnnlab.show.outcome import (
     default_settings,
     draw_result,
     growing,
+    halted,
     is_default,
     settings_code,
     settings_of,
@@ -213,7 +214,7 @@ class Panel:
                 self._finish(self.cache.get(key) or self._compute(arguments, code, key, run), run)
         except KeyboardInterrupt:
             if not run.replaced:
-                self._tell("停了，还没有完整的图")
+                self._keep_part(code, run)
         except Exception as error:
             if not run.replaced:
                 self._tell(str(error) or type(error).__name__, wrong=True)
@@ -231,12 +232,23 @@ class Panel:
         shown = {**arguments, "code": code}
         picture = on_main(lambda: render(lambda _: draw_result(self.show, result, shown), code))
         note = str(self.number(result, arguments)) if self.number else ""
-        if run.asked and "steps" in self.parameters:
-            code = with_steps(code, run.steps)
+        if run.asked:
+            # 步数分在几层尺度上时，写不成一个 steps
+            whole = "steps" in self.parameters and self.total is None
+            code = with_steps(code, run.steps) if whole else halted(code, run.steps)
         outcome = Outcome(picture, result, code, seconds, note, run.asked)
         if not run.over:
             self.cache[key] = outcome
         return outcome
+
+    def _keep_part(self, code: str, run: Run) -> None:
+        """停得早，函数没有给出结果：留下正在生长的那张图，代码旁写明停在第几步。"""
+        if run.image is None:
+            self._tell("停了，还没有图")
+            return
+        seconds = time.perf_counter() - run.begin
+        code = halted(code, run.steps)
+        self._finish(Outcome(growing(run.image), None, code, seconds, "", True))
 
     def _ticker(self, run: Run, watch):
         """每一步看要不要停；每五分之一秒把正在生长的图画出来。"""
@@ -245,7 +257,7 @@ class Panel:
         def tick(step):
             if run.over:
                 raise Stopped
-            run.steps += 1
+            run.steps, run.image = run.steps + 1, step.image
             if watch is not None:
                 watch(step)
             elif time.perf_counter() - last[0] > 0.2:
@@ -263,7 +275,7 @@ class Panel:
         parts = [
             outcome.note,
             f"{outcome.seconds:.1f} 秒",
-            "停在半途，这是到那时最好的" * outcome.stopped,
+            "停在半途，这是到那时的图" * outcome.stopped,
         ]
         text = "；".join(part for part in parts if part)
         self.image.value = picture_tag(data_uri(outcome.picture), f"{outcome.code}：{text}")

@@ -7,6 +7,7 @@ import concurrent.futures
 import os
 import sys
 import threading
+import time
 
 
 class Stopped(KeyboardInterrupt):
@@ -77,7 +78,7 @@ class Run:
 
     def __init__(self):
         self.asked = self.replaced = False
-        self.steps = 0
+        self.steps, self.image, self.begin = 0, None, time.perf_counter()
 
     @property
     def over(self) -> bool:

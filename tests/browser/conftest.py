@@ -5,9 +5,11 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
+from lab_server import lab_server
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HTML = ROOT / "_build" / "html"
@@ -106,3 +108,16 @@ def visit(chromium):
     )
     yield Visit(context.new_page())
     context.close()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory, chromium):
+    """一个 JupyterLab，各个测试共用：(网址, 口令, 放笔记本的文件夹)。
+
+    环境变量 CNNLAB_LAB 指明用哪一个 jupyter-lab：例如装着 ipywidgets 7.7.1 的环境里的那个。
+    """
+    program = Path(os.environ.get("CNNLAB_LAB") or Path(sys.executable).with_name("jupyter-lab"))
+    if not program.exists():
+        pytest.skip("没有 JupyterLab：pip install -e '.[book]'")
+    with lab_server(tmp_path_factory.mktemp("lab"), program) as running:
+        yield running

@@ -58,7 +58,9 @@ def panel_slices(slug: str, path: Path | None = None) -> list[list[str]]:
     cells = [
         cell.source
         for cell in notebook.cells
-        if cell.cell_type == "code" and not skipped & set(cell.metadata.get("tags", []))
+        if cell.cell_type == "code"
+        and not skipped & set(cell.metadata.get("tags", []))
+        and "check." not in cell.source
     ]
     found = []
     for place, source in enumerate(cells):

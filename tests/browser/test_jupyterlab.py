@@ -1,27 +1,14 @@
 """在真的 JupyterLab 里从头到尾运行一章，再用键盘拨动滑块，图要跟着变。"""
 
-import json
-import os
-import secrets
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import nbformat
 import pytest
+from lab_server import run_everything, stop_kernels, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BOOK = ROOT / "book"
-SETTINGS = {
-    "apputils-extension/notification": {"fetchNews": "false"},
-    # 每一格都真的画出来，不等滚到才画
-    "notebook-extension/tracker": {"windowingMode": "none"},
-}
 
 
 def chapter_with_slider() -> Path | None:
@@ -31,106 +18,6 @@ def chapter_with_slider() -> Path | None:
     ]
     preferred = [path for path in candidates if path.stem == "first_layer"]
     return (preferred or sorted(candidates, key=lambda path: path.stat().st_size) or [None])[0]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def ask(url: str, token: str):
-    """问服务器一句；忙得答不上来时是 None。"""
-    request = urllib.request.Request(url, headers={"Authorization": f"token {token}"})
-    try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
-    except OSError:
-        return None
-
-
-def wait_until(condition, seconds: float, what: str):
-    """等到条件成立，返回它的值。"""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if value := condition():
-            return value
-        time.sleep(0.3)
-    raise AssertionError(f"{seconds:.0f} 秒里没有等到：{what}")
-
-
-@pytest.fixture
-def server(tmp_path, chromium):
-    """只听本机的 JupyterLab；结束时只收掉它自己的进程组。"""
-    program = Path(sys.executable).with_name("jupyter-lab")
-    if not program.exists():
-        pytest.skip("没有 JupyterLab：pip install -e '.[book]'")
-    for name, values in SETTINGS.items():
-        path = tmp_path / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(values), encoding="utf-8")
-    folder = tmp_path / "notebooks"
-    folder.mkdir()
-    port, token = free_port(), secrets.token_hex(16)
-    environment = dict(
-        os.environ, JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "settings"), CNNLAB_PROFILE="quick"
-    )
-    for kind in ("CONFIG", "DATA", "RUNTIME"):
-        environment[f"JUPYTER_{kind}_DIR"] = str(tmp_path / kind.lower())
-    environment["JUPYTERLAB_WORKSPACES_DIR"] = str(tmp_path / "workspaces")
-    command = [
-        str(program),
-        "--no-browser",
-        "--allow-root",
-        "--ip=127.0.0.1",
-        f"--port={port}",
-        "--ServerApp.port_retries=0",
-        f"--IdentityProvider.token={token}",
-        f"--ServerApp.root_dir={folder}",
-        "--expose-app-in-browser",
-        f"--LabApp.app_settings_dir={BOOK / '_lab'}",
-        "--LabApp.news_url=",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    ]
-    log = (tmp_path / "server.log").open("w")
-    process = subprocess.Popen(
-        command, stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        wait_until(
-            lambda: process.poll() is not None or ask(f"{url}/api/status", token),
-            90,
-            "JupyterLab 起来",
-        )
-        assert process.poll() is None, (tmp_path / "server.log").read_text()[-2000:]
-        yield url, token, folder
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-        log.close()
-
-
-def run_everything(page, url: str, token: str):
-    """等内核空闲，运行全部单元格，存盘。"""
-
-    def idle():
-        kernels = ask(f"{url}/api/kernels", token) or []
-        return any(
-            kernel["connections"] and kernel["execution_state"] == "idle" for kernel in kernels
-        )
-
-    wait_until(idle, 120, "内核空闲")
-    page.evaluate(
-        """() => { window.finished = null;
-        window.jupyterapp.commands.execute("notebook:run-all-cells").then(() => { window.finished = true; },
-          error => { window.finished = String(error); }); }"""
-    )
-    page.wait_for_function("() => window.finished !== null", timeout=300_000)
-    wait_until(idle, 300, "运行完毕")
 
 
 def executed_cells(path: Path):
@@ -165,20 +52,19 @@ def test_a_chapter_runs_and_its_slider_changes_the_picture(server, chromium):
 
     box = page.locator(".jp-OutputArea .widget-vbox:has(img)").first
     box.wait_for()
-    handle, picture = box.locator("[role=slider], .noUi-handle").first, box.locator("img").first
-    before = picture.get_attribute("src")
+    handle = box.locator("[role=slider], .noUi-handle").first
+
+    def picture():
+        return box.locator("img").last.get_attribute("src")
+
+    before = picture()
     handle.scroll_into_view_if_needed()
     handle.focus()
-    page.keyboard.press("ArrowRight")
-    if picture.get_attribute("src") == before:
-        page.wait_for_timeout(1500)
-    if picture.get_attribute("src") == before:
-        # 滑块已在最右端
-        page.keyboard.press("ArrowLeft")
-    page.wait_for_function(
-        "([image, old]) => image.src !== old", arg=[picture.element_handle(), before]
-    )
+    at_end = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
+    page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
+    wait_until(lambda: picture() != before, 60, "图跟着滑块变")
     context.close()
+    stop_kernels(url, token)
 
 
 def test_the_index_is_rendered_in_chinese_and_leads_to_a_chapter(server, chromium):
@@ -196,3 +82,4 @@ def test_the_index_is_rendered_in_chinese_and_leads_to_a_chapter(server, chromiu
     page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
     assert "第一个卷积层" in page.locator(".jp-Notebook h1").first.inner_text()
     context.close()
+    stop_kernels(url, token)

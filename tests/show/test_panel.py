@@ -181,6 +181,49 @@ def test_stop_ends_after_the_step_keeps_the_picture_and_says_the_steps(threads):
     assert torch.allclose(panel.outcome.result, torch.full((1, 3, 24, 24), 3 * 0.5 / 50))
 
 
+def half(level, *, on_step=None):
+    """不认 Ctrl-C 的慢函数：停了就没有结果。"""
+    for index in range(20):
+        on_step(Step(index, 0.0, torch.full((1, 3, 24, 24), level)))
+    return torch.ones(1, 3, 24, 24)
+
+
+@pytest.mark.parametrize("total", [None, lambda at: 20])
+def test_stopping_without_a_result_keeps_the_growing_picture(total, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def stops_itself(level, *, on_step=None):
+        def tick(step):
+            if step.index == 5 and level == 0.5:
+                panel.stop()
+            on_step(step)
+
+        return half(level, on_step=tick)
+
+    panel = explore(stops_itself, level=[1.0, 0.5], frames=2, total=total)
+    panel.boxes["level"].value = 1
+    panel.run()
+    assert panel.outcome.stopped and "停在半途" in panel.says.value
+    assert panel.code == "stops_itself(0.5)  # 停在第 5 步，这一行会全部算完"
+    assert abs(panel.picture.getpixel((5, 5))[0] - 128) <= 1
+    assert Image.open(panel.save()).size == panel.picture.size
+
+
+def test_steps_in_several_rounds_are_not_written_as_one_number():
+    def rounds(level, *, steps=10, on_step=None):
+        def tick(step):
+            if step.index == 3 and level == 0.5:
+                panel.stop()
+            on_step(step)
+
+        return slow(level, steps=2 * steps, on_step=tick)
+
+    panel = explore(rounds, level=[1.0, 0.5], frames=2, total=lambda at: 20)
+    panel.boxes["level"].value = 1
+    panel.run()
+    assert panel.code == "rounds(0.5)  # 停在第 3 步，这一行会全部算完"
+
+
 def test_the_newest_request_wins(threads):
     calls, hold = [], threading.Event()
 

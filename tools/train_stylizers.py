@@ -55,7 +55,7 @@ def arguments():
     )
     parser.add_argument("--content-weight", type=float, default=1.0)
     parser.add_argument("--style-weight", type=float, default=12.0)
-    parser.add_argument("--tv-weight", type=float, default=0.1)
+    parser.add_argument("--tv", type=float, default=0.1)
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--normalization", default="instance")
     parser.add_argument("--padding", default="reflect")
@@ -124,9 +124,7 @@ def main() -> None:
     styles = [
         picture.to(options.device) for picture in style_pictures(options.styles, options.style_size)
     ]
-    weights = {
-        key: getattr(options, key) for key in ("content_weight", "style_weight", "tv_weight")
-    }
+    weights = {key: getattr(options, key) for key in ("content_weight", "style_weight", "tv")}
     held_out = photos(size=256)
     held_out = held_out[[held_out.index(name) for name in STYLIZER_HELD_OUT[:4]]].images
     held_out = held_out.to(options.device)

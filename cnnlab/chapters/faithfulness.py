@@ -21,12 +21,10 @@ from cnnlab.chapters.saliency import (
 )
 from cnnlab.core.hooks import evaluating, named_layers
 from cnnlab.core.images import check_images
-from cnnlab.core.measures import rank_correlation as rank_correlation
 from cnnlab.core.measures import sobel
 from cnnlab.core.names import unknown
 from cnnlab.engine.gradients import class_outputs
 from cnnlab.networks.models import resolve_target
-from cnnlab.networks.random_twins import randomize_layers as randomize_layers
 
 
 def cascade_layers(model: nn.Module) -> list[str]:

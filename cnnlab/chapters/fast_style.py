@@ -73,20 +73,20 @@ def stylization_loss(
     content_layer: str | None = None,
     content_weight: float = 1.0,
     style_weight: float = 20.0,
-    tv_weight: float = 0.1,
+    tv: float = 0.1,
 ) -> Objective:
     """内容 + 风格 + 全变差，对一批里的各图求和：训练前馈网络与逐图迭代最小化的是同一个损失。
 
     `grams` 是 {层名: (1 或 N, C, C)}；风格项对各层取平均。权重为负，或内容与风格的权重都是 0：ValueError。
     """
-    check_weights(content_weight=content_weight, style_weight=style_weight, tv_weight=tv_weight)
+    check_weights(content_weight=content_weight, style_weight=style_weight, tv=tv)
     content_layer = content_layer or content_layer_of(model)
     target = activations_of(model, content, content_layer)[content_layer]
     terms = [content_weight * feature_distance(target, content_layer)]
     terms += [
         style_weight / len(grams) * gram_distance(gram, layer) for layer, gram in grams.items()
     ]
-    return objective(model, [*terms, tv_weight * image_prior(total_variation)])
+    return objective(model, [*terms, tv * image_prior(total_variation)])
 
 
 def content_reader(contents) -> tuple[int, Callable[[int], Tensor]]:

@@ -13,7 +13,6 @@ from torch.nn import functional
 from cnnlab.chapters.neighbors import found_again
 from cnnlab.core.hooks import activations_of, named_layers
 from cnnlab.core.images import check_images
-from cnnlab.core.measures import sobel as sobel
 
 BATCH = 8
 

@@ -12,9 +12,7 @@ from torch import Tensor, nn
 from cnnlab.core.checks import wholes
 from cnnlab.core.hooks import activations_of
 from cnnlab.core.images import check_images
-from cnnlab.core.measures import frequency_share as frequency_share
 from cnnlab.core.measures import halve_and_restore
-from cnnlab.core.measures import shuffle_blocks as shuffle_blocks
 from cnnlab.engine.ascent import Ascent
 from cnnlab.engine.objectives import objective, waking
 from cnnlab.engine.optimize import adam, optimize_image
@@ -23,7 +21,6 @@ from cnnlab.engine.results import reproducible
 from cnnlab.engine.terms import Term, class_score, log_probability
 from cnnlab.engine.terms import channel as channel_term
 from cnnlab.networks.models import checked_scores, resolve_target, target_list, target_scores
-from cnnlab.pictures.class_gallery import class_gallery as class_gallery
 
 
 @reproducible

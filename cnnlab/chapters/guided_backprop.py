@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from cnnlab.core.checks import whole, wholes
+from cnnlab.core.checks import two_wholes, whole
 from cnnlab.core.hooks import activations_of, find_layer
 from cnnlab.core.images import check_images
 from cnnlab.core.relu_rules import _RuledActivation, override_relu_gradient
@@ -132,20 +132,13 @@ def neuron_values(activation: Tensor, channel, position=None) -> Tensor:
         if position != "max":
             raise ValueError(f'position 是 {position!r}；可用 (行, 列)、"max" 或 None（整个通道）')
         return chosen.flatten(1).amax(1)
-    row, column = _row_and_column(position)
+    row, column = two_wholes(position, "position")
     height, width = chosen.shape[-2:]
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(
             f"position 是 ({row}, {column})，这一层只有 {height} 行 {width} 列，从 0 数起"
         )
     return chosen[:, row, column]
-
-
-def _row_and_column(position) -> tuple[int, int]:
-    place = wholes(position, "position")
-    if len(place) != 2:
-        raise ValueError(f'position 是 {position!r}；可用 (行, 列)、"max" 或 None（整个通道）')
-    return place[0], place[1]
 
 
 def refuse_unruled(value: Tensor) -> None:

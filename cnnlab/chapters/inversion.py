@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from cnnlab.core.hooks import activations_of, answers_where_asked, device_of
 from cnnlab.core.images import check_images, resize
-from cnnlab.core.measures import correlation as correlation
 from cnnlab.core.measures import luminance
 from cnnlab.core.paths import DATA
 from cnnlab.engine.descent import Descent

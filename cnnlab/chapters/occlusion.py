@@ -6,8 +6,10 @@
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.checks import two_wholes
 from cnnlab.core.hooks import evaluating
 from cnnlab.core.images import check_images
+from cnnlab.core.receptive_field import pair
 from cnnlab.engine.gradients import checked_scores, class_outputs
 from cnnlab.engine.optimize import Step
 from cnnlab.networks.models import resolve_target
@@ -40,7 +42,7 @@ def occlusion_map(
     if output not in OUTPUTS:
         raise ValueError(f"output 是 {output!r}；可用 {'、'.join(OUTPUTS)}")
     check_images(image)
-    size, steps = _pair(window, "window"), _pair(stride, "stride")
+    size, steps = two_wholes(pair(window), "window"), two_wholes(pair(stride), "stride")
     grid = [window_starts(*each) for each in zip(image.shape[-2:], size, steps, strict=True)]
     filling = fill_image(image, fill)
     index = resolve_target(model, 0 if output == "all" else target, len(image))
@@ -108,7 +110,7 @@ def fill_image(image: Tensor, fill="mean") -> Tensor:
 
 def covered_image(image: Tensor, top: int, left: int, *, window=32, fill="mean") -> Tensor:
     """盖上一扇窗的图像 (N, 3, H, W)：左上角在 (top, left)，其余像素不动；`fill` 同 `fill_image`。"""
-    size = _pair(window, "window")
+    size = two_wholes(pair(window), "window")
     for start, length, side in zip((top, left), size, check_images(image).shape[-2:], strict=True):
         if not 0 <= start <= side - length:
             raise ValueError(f"窗从 {start} 起、长 {length}，超出了图像的 {side} 像素")
@@ -123,9 +125,9 @@ def average_per_pixel(drop: Tensor, image_size, *, window=32, stride=8) -> Tenso
     `window`、`stride` 要与算它时相同，个数对不上即 ValueError。
     """
     sides, size, steps = (
-        _pair(image_size, "image_size"),
-        _pair(window, "window"),
-        _pair(stride, "stride"),
+        two_wholes(pair(image_size), "image_size"),
+        two_wholes(pair(window), "window"),
+        two_wholes(pair(stride), "stride"),
     )
     rows, columns = (_membership(*each).to(drop) for each in zip(sides, size, steps, strict=True))
     if drop.shape[-2:] != (len(rows), len(columns)):
@@ -155,10 +157,3 @@ def _membership(length: int, window: int, stride: int) -> Tensor:
     starts = torch.tensor(window_starts(length, window, stride))[:, None]
     pixels = torch.arange(length)
     return ((pixels >= starts) & (pixels < starts + window)).float()
-
-
-def _pair(value, name: str) -> tuple[int, int]:
-    pair = tuple(value) if hasattr(value, "__len__") else (value, value)
-    if len(pair) != 2 or not all(isinstance(each, int) for each in pair):
-        raise ValueError(f"{name} 是 {value!r}，应是一个整数，或 (高, 宽) 两个整数")
-    return pair

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
-from cnnlab.core.checks import check_maps, check_tensor, whole, wholes
+from cnnlab.core.checks import check_maps, check_tensor, two_wholes, whole
 from cnnlab.core.hooks import activations_of, channel_list, device_of
 from cnnlab.core.images import check_images, resize
 from cnnlab.core.receptive_field import Passage, bounds, nominal, pair, trace_steps
@@ -245,11 +245,11 @@ def ranked_patches(
 
 
 def effective_receptive_field(
-    model: nn.Module, images: Tensor, layer: str, *, position=None
+    model: nn.Module, images: Tensor, layer: str, *, position="center"
 ) -> Tensor:
     """有效感受野：图像上每个像素对一处神经元的平均影响，(H, W)，和为 1。
 
-    公式：|∂ Σ_c a_c(i, j) / ∂x| 对颜色求和、对图像取平均，再除以总和；(i, j) 不给就取激活图中央。
+    公式：|∂ Σ_c a_c(i, j) / ∂x| 对颜色求和、对图像取平均，再除以总和；(i, j) 是 `position`，默认取激活图中央。
     来源：Luo 等（2016）。
     """
     total = torch.zeros(check_images(images).shape[-2:])
@@ -257,7 +257,8 @@ def effective_receptive_field(
         with pixel_leaf(model, batch) as leaf:
             activation = check_maps(activations_of(model, leaf, layer)[layer], layer, batch)
             rows, columns = activation.shape[-2:]
-            i, j = (rows // 2, columns // 2) if position is None else wholes(position, "position")
+            middle = rows // 2, columns // 2
+            i, j = middle if position == "center" else two_wholes(position, "position")
             if not (0 <= i < rows and 0 <= j < columns):
                 raise ValueError(f"位置 ({i}, {j}) 超出范围：这一层的激活图是 {rows}×{columns}")
             gradient = gradient_of(activation[:, :, i, j], leaf)

@@ -40,6 +40,14 @@ def wholes(values, name: str, least: int | None = None, most: int | None = None)
     return numbers
 
 
+def two_wholes(value, name: str) -> tuple[int, int]:
+    """(高, 宽) 或 (行, 列) 两个整数。"""
+    numbers = wholes(value, name)
+    if len(numbers) != 2:
+        raise ValueError(f"{name} 是 {value!r}，应是 (高, 宽) 或 (行, 列) 两个整数")
+    return numbers[0], numbers[1]
+
+
 def vectors(x, name: str = "x", rows: int = 1) -> Tensor:
     """一组向量 (N, D)，浮点张量（numpy 数组和列表先变成张量），至少 `rows` 行，没有 NaN。"""
     try:

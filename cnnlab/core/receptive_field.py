@@ -288,5 +288,5 @@ def _windows(name: str, options: dict) -> tuple[Window, Window]:
 
 def pair(value) -> tuple:
     """一个数变成 (高, 宽) 两个一样的，两个数的原样。"""
-    value = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-    return value if len(value) == 2 else value * 2
+    value = tuple(value) if hasattr(value, "__len__") else (value,)
+    return value * 2 if len(value) == 1 else value

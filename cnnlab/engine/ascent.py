@@ -50,7 +50,7 @@ class Ascent:
     "phase" 只优化相位，幅度固定为照片的平均。`margin` 使画布四边各大这么多像素，画完裁掉。
     变换：`robust` 是补边、移位、缩放、旋转；`crop` 改为随机取景，每次看边长 crop 到 1 倍的一个方块，
     缩放到 `view` 见方（0 为画布大小）；`jitter_pixels` 是移位；每步平均 `views` 次随机变换。
-    先验的权重：`natural`（照片的统计量）、`diversity`（一批里各不相同），层名都是 SqueezeNet 的；`l2_weight`、`tv`。
+    先验的权重：`natural`（照片的统计量）、`diversity`（一批里各不相同），层名都是 SqueezeNet 的；`l2_weight`、`tv`（全变差，同 Descent）。
     `cooling` 使步长按余弦降到 0。
     投影，只用于像素：`blur`（σ，每 4 步一次）、`small_norm`、`small_contribution`（百分位）。
     出处：Simonyan 等，2014；Yosinski 等，2015；Olah 等，2017；Yin 等，2020；Fel 等，2023。
@@ -135,7 +135,7 @@ class Ascent:
         """损失里的先验，各带自己的权重。"""
         priors = [
             image_prior(l2, self.l2_weight, name="l2"),
-            image_prior(lambda image: total_variation(image, power=1), self.tv, name="tv"),
+            image_prior(total_variation, self.tv, name="tv"),
         ]
         if self.natural:
             statistics = natural_statistics(model, size=self.view or size)

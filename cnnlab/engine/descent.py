@@ -18,7 +18,7 @@ from cnnlab.engine.terms import Term, image_prior
 
 @dataclass(frozen=True)
 class Descent:
-    """合成的走法：`start` 是起点（None 为各方法自己的起点），`tv` 是全变差的权重。
+    """合成的走法：`start` 是起点（None 为各方法自己的起点），`tv` 是全变差（β = 2）的权重。
 
     `parameterization` 是 "fourier"（谱的每个数管整张图，没有逐像素的网格和边框）或 "pixel"（每步截到 [0, 1]）；
     `optimizer` 是 "lbfgs"、"adam"（步长 0.02）、"sgd"，或 adam(…) 之类的工厂。

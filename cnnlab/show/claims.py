@@ -93,7 +93,7 @@ def record(number: int | str, *, measured, control=None, n=None, holds=None, rem
     """记下一条说法的实测结论，返回它的卡片；`holds` 里有一条不成立就报错，笔记本随之失败。
 
     `number` 是讲义说法的编号，文字、判定、出处由它在 data/claims.csv 里查。`measured` 与 `control` 是
-    {名字: 数、几个数或文字}，排成文字是这里的事；`n` 是样本，如 "20 张照片"。
+    {名字: 数、几个数或文字}，不收一整句话，排成文字是这里的事；`n` 是样本，如 "20 张照片"。
     对照是同一个量在别的条件下的值；别的话写在 `remark` 里。
     `holds` 是判定赖以成立的界：{名字: (下界, 值, 上界)}，下界 ≤ 值 ≤ 上界，None 是这一边不设界。
     只有 ⓘ（定义或步骤）可以没有对照、样本和 `holds`；没有对照可比的，写明备注。同一编号再记一次，后一次取代前一次。
@@ -119,8 +119,10 @@ def record(number: int | str, *, measured, control=None, n=None, holds=None, rem
 
 def _sentence(values) -> str:
     """{名字: 数} 排成“名字 数；名字 数”。"""
-    if values is None or isinstance(values, str):
-        return values or ""
+    if values is None:
+        return ""
+    if not isinstance(values, dict):
+        raise TypeError(f"measured 与 control 要写成 {{名字: 数}}，得到 {values!r}")
     return "；".join(f"{name} {_value(value)}".strip() for name, value in values.items())
 
 
@@ -136,10 +138,10 @@ def _value(value) -> str:
 
 def _broken(holds) -> str:
     """不成立的界，各自连同它的数；都成立就是空的。"""
-    if not isinstance(holds, dict):
-        return "" if holds is None or bool(holds) else "条件为假；"
+    if holds is not None and not isinstance(holds, dict):
+        raise TypeError(f"holds 要写成 {{名字: (下界, 值, 上界)}}，得到 {holds!r}")
     broken = ""
-    for name, bounds in holds.items():
+    for name, bounds in (holds or {}).items():
         if not isinstance(bounds, Sequence) or len(bounds) != 3:
             raise ValueError(
                 f"holds 里的“{name}”要写成 (下界, 值, 上界)，没有界的一边写 None；得到 {bounds!r}"

@@ -50,8 +50,7 @@ def show_grid(
     column_labels=None,
     size: float | None = None,
     cmap: str | None = None,
-    colorbar: bool = False,
-    colorbar_label: str = "",
+    colorbar: str | None = None,
     heading: str = "",
     caption: str = "",
     alt: str = "",
@@ -64,17 +63,19 @@ def show_grid(
     "symmetric" 以 0 为中灰、左右对称的同一把尺；"symmetric_each" 同上，每张各自一把；
     "bright" 0 为黑、每张各自的第 99 百分位为白；"signed" 每张红正蓝负、0 为白，
     左右对称到绝对值的第 99 百分位，不管 cmap。
-    后两种只管单通道的图：同一行里的彩色照片原样。caption 是图下的图注，alt 是替代文字（不给就用图注）。
+    后两种只管单通道的图：同一行里的彩色照片原样。colorbar 是色条的名目，不给就没有色条。caption 是图下的图注，alt 是替代文字（不给就用图注）。
     """
     rows = _rows(images, columns)
     count = max(len(row) for row in rows)
     flat = [picture for row in rows for picture in row]
-    cell = _cell(flat, count, size, WIDTH - (1.1 if row_labels else 0) - (0.95 if colorbar else 0))
+    cell = _cell(
+        flat, count, size, WIDTH - (1.1 if row_labels else 0) - (0 if colorbar is None else 0.95)
+    )
     texts, lines = _titles(titles, column_labels, rows, count, cell[0])
     label_width = 1.1 if row_labels is not None else 0.0
     panels = panel_grid(
         len(rows), count, cell=cell, title_lines=lines, label_width=label_width,
-        bar=colorbar, head=bool(heading),
+        bar=colorbar is not None, head=bool(heading),
     )  # fmt: skip
     shown = _paint(panels, rows, count, scale, cmap)
     for panel, text in zip(panels, texts, strict=False):
@@ -88,8 +89,8 @@ def show_grid(
     if heading:
         top = 1 - (HEAD - 0.04) / panels.figure.get_figheight()
         panels.figure.suptitle(heading, y=top, va="bottom", fontsize=13)
-    if colorbar:
-        add_bar(panels, _one_scale(shown), colorbar_label)
+    if colorbar is not None:
+        add_bar(panels, _one_scale(shown), colorbar)
     describe(panels.figure, caption, alt)
     return panels
 

@@ -117,7 +117,7 @@ def test_style_is_an_index_a_list_or_a_blend():
             stylize(network, images, wrong)
 
 
-@pytest.mark.parametrize("name", ["content_weight", "style_weight", "tv_weight"])
+@pytest.mark.parametrize("name", ["content_weight", "style_weight", "tv"])
 def test_negative_weights_are_refused_before_any_training(small_model, name):
     grams = style_grams(small_model, [noise((3, 40, 36), 2)], ("1", "3"))
     with pytest.raises(ValueError, match=name):
@@ -141,7 +141,7 @@ def test_negative_weights_are_refused_before_any_training(small_model, name):
 def test_zero_weights_leave_the_other_term_and_two_zeros_are_refused(small_model):
     content, image = noise((1, 3, 32, 32)), noise((1, 3, 32, 32), 1)
     grams = style_grams(small_model, [noise((3, 40, 36), 2)], ("1", "3"))
-    options = {"content_layer": "3", "tv_weight": 0}
+    options = {"content_layer": "3", "tv": 0}
     parts = [
         stylization_loss(
             small_model,
@@ -162,13 +162,7 @@ def test_loss_is_content_style_and_smoothness(small_model):
     content, image = noise((2, 3, 32, 32)), noise((2, 3, 32, 32), 1)
     grams = style_grams(small_model, [noise((3, 40, 36), 2)], ("1", "3"))
     value = stylization_loss(
-        small_model,
-        content,
-        grams,
-        content_layer="3",
-        content_weight=2,
-        style_weight=3,
-        tv_weight=0.5,
+        small_model, content, grams, content_layer="3", content_weight=2, style_weight=3, tv=0.5
     )(image)
     features, target = ({}, {})
     for place, source in ((features, image), (target, content)):

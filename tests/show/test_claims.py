@@ -14,7 +14,12 @@ from cnnlab import claims
 from cnnlab.show.claims import claim_texts, ledger, record
 
 ROOT = Path(__file__).resolve().parents[2]
-NUMBERS = {"measured": "相关 0.97", "control": "普通梯度 0.55", "n": "20 张照片", "holds": True}
+NUMBERS = {
+    "measured": {"相关": 0.97},
+    "control": {"普通梯度": 0.55},
+    "n": "20 张照片",
+    "holds": {"相关": (0.9, 0.97, None)},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -37,10 +42,25 @@ def test_record_keeps_everything_and_card_says_it():
     assert ledger() == (card,)
 
 
-@pytest.mark.parametrize("holds", [False, np.bool_(False), torch.tensor(False)])
-def test_a_claim_that_does_not_hold_fails_and_is_not_kept(holds):
+@pytest.mark.parametrize("value", [0.5, np.float32(0.5), torch.tensor(0.5)])
+def test_a_claim_that_does_not_hold_fails_and_is_not_kept(value):
     with pytest.raises(AssertionError, match=r"第 54 条.*0\.97"):
-        record(54, **{**NUMBERS, "holds": holds})
+        record(54, **{**NUMBERS, "holds": {"相关": (0.9, value, None)}})
+    assert ledger() == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("measured", "相关 0.97", "{名字: 数}"),
+        ("control", "普通梯度 0.55", "{名字: 数}"),
+        ("holds", True, "下界, 值, 上界"),
+        ("holds", np.bool_(True), "下界, 值, 上界"),
+    ],
+)
+def test_prose_and_bare_truths_are_refused(name, value, words):
+    with pytest.raises(TypeError, match=words):
+        record(54, **{**NUMBERS, name: value})
     assert ledger() == ()
 
 
@@ -82,7 +102,7 @@ def test_bounds_need_three_places():
 def test_control_number_and_condition_are_needed_except_for_definitions(missing):
     with pytest.raises(ValueError, match=r"第 1 条缺少.*ⓘ"):
         record(1, **{**NUMBERS, missing: None})
-    assert record(13, measured="1024 格").verdict == "ⓘ"
+    assert record(13, measured={"格": 1024}).verdict == "ⓘ"
 
 
 def test_a_remark_is_said_apart_and_may_stand_where_there_is_nothing_to_compare():
@@ -100,8 +120,8 @@ def test_unknown_number_is_refused():
 
 def test_recording_again_replaces_and_selection_keeps_the_order_asked():
     for number, measured in ((1, "旧"), (2, "乙"), (1, "新")):
-        record(number, **{**NUMBERS, "measured": measured})
-    assert [one.measured for one in ledger(2, 1)] == ["乙", "新"]
+        record(number, **{**NUMBERS, "measured": {"名": measured}})
+    assert [one.measured for one in ledger(2, 1)] == ["名 乙", "名 新"]
     with pytest.raises(ValueError, match="没有第 7 条"):
         ledger(1, 7)
 
@@ -195,7 +215,7 @@ def pages(extension, *outputs):
 
 
 def test_numbers_reach_the_page_and_links_go_both_ways(extension):
-    card = record(1, **{**NUMBERS, "measured": '甲 <b> "引号"'})
+    card = record(1, **{**NUMBERS, "measured": {'甲 <b> "引号"': 1}})
     chapter, table = pages(extension, card._repr_html_(), ledger(1)._repr_html_())
     assert (
         chapter.count('id="claim-1"') == 1

@@ -111,9 +111,9 @@ def test_a_row_keeps_its_name_when_its_first_cell_is_blank():
 
 def test_colour_bar_needs_one_scale():
     maps = torch.rand(2, 6, 6)
-    assert len(show_grid(maps, scale="common", colorbar=True).figure.axes) == 3
+    assert len(show_grid(maps, scale="common", colorbar="").figure.axes) == 3
     with pytest.raises(ValueError, match="同一把尺"):
-        show_grid(maps, scale="each", colorbar=True)
+        show_grid(maps, scale="each", colorbar="")
 
 
 def test_grid_leaves_tensors_alone():
@@ -208,11 +208,7 @@ def test_chinese_math_and_minus_never_miss_a_glyph(recwarn):
         )
     )
     draw(show_bars(["梯度", "引导式 $g$"], [-0.2, 1], [0.1, 0], title="对照 $\\rho=-0.5$"))
-    draw(
-        show_grid(
-            torch.rand(2, 8, 8) - 0.5, scale="symmetric", colorbar=True, colorbar_label="权重 $w$"
-        )
-    )
+    draw(show_grid(torch.rand(2, 8, 8) - 0.5, scale="symmetric", colorbar="权重 $w$"))
     assert not [warning for warning in recwarn if "missing" in str(warning.message)]
 
 

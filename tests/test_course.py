@@ -14,6 +14,7 @@ import pytest
 
 import cnnlab
 from cnnlab import check
+from cnnlab.check import deck
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 EXERCISES = check.exercises()
@@ -161,3 +162,57 @@ def test_titles_carry_the_stars(slug):
     for exercise in check.exercises(slug):
         title = f"> **练习 {exercise.id} · {exercise.title} {exercise.stars}**"
         assert title in text, f"题面的星数与检查里的不同：{title}"
+
+
+# 连得上
+
+
+def pages(folder: str) -> set[str]:
+    return {path.stem for path in (BOOK / folder).glob("*.ipynb")}
+
+
+def text_of(name: str) -> str:
+    return "\n".join("".join(c["source"]) for c in cells_of(name) if c["cell_type"] == "markdown")
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_each_chapter_leads_to_its_practice(slug):
+    text, first = text_of(slug), check.exercises(slug)[0]
+    assert f"(practice/{slug}.ipynb)" in text
+    assert f"check.{first.name}({first.function_name}, hint=2)" in text
+
+
+def test_every_project_follows_a_chapter():
+    linked = {name for slug in SLUGS for name in re.findall(r"\(projects/(\w+)\.", text_of(slug))}
+    assert linked == pages("projects")
+
+
+def test_the_deck_is_dealt_in_the_order_of_the_book():
+    sources = ["".join(cell["source"]) for cell in cells_of("exam/spot")]
+    shown = [id for source in sources for id in re.findall(r'^check\.spot\("([^"]+)"\)$', source)]
+    asked = [
+        id
+        for source in sources
+        for id in re.findall(r'^check\.spot\("([^"]+)", answer=\.\.\.\)$', source)
+    ]
+    order = check.session.BOOK_ORDER
+    places = [order.index(check.session.find(id).slug) for id in shown]
+    assert shown == asked and set(shown) == set(deck.CARDS) and len(shown) >= 15
+    assert places == sorted(places)
+    assert not any("✅" in source or "❌" in source for source in sources), "不透露哪一种对"
+
+
+def test_the_exam_asks_ten_claims_and_gives_no_verdict():
+    asked, solved = cells_of("exam/ten_claims"), cells_of("solutions/exam/ten_claims")
+    claims = [re.findall(r"(?m)^> \*\*(.+)。\*\*$", "".join(cell["source"])) for cell in asked]
+    claims = [claim for found in claims for claim in found]
+    verdicts = re.findall(r"\*\*判断：(对|错|要改写)。\*\*", text_of("solutions/exam/ten_claims"))
+    assert len(claims) == len(verdicts) == 10 and {"对", "错", "要改写"} == set(verdicts)
+    code = ["".join(cell["source"]) for cell in asked if cell["cell_type"] == "code"]
+    assert sum(" = ...  #" in source for source in code) == 10
+    for number in range(1, 11):
+        (measured,) = [c for c in solved if c["id"] == f"measure-{number}"]
+        figures = [c for c in solved if c["id"].startswith(f"figure-{number}-")]
+        assert "assert " in "".join(measured["source"]) and len(figures) == 2
+    book = "".join(text_of(slug) for slug in SLUGS)
+    assert not any(claim in book for claim in claims), "这一句在书里已经有了判断"

@@ -125,6 +125,36 @@ def my_ascent_step(image, target, model, rate, decay):
     return image + rate * direction / length
 
 
+def my_dream_step(image, gradient, size):
+    typical = gradient.abs().mean(dim=(1, 2, 3), keepdim=True)
+    return (image + size * gradient / typical).clamp(0, 1)
+
+
+def my_variation(image):
+    down = image[..., 1:, :] - image[..., :-1, :]
+    right = image[..., 1:] - image[..., :-1]
+    return down.square().sum((1, 2, 3)) + right.square().sum((1, 2, 3))
+
+
+def my_gram(features):
+    rows = features.flatten(2)
+    return rows @ rows.transpose(1, 2) / features[0].numel()
+
+
+def my_content_loss(features, target, weight):
+    distance = (features - target).square().flatten(1).sum(1)
+    size = target.square().flatten(1).sum(1)
+    return weight * (distance / size).sum()
+
+
+def my_adain(content, style):
+    mean = content.mean((2, 3), keepdim=True)
+    new_mean = style.mean((2, 3), keepdim=True)
+    deviation = (content.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+    new_deviation = (style.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+    return (content - mean) / deviation * new_deviation + new_mean
+
+
 CARDS = {
     "getting_started-3": (
         my_finite_difference,
@@ -212,5 +242,43 @@ CARDS = {
         ("gradient - decay", "gradient + decay"),
         ("(image - 0.5)", "image"),
         ("direction.flatten(1).norm(dim=1)[:, None, None, None]", "direction.norm()"),
+    ),
+    "deepdream-2": (
+        my_dream_step,
+        ("gradient.abs().mean(", "gradient.mean("),
+        ("dim=(1, 2, 3)", "dim=(0, 1, 2, 3)"),
+        ("image + size", "image - size"),
+        ("dim=(1, 2, 3)", "dim=(2, 3)"),
+    ),
+    "inversion-2": (
+        my_variation,
+        ("down.square().sum((1, 2, 3)) + ", ""),
+        (".square()", ".abs()"),
+        (".sum((1, 2, 3))", ".mean((1, 2, 3))"),
+        (" + right.square().sum((1, 2, 3))", ""),
+    ),
+    "texture-1": (
+        my_gram,
+        ("rows @ rows.transpose(1, 2)", "rows.transpose(1, 2) @ rows"),
+        ("features[0].numel()", "features.numel()"),
+        ("features[0].numel()", "rows.shape[2]"),
+        (
+            "rows = features.flatten(2)",
+            "rows = features.permute(0, 2, 3, 1).reshape(features.flatten(2).shape)",
+        ),
+    ),
+    "style_transfer-1": (
+        my_content_loss,
+        ("size = target", "size = features"),
+        ("(distance / size).sum()", "distance.sum() / size.sum()"),
+        ("(distance / size).sum()", "(distance / size).mean()"),
+        ("distance / size", "distance.sqrt() / size.sqrt()"),
+    ),
+    "fast_style-4": (
+        my_adain,
+        (" * new_deviation + new_mean", " + new_mean"),
+        ("+ new_mean", "+ mean"),
+        ("correction=0", "correction=1"),
+        (" * new_deviation + new_mean", ""),
     ),
 }

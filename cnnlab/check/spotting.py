@@ -36,15 +36,17 @@ class Spread:
         return "\n\n".join([head, *parts, self.ask])
 
 
-def spot(id: str | None = None, answer: int | None = None, seed: int = 0) -> Spread | Lines:
+def spot(id: str | None = None, answer=None, seed: int = 0) -> Spread | Lines | None:
     """找错：check.spot("occlusion-2") 摊开五种写法，answer=3 说第 3 种对不对、错在哪里。
 
-    不给编号时列出全部的牌；同一个 seed 次序不变，换一个 seed 重新洗牌。
+    不给编号时列出全部的牌；answer=... 是还没选，什么也不显示。同一个 seed 次序不变，换一个 seed 重新洗牌。
     """
     if id is None:
         return Lines(f"找错：{len(deck.CARDS)} 题", tuple(map(_card_line, deck.CARDS)))
     if id not in deck.CARDS:
         raise ValueError(f"找错里没有 {id!r}；有：{'、'.join(deck.CARDS)}")
+    if answer is ...:
+        return None
     exercise, sources = session.find(id), versions(id, seed)
     if answer is None:
         return Spread(id, exercise.title, tuple(sources))

@@ -47,6 +47,7 @@ def test_what_is_shown_holds_no_verdict():
         assert text.count("def my_saliency") == 5 and "answer=号码" in text
         assert not any(mark in text for mark in "✅❌#")
     assert len(check.spot().items) == len(deck.CARDS)
+    assert check.spot("saliency-1", answer=...) is None
 
 
 @pytest.mark.parametrize("answer", [0, 6, "3", 2.5, None])

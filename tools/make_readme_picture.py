@@ -20,7 +20,9 @@ def main() -> None:
     china = photo("china", size=(320, 480))
     pagoda = torch.cat([china, dream(load_model(), china, "fire8", step_size=0.006).image], 3)
     content, network = photo("owl", size=192), load_stylizer()
-    styled = torch.cat([content, *(stylize(network, content, style=k) for k in range(4))], 3)
+    night = stylize(network, content, style=[0.5, 0.5, 0.0])  # 一半波浪，一半星夜
+    made = [stylize(network, content, style=k) for k in range(network.n_styles)]
+    styled = torch.cat([content, *made, night], 3)
     rows = [classes, resize(pagoda, (320, 960)), styled]
     sheet = torch.cat([row for each in rows for row in (each, torch.ones(1, 3, 8, 960))][:-1], 2)
     TARGET.parent.mkdir(parents=True, exist_ok=True)

@@ -133,10 +133,9 @@ def style(image):
     import torch
 
     network = cnnlab.load_stylizer("drawn")
-    four = cnnlab.stylize(
-        network, image.expand(network.n_styles, -1, -1, -1), torch.arange(network.n_styles)
-    )
-    upper, lower = torch.cat(list(four[:2]), -1), torch.cat(list(four[2:4]), -1)
+    waves, night, glass = (cnnlab.stylize(network, image, style) for style in range(3))
+    mixed = cnnlab.stylize(network, image, [0.0, 0.5, 0.5])
+    upper, lower = torch.cat([waves, night], -1), torch.cat([glass, mixed], -1)
     return cnnlab.to_pil(torch.cat([upper, lower], -2))
 
 
@@ -148,5 +147,5 @@ STILLS = {
     "activations": (activations, "左边是照片，右边是 fire3 各通道的激活图，每张各自到最亮"),
     "dream": (dream, "左边是照片，右边是 DeepDream：放大 fire5 看见的东西"),
     "ascent": (ascent, "左边是照片，右边不用照片：从噪声出发，把火烈鸟的得分推到最高的图"),
-    "style": (style, "左边是照片，右边是四种风格：波浪、星夜、彩色玻璃、木刻"),
+    "style": (style, "左边是照片，右边是波浪、星夜、彩色玻璃，和后两种各一半"),
 }

@@ -45,26 +45,38 @@ class ConditionalNorm(nn.Module):
         )
 
 
+def smooth(activation: Tensor, mode: str) -> Tensor:
+    """横、竖各与 [1, 2, 1] / 4 卷积，尺寸不变：隔点取之前、放大之后都过一遍，网格才不会印进图里。
+
+    两次 2×2 平均就是它。出处：Zhang，2019。
+    """
+    around = functional.pad(activation, (1, 1, 1, 1), mode)
+    return functional.avg_pool2d(functional.avg_pool2d(around, 2, 1), 2, 1)
+
+
 class _Layer(nn.Module):
-    """镜像填充 → 卷积 → 归一化；尺寸 (H, W) 变成 ⌈H/stride⌉ × ⌈W/stride⌉。"""
+    """（步幅大于 1 时先抹平）→ 填充 → 卷积 → 归一化；(H, W) 变成 ⌈H/stride⌉ × ⌈W/stride⌉。"""
 
     def __init__(self, before: int, after: int, kernel: int, options: dict, stride: int = 1):
         super().__init__()
         mode = {"reflect": "reflect", "zero": "zeros"}[options["padding"]]
+        self.mode = "reflect" if mode == "reflect" else "constant"
         self.conv = nn.Conv2d(before, after, kernel, stride, kernel // 2, padding_mode=mode)
         self.norm = ConditionalNorm(after, options["n_styles"], options["normalization"])
 
     def forward(self, activation: Tensor, weights: Tensor) -> Tensor:
+        if self.conv.stride[0] > 1:
+            activation = smooth(activation, self.mode)
         return self.norm(self.conv(activation), weights)
 
 
 class StylizationNetwork(nn.Module):
     """从照片到风格化的图：(N, 3, H, W) → (N, 3, H, W)，取值 (0, 1)，尺寸不变。
 
-    两次步幅 2 的卷积，几个残差块，两次“双线性放大再卷积”；`n_styles` > 1 时各风格只有归一化的 γ、β 不同。
+    两次“抹平、步幅 2 的卷积”，几个残差块，两次“双线性放大、抹平、再卷积”；`n_styles` > 1 时各风格只有归一化的 γ、β 不同。
     `photo_gain` > 0 时原图乘它加到 sigmoid 之前：网络只学要改什么，内容不必从瓶颈里挤过去。
     前向的 `style` 是风格的序号、每张图一个的序号，或混合权重 (S,)、(N, S)。
-    出处：Johnson 等，2016；Ulyanov 等，2016；Odena 等，2016；Dumoulin 等，2017。
+    出处：Johnson 等，2016；Ulyanov 等，2016；Odena 等，2016；Dumoulin 等，2017；Zhang，2019。
     """
 
     def __init__(
@@ -115,9 +127,9 @@ class StylizationNetwork(nn.Module):
         for first, second in self.blocks:
             activation = activation + second(first(activation, weights).relu(), weights)
         for layer in self.decoder:
-            # 先放大再卷积，不用转置卷积：核与步幅不整除就有棋盘格；双线性的，不留台阶
+            # 先放大再卷积，不用转置卷积：核与步幅不整除就有棋盘格；双线性再抹平，不留台阶
             activation = functional.interpolate(activation, sizes.pop(), mode="bilinear")
-            activation = layer(activation, weights).relu()
+            activation = layer(smooth(activation, layer.mode), weights).relu()
         return (
             self.options["photo_gain"] * (image - 0.5) + self.last(activation, weights)
         ).sigmoid()

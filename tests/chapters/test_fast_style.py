@@ -12,6 +12,7 @@ from cnnlab.chapters.fast_style import (
     content_crops,
     content_reader,
     equal_steps,
+    period_energy,
     style_grams,
     stylization_loss,
     stylize,
@@ -25,6 +26,7 @@ from cnnlab.networks.stylizers import (
     StylizationNetwork,
     load_stylizer,
     save_stylizer,
+    smooth,
     stylizer_names,
 )
 from cnnlab.pictures.photos import photos, style_image
@@ -335,6 +337,25 @@ def test_shipped_network_has_learnt_each_of_its_styles():
         assert loss(output) < 0.75 * loss(held_out)
         wrong = stylize(network, held_out, (index + 1) % len(network.styles))
         assert loss(output) < loss(wrong)
+
+
+def test_smoothing_is_the_binomial_filter_and_removes_the_finest_grid():
+    activation = noise((2, 3, 6, 9))
+    row = torch.tensor([1.0, 2.0, 1.0]) / 4
+    kernel = (row[:, None] * row).expand(3, 1, 3, 3)
+    padded = functional.pad(activation, (1, 1, 1, 1), mode="reflect")
+    expected = functional.conv2d(padded, kernel, groups=3)
+    assert torch.allclose(smooth(activation, "reflect"), expected, atol=1e-6)
+    stripes = torch.tensor([1.0, -1.0]).repeat(4).expand(1, 1, 8, 8)
+    assert smooth(stripes, "reflect").abs().max() < 1e-6
+
+
+def test_shipped_network_leaves_no_grid_of_its_stride():
+    network, images = load_stylizer(), photos(size=256)
+    held_out = images[[images.index(name) for name in STYLIZER_HELD_OUT]].images
+    for style in range(network.n_styles):
+        pictures = stylize(network, held_out, style)
+        assert max(period_energy(pictures, period) for period in (2, 4)) <= 2
 
 
 def test_shipped_files_are_at_most_a_megabyte():

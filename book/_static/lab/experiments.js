@@ -7,7 +7,7 @@ const labExperiments = (() => {
   const LAYERS = ["relu1", "pool1", "fire2", "fire3", "fire4", "fire5"];
   LAYERS.push("fire6", "fire7", "fire8", "fire9", "conv10");
   const FIRES = LAYERS.filter((name) => name.startsWith("fire"));
-  const STYLES = { waves: "波浪", starry_night: "星夜", stained_glass: "彩色玻璃", woodcut: "木刻" };
+  const STYLES = { waves: "波浪", starry_night: "星夜", stained_glass: "彩色玻璃" };
 
   const named = (index) => labCategories[index][0];
   const percent = (share) => `${(100 * share).toFixed(share < 0.0995 ? 2 : 1)}%`;

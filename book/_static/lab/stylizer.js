@@ -1,4 +1,4 @@
-// 随书的风格化网络，只有前向：镜像填充、卷积、实例归一化、先放大再卷积。
+// 随书的风格化网络，只有前向：镜像填充、卷积、实例归一化；隔点取之前、放大之后先抹平。
 // about 是 {widths, blocks, styles, photoGain}；weights 按算的先后排，每层是核、偏置、各风格的 γ、各风格的 β。
 function labStylizer(weights, about, { plain = false } = {}) {
   const kernel = labKernel({ plain, pages: 64 });
@@ -16,7 +16,7 @@ function labStylizer(weights, about, { plain = false } = {}) {
     const pad = size >> 1;
     const conv = convolution(take, channels, outputs, size, { stride, pad, trained: false });
     const [scale, shift] = [take(count * outputs), take(count * outputs)];
-    return { conv, pad, outputs, scale, shift };
+    return { conv, pad, stride, outputs, scale, shift };
   }
 
   const encoder = [layer(3, fine, 9), layer(fine, middle, 3, 2), layer(middle, coarse, 3, 2)];
@@ -86,7 +86,30 @@ function labStylizer(weights, about, { plain = false } = {}) {
     return { ...x, data: result, channels: outputs };
   }
 
-  const apply = (each, x, mix) => normalize(each, convolve(each, x), mix);
+  // 沿一个方向与 [1, 2, 1] / 4 卷积，两端照镜子：一条有 length 项，相邻两项隔 step 个数
+  function spread(data, length, step) {
+    const result = new Float32Array(data.length);
+    for (let start = 0; start < data.length; start += length * step) {
+      for (let k = 0; k < length; k++) {
+        const here = start + k * step;
+        const before = start + Math.abs(k - 1) * step;
+        const after = start + (k + 1 < length ? k + 1 : length - 2) * step;
+        for (let c = 0; c < step; c++) {
+          result[here + c] = (data[before + c] + 2 * data[here + c] + data[after + c]) / 4;
+        }
+      }
+    }
+    return result;
+  }
+
+  function smooth(x) {
+    const across = spread(x.data, x.width, x.channels);
+    return { ...x, data: spread(across, x.height, x.width * x.channels) };
+  }
+
+  function apply(each, x, mix) {
+    return normalize(each, convolve(each, each.stride > 1 ? smooth(x) : x), mix);
+  }
   const relu = (x) => ({ ...x, data: x.data.map((value) => (value > 0 ? value : 0)) });
 
   // 双线性放大到 newHeight × newWidth
@@ -110,7 +133,7 @@ function labStylizer(weights, about, { plain = false } = {}) {
       yield;
     }
     for (const each of decoder) {
-      x = relu(apply(each, enlarge(x, ...sizes.pop()), mix));
+      x = relu(apply(each, smooth(enlarge(x, ...sizes.pop())), mix));
       yield;
     }
     const change = apply(last, x, mix).data;

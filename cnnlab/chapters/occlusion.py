@@ -86,10 +86,10 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
 
 
 def fill_image(image: Tensor, fill="mean") -> Tensor:
-    """窗里填什么，与 `image` 同大：(N, 3, H, W)，窗取其中对应的一块。
+    """换上去的内容，与 `image` 同大：(N, 3, H, W)；窗取其中对应的一块。
 
     "mean" 是每张图自己的平均色；"grey"、"black"、"white" 或 [0, 1] 里的一个数是灰度；三个数是颜色；
-    与 `image` 同大的张量（例如它的模糊版）原样用。
+    与 `image` 同大的张量（例如它的模糊版）原样用，一张也可以给一批用。
     """
     if isinstance(fill, str) and fill == "mean":
         return image.mean((2, 3), keepdim=True).expand_as(image)
@@ -101,11 +101,12 @@ def fill_image(image: Tensor, fill="mean") -> Tensor:
         FILLS[fill] if isinstance(fill, str) else fill, dtype=image.dtype, device=image.device
     )
     value = value.view(1, 3, 1, 1) if value.shape == (3,) else value
-    if value.dim() and value.shape not in ((1, 3, 1, 1), image.shape):
+    sides = zip(value.shape, image.shape, strict=False)
+    if value.dim() not in (0, 4) or any(given not in (1, wanted) for given, wanted in sides):
         raise ValueError(
-            f"fill 的形状是 {tuple(value.shape)}，应是一个数、三个数的颜色，或与图像同大的 {tuple(image.shape)}"
+            f"要换上的是 {tuple(value.shape)}，应是一个数、三个数的颜色，或与图像同大的 {tuple(image.shape)}"
         )
-    return check_images(value.expand_as(image))
+    return check_images(value.detach().expand_as(image))
 
 
 def covered_image(image: Tensor, top: int, left: int, *, window=32, fill="mean") -> Tensor:

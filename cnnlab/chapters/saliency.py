@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cnnlab.chapters.occlusion import fill_image
 from cnnlab.core.checks import check_maps
 from cnnlab.core.hooks import record_activations, run_model
 from cnnlab.core.images import check_images
@@ -91,29 +92,16 @@ def integrated_gradients(
 
     A = (x − x₀) · (1/m) Σ_k ∂S_t/∂x 在 x₀ + (k − ½)/m · (x − x₀) 处，即中点法。
     完备性：全部 A 之和 ≈ S_t(x) − S_t(x₀)，步数 m 越大越准。
-    `baseline` 是 [0, 1] 的灰度、三个数的颜色，或能与 `image` 对齐的张量。（Sundararajan 等，2017）
+    `baseline` 是 [0, 1] 的灰度、三个数的颜色，或别的图，见 occlusion.fill_image。（Sundararajan 等，2017）
     """
     if steps < 1:
         raise ValueError(f"steps 是 {steps}，至少要 1 步")
     image = check_images(image).detach()
-    start = baseline_image(image, baseline)
+    start = fill_image(image, baseline)
     total = torch.zeros_like(image)
     for k in range(steps):
         total += score_gradient(model, start + (k + 0.5) / steps * (image - start), target)
     return (image - start) * total / steps
-
-
-def baseline_image(image: Tensor, baseline) -> Tensor:
-    """把灰度、颜色或张量变成与 `image` 同样大小的基线图像。"""
-    value = torch.as_tensor(baseline, dtype=image.dtype, device=image.device).detach()
-    value = value.view(1, 3, 1, 1) if value.dim() == 1 and len(value) == 3 else value
-    try:
-        return check_images(value.expand_as(image))
-    except RuntimeError:
-        wanted, found = tuple(image.shape), tuple(value.shape)
-        raise ValueError(
-            f"基线的形状是 {found}，应是一个灰度、三个数的颜色，或 {wanted} 的图像"
-        ) from None
 
 
 def segment_from_saliency(

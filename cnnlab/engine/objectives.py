@@ -87,21 +87,6 @@ class Objective:
         # 求值途中被打断时，各项可能差一个：以都有的为准
         return [sum(parts) for parts in zip(*self.ledger.values(), strict=False)]
 
-    def gradient_shares(self, image: Tensor) -> dict[str, float]:
-        """每一项的梯度长度占各项长度之和的份额；不记账。"""
-        with torch.enable_grad():
-            image = image.detach().requires_grad_()
-            norms = {}
-            for name, part in self._parts(image).items():
-                (gradient,) = (
-                    torch.autograd.grad(part, image, retain_graph=True, allow_unused=True)
-                    if part.requires_grad
-                    else (None,)
-                )
-                norms[name] = 0.0 if gradient is None else float(gradient.norm())
-        total = sum(norms.values()) or 1.0
-        return {name: norm / total for name, norm in norms.items()}
-
 
 # 头几步里，关着的 ReLU 也放行往上走的梯度
 WAKING_STEPS = 16

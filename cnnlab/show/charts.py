@@ -87,7 +87,7 @@ def show_scatter(
     ylabel: str = "",
     title: str = "",
     size: float = 26,
-    colorbar_label: str = "",
+    colorbar: str = "",
     caption: str = "",
     alt: str = "",
     axes=None,
@@ -109,7 +109,7 @@ def show_scatter(
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), handletextpad=0.2)
     elif values is not None:
         dots = axes.scatter(*points.T, s=size, c=_numbers(values), cmap="viridis", linewidths=0)
-        axes.figure.colorbar(dots, ax=axes, label=colorbar_label).outline.set_visible(False)
+        axes.figure.colorbar(dots, ax=axes, label=colorbar).outline.set_visible(False)
     else:
         axes.scatter(*points.T, s=size, alpha=0.7, linewidths=0)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)

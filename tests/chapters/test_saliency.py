@@ -8,9 +8,9 @@ from captum.attr import InputXGradient, IntegratedGradients, Saliency
 from torch import nn
 
 from cnnlab import load_model
+from cnnlab.chapters.occlusion import fill_image
 from cnnlab.chapters.saliency import (
     adversarial_step,
-    baseline_image,
     fooling_image,
     gradient_times_input,
     integrated_gradients,
@@ -135,13 +135,13 @@ def test_integrated_gradients_of_a_quadratic_by_hand():
 
 def test_baselines():
     image = torch.rand(2, 3, 4, 5)
-    assert (baseline_image(image, 0.25) == 0.25).all()
+    assert (fill_image(image, 0.25) == 0.25).all()
     assert torch.equal(
-        baseline_image(image, (0.1, 0.2, 0.3))[1, :, 2, 2], torch.tensor([0.1, 0.2, 0.3])
+        fill_image(image, (0.1, 0.2, 0.3))[1, :, 2, 2], torch.tensor([0.1, 0.2, 0.3])
     )
     for wrong in (2.0, (0.1, 0.2), torch.zeros(3, 3, 4, 5)):
         with pytest.raises(ValueError):
-            baseline_image(image, wrong)
+            fill_image(image, wrong)
 
 
 def test_smooth_grad(tiny_cnn, linear_model, photo):

@@ -6,7 +6,7 @@ from torch import nn
 
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.priors import l2, total_variation
-from cnnlab.engine.terms import Term, channel, class_score, half_squared_norm, image_prior
+from cnnlab.engine.terms import channel, class_score, half_squared_norm, image_prior
 
 
 class Counting(nn.Module):
@@ -60,26 +60,6 @@ def test_ledger_adds_up_to_the_loss_and_names_repeated_terms(tiny_cnn, photo):
         assert abs(sum(entries[index] for entries in loss.ledger.values()) - total) < 1e-6
     assert loss.losses == pytest.approx(totals, abs=1e-6)
     assert loss.ledger["l2 #1"][0] == pytest.approx(2 * float(l2(photo)))
-
-
-def test_gradient_shares_are_the_terms_gradient_norms(tiny_cnn, photo):
-    loss = objective(
-        tiny_cnn,
-        [
-            -channel("conv1", 0),
-            image_prior(l2, 5.0),
-            Term("常数", ("image",), lambda values: torch.tensor(1.0)),
-        ],
-    )
-    shares = loss.gradient_shares(photo)
-    image = photo.clone().requires_grad_()
-    norms = [
-        torch.autograd.grad(each, image)[0].norm()
-        for each in (tiny_cnn.conv1(image)[:, 0].mean(), 5 * l2(image))
-    ]
-    assert shares["l2"] == pytest.approx(float(norms[1] / sum(norms)), rel=1e-4)
-    assert shares["常数"] == 0 and sum(shares.values()) == pytest.approx(1)
-    assert loss.ledger["l2"] == []
 
 
 def test_transform_reaches_the_network_and_not_the_priors(tiny_cnn, photo):

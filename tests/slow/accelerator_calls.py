@@ -99,7 +99,7 @@ def calls(w) -> dict:
 
     def loss(term, transform=None):
         found = c.objective(w.model, term, transform=transform)
-        return lambda: [found(w.image), found.gradient_shares(w.image)]
+        return lambda: found(w.image)
 
     def descended(term, **options):
         return lambda: c.optimize_image(w.image, c.objective(w.model, term), steps=2, **options)

@@ -44,6 +44,8 @@ def unusual(value) -> str | None:
 
 def described(value) -> str:
     """学习者返回的东西，说成一句短话。"""
+    if isinstance(value, Tensor) and value.is_nested:
+        return "嵌套张量"
     if isinstance(value, Tensor):
         return f"形状 {tuple(value.shape)} 的 {_plain_dtype(value)} 张量"
     if isinstance(value, (tuple, list)) and 0 < len(value) <= 4:

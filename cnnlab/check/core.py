@@ -99,7 +99,9 @@ class _Answer:
     def __call__(self, *arguments):
         try:
             self.returned = self.function(*arguments)
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:  # 读者按了 ■
+            raise
+        except BaseException as error:
             raise _LearnerError from error
         return self.returned
 

@@ -126,6 +126,59 @@ def test_odd_answers_are_refused_without_blame(exercise):
         )
 
 
+def _each(change, value):
+    """把返回值里的每个张量和数换掉。"""
+    if isinstance(value, torch.Tensor):
+        return change(value.detach())
+    if isinstance(value, dict):
+        return {key: _each(change, item) for key, item in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_each(change, item) for item in value]
+    return change(torch.tensor(value)) if isinstance(value, (int, float)) else value
+
+
+class Special(torch.Tensor):
+    """什么也没有改的子类。"""
+
+
+# 对的答案，弄弯一下；真表示弄弯了也还可以算对
+BENT = {
+    "套一层元组": (True, lambda v: (v,)),
+    "放进字典": (False, lambda v: {"答": v}),
+    "两份": (False, lambda v: (v, v)),
+    "写成文字": (False, str),
+    "多一个 None": (False, lambda v: [v, None]),
+    "生成器": (False, lambda v: (item for item in [v])),
+    "嵌套列表": (True, lambda v: _each(torch.Tensor.tolist, v)),
+    "NumPy": (True, lambda v: _each(torch.Tensor.numpy, v)),
+    "全是文字": (False, lambda v: _each(lambda t: "字", v)),
+    "NaN": (False, lambda v: _each(lambda t: t.double() * torch.nan, v)),
+    "无穷": (False, lambda v: _each(lambda t: t.double() + torch.inf, v)),
+    "空的": (False, lambda v: _each(lambda t: t.flatten()[:0], v)),
+    "半精度": (True, lambda v: _each(torch.Tensor.half, v)),
+    "单精度": (True, lambda v: _each(torch.Tensor.float, v)),
+    "复数": (True, lambda v: _each(lambda t: t.to(torch.complex128), v)),
+    "截成整数": (True, lambda v: _each(torch.Tensor.int, v)),
+    "meta": (False, lambda v: _each(lambda t: t.to("meta"), v)),
+    "稀疏": (False, lambda v: _each(torch.Tensor.to_sparse, v)),
+    "不连续": (True, lambda v: _each(lambda t: torch.stack([t, t], -1)[..., 0], v)),
+    "子类": (True, lambda v: _each(lambda t: t.as_subclass(Special), v)),
+    "带着求导": (True, lambda v: _each(lambda t: t.double().requires_grad_(), v)),
+    "多一维": (True, lambda v: _each(lambda t: t[None], v)),
+    "嵌套张量": (False, lambda v: _each(lambda t: torch.nested.nested_tensor([t.flatten()]), v)),
+}
+
+
+@pytest.mark.parametrize(
+    "exercise", [e for e in CHOSEN if e.oracle and e.id != "guided_backprop-2"], ids=lambda e: e.id
+)
+def test_bent_answers_are_judged_without_blame(exercise):
+    for name, (may_pass, bend) in BENT.items():
+        report = exercise(lambda *arguments, bend=bend: bend(exercise.oracle(*arguments)))
+        assert report.state == "wrong" or (may_pass and report), f"{name}：\n{report!r}"
+        assert not any(word in repr(report) for word in BLAME), f"{name}：\n{report!r}"
+
+
 def test_numpy_is_named():
     for exercise in check.exercises():
         # guided_backprop-2 要的是一个类，不是函数
@@ -145,6 +198,40 @@ def test_leaving_and_unprintable_exceptions_are_errors():
     assert check.gram(my_gram).state == "error"
     report = check.gram(lambda features: exit())
     assert report.state == "error" and "exit()" in repr(report)
+
+
+def _raising(error):
+    def my_gram(features):
+        raise error
+
+    return my_gram
+
+
+def _endless(features):
+    return _endless(features)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [_endless, *map(_raising, (MemoryError(), StopIteration(), GeneratorExit(), BaseException()))],
+)
+def test_no_exception_of_the_learner_escapes(answer):
+    report = check.gram(answer)
+    assert report.state == "error" and "出错的是" in repr(report)
+
+
+def test_the_stop_button_stops_and_leaves_nothing_behind():
+    before = torch.get_rng_state(), torch.is_grad_enabled(), torch.get_num_threads()
+
+    def my_gram(features):
+        torch.set_grad_enabled(False)
+        torch.manual_seed(5)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check.gram(my_gram)
+    after = torch.get_rng_state(), torch.is_grad_enabled(), torch.get_num_threads()
+    assert torch.equal(before[0], after[0]) and before[1:] == after[1:]
 
 
 def test_misspelt_names_are_answered_with_near_ones():

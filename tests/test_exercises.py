@@ -302,6 +302,33 @@ def test_practice_notebook_is_in_step(slug):
 
 
 @each_chapter
+def test_ids_follow_the_order_of_reading(slug):
+    read = [
+        tag.removeprefix("exercise-")
+        for _, tags in chapter_code(slug)
+        for tag in tags
+        if tag.startswith("exercise-")
+    ]
+    assert read == [exercise.id for exercise in check.exercises(slug)]
+
+
+def headings(slug: str) -> list[str]:
+    prose = [text for kind, text, _ in cells_of(BOOK / f"{slug}.ipynb") if kind == "markdown"]
+    return re.findall(r"(?m)^#+ +(.+)$", "\n".join(prose))
+
+
+@each_exercise
+def test_hints_point_to_sections_that_exist(exercise):
+    """“某某”一节要真是本章的一个标题。"""
+    tables = [*exercise.mistakes.values(), *exercise.properties, *exercise.laws]
+    texts = [exercise.idea, exercise.where, exercise.question]
+    texts += [hint for _, *hints in tables for hint in hints]
+    for named in re.findall(r"“([^”]+)”一[节段]", "\n".join(texts)):
+        found = [title for title in headings(exercise.slug) if named in title]
+        assert found, f"{exercise.id} 的提示说到“{named}”，本章没有这个标题"
+
+
+@each_chapter
 def test_chapter_meets_the_bar(slug):
     chapter = check.exercises(slug)
     numbers = [int(exercise.id.rsplit("-", 1)[1]) for exercise in chapter]

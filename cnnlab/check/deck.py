@@ -226,7 +226,7 @@ CARDS = {
         ("deconvolution * (value > 0)", "deconvolution"),
         ("[plain, deconvolution, guided]", "[deconvolution, plain, guided]"),
     ),
-    "faithfulness-3": (
+    "faithfulness-4": (
         my_deletion,
         ("descending=True", "descending=False"),
         (
@@ -274,7 +274,7 @@ CARDS = {
         ("(distance / size).sum()", "(distance / size).mean()"),
         ("distance / size", "distance.sqrt() / size.sqrt()"),
     ),
-    "fast_style-4": (
+    "fast_style-5": (
         my_adain,
         (" * new_deviation + new_mean", " + new_mean"),
         ("+ new_mean", "+ mean"),

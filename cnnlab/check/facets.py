@@ -233,7 +233,7 @@ center_mask = Exercise(
 )
 
 
-# 3 代码走一步
+# 4 代码走一步
 
 
 def _code_step(
@@ -286,7 +286,7 @@ def _unit_step(code, direction, mean, std):
 
 
 code_step = Exercise(
-    id="facets-3",
+    id="facets-4",
     name="code_step",
     title="代码走一步",
     level=2,
@@ -382,7 +382,7 @@ code_step = Exercise(
 )
 
 
-# 4 侧面之间的距离
+# 3 侧面之间的距离
 
 
 def _ratio(facets, seeds, *, squared=False, diagonal=False, flip=False, first=False, across=False):
@@ -421,7 +421,7 @@ def _repeats(call, facets, seeds):
 
 
 spread_ratio = Exercise(
-    id="facets-4",
+    id="facets-3",
     name="spread_ratio",
     title="侧面之间，还是种子之间",
     level=2,

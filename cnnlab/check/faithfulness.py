@@ -267,7 +267,7 @@ rank_agreement = Exercise(
 )
 
 
-# 3 删除曲线
+# 4 删除曲线
 
 
 def _deletion(
@@ -323,7 +323,7 @@ def _deletion_probe(shape, targets, steps, seed):
 
 
 deletion = Exercise(
-    id="faithfulness-3",
+    id="faithfulness-4",
     name="deletion",
     title="删除曲线",
     level=3,
@@ -367,7 +367,7 @@ deletion = Exercise(
 )
 
 
-# 4 逐层随机化
+# 3 逐层随机化
 
 
 def _swapped(model, layer):
@@ -414,7 +414,7 @@ def _by_differences(image, target, model, layers, shuffle):
 
 
 cascade = Exercise(
-    id="faithfulness-4",
+    id="faithfulness-3",
     name="cascade",
     title="逐层随机化",
     level=3,

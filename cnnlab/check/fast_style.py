@@ -129,7 +129,7 @@ instance_norm = Exercise(
 )
 
 
-# 2 镜像填充的卷积
+# 4 镜像填充的卷积
 
 
 def _padded(image, weight, bias, mode="reflect"):
@@ -155,7 +155,7 @@ def _mirrored_loop(image, weight, bias):
 
 
 reflect_convolution = Exercise(
-    id="fast_style-2",
+    id="fast_style-4",
     name="reflect_convolution",
     ours=_padded,
     title="不留边框的卷积",
@@ -220,7 +220,7 @@ reflect_convolution = Exercise(
 )
 
 
-# 3 训练一步
+# 2 训练一步
 
 
 def _toy(seed: int):
@@ -281,7 +281,7 @@ def _moved_in_place(network, image, target, model, rate):
 
 
 training_step = Exercise(
-    id="fast_style-3",
+    id="fast_style-2",
     name="training_step",
     title="隔着损失网络训练一步",
     level=2,
@@ -362,7 +362,7 @@ training_step = Exercise(
 )
 
 
-# 4 AdaIN
+# 5 AdaIN
 
 
 def _statistics(activation, axes=(2, 3)):
@@ -401,7 +401,7 @@ def _adain_by_planes(content, style):
 
 
 adain = Exercise(
-    id="fast_style-4",
+    id="fast_style-5",
     name="adain",
     title="自适应实例归一化",
     level=2,
@@ -514,7 +514,7 @@ adain = Exercise(
 )
 
 
-# 5 画多少张才划算
+# 3 画多少张才划算
 
 
 class _World:
@@ -586,7 +586,7 @@ def _counted(train, load, fast, slow, clock):
 
 
 break_even = Exercise(
-    id="fast_style-5",
+    id="fast_style-3",
     name="break_even",
     title="画多少张才划算",
     level=3,

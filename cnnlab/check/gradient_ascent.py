@@ -137,7 +137,7 @@ ascent_step = Exercise(
 )
 
 
-# 2 抖动与还原
+# 3 抖动与还原
 
 
 def _both(image, down, right, *, move, back):
@@ -168,7 +168,7 @@ def _padded(image, down, right):
 
 
 jitter_undo = Exercise(
-    id="gradient_ascent-2",
+    id="gradient_ascent-3",
     name="jitter_undo",
     title="抖动和它的还原",
     level=1,
@@ -218,7 +218,7 @@ jitter_undo = Exercise(
 )
 
 
-# 3 小贡献
+# 4 小贡献
 
 
 def _keep(
@@ -267,7 +267,7 @@ def _contribution(image, gradient, center):
 
 
 keep_contribution = Exercise(
-    id="gradient_ascent-3",
+    id="gradient_ascent-4",
     name="keep_contribution",
     title="只留贡献大的像素",
     level=2,
@@ -280,7 +280,7 @@ keep_contribution = Exercise(
     ),
     answer="(N, 3, H, W)：每张图留下贡献最大的 share 份像素，其余的三个通道都换成 0.5",
     idea="贡献是一阶近似：把这个像素换成灰，得分大约掉多少。三个通道先相加，再取绝对值。",
-    where="看本章“正则项各自做了什么”一节；排序用 Tensor.argsort 或 Tensor.topk。",
+    where="看本章“正则项，一样一样地加”一节；排序用 Tensor.argsort 或 Tensor.topk。",
     question="梯度很大、像素却正好是灰色的地方，贡献是多少？它会被留下吗？",
     oracle=lambda *a: _keep(*a, measure=_contribution),
     mistakes={
@@ -339,7 +339,7 @@ keep_contribution = Exercise(
 )
 
 
-# 4 死起点
+# 2 死起点
 
 
 def _dead_net(seed):
@@ -368,7 +368,7 @@ def _looped(image, target, model):
 
 
 dead_start = Exercise(
-    id="gradient_ascent-4",
+    id="gradient_ascent-2",
     name="dead_start",
     title="改错：动不了的起点",
     level=3,

@@ -378,7 +378,7 @@ _add(
     allow=("random",),
 )
 _add(
-    "fast_style-2",
+    "fast_style-4",
     "训练的循环",
     "my_training(network, images, loss, steps)",
     "就地训练 network，返回每一步的损失（列表，长为 steps）",

@@ -101,7 +101,7 @@ content_loss = Exercise(
 )
 
 
-# 2 混合几种风格
+# 3 混合几种风格
 
 
 def _mix(grams, weights, share=lambda w: w / w.sum()):
@@ -116,7 +116,7 @@ def _mix_by_loop(grams, weights):
 
 
 mixed_gram = Exercise(
-    id="style_transfer-2",
+    id="style_transfer-3",
     name="mixed_gram",
     title="混合几种风格",
     level=1,
@@ -169,7 +169,7 @@ mixed_gram = Exercise(
 )
 
 
-# 3 改错：被改写的特征
+# 2 改错：被改写的特征
 
 
 def _features(image, first, second):
@@ -198,7 +198,7 @@ def _feature_flow(call, image, first, second):
 
 
 features_before_relu = Exercise(
-    id="style_transfer-3",
+    id="style_transfer-2",
     name="features_before_relu",
     title="改错：全是非负的特征",
     level=2,

@@ -230,7 +230,7 @@ gram_loss = Exercise(
     },
 )
 
-# 3 很响的通道
+# 4 很响的通道
 
 
 def _maps(loud):
@@ -253,7 +253,7 @@ def _largest_pair(maps):
 
 
 loud_channel = Exercise(
-    id="texture-3",
+    id="texture-4",
     name="loud_channel",
     title="不相关却很大",
     level=3,
@@ -289,7 +289,7 @@ loud_channel = Exercise(
     },
 )
 
-# 4 只比已填的像素
+# 3 只比已填的像素
 
 
 def _window_distance(patch, filled, candidates, use=lambda filled: filled, power=2):
@@ -312,7 +312,7 @@ def _windows(seed, size, count):
 
 
 window_distance = Exercise(
-    id="texture-4",
+    id="texture-3",
     name="window_distance",
     title="改错：只比已填的像素",
     level=2,

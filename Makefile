@@ -22,7 +22,7 @@ LAB_OPTIONS := --LabApp.app_settings_dir=book/_lab --LabApp.default_url=/lab/tre
 PACKAGE := $(shell find cnnlab -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help
-.PHONY: help install book test more-tests accelerator colab fuzz lab serve zip wheel bench pages lint publish-url clean workbench
+.PHONY: help install book test more-tests panels accelerator colab fuzz lab serve zip wheel bench pages lint publish-url clean workbench
 
 help:  ## 列出所有命令
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -51,6 +51,9 @@ test: $(INSTALLED)  ## 跑全部测试，连同每一章笔记本
 more-tests: $(INSTALLED)  ## 慢一些的测试：假想的加速器、小项目、大文件夹
 	$(BIN)/python -m pytest tests/slow -o addopts="-ra -p no:nbval"
 	@echo "慢的测试都通过了"
+
+panels: $(INSTALLED)  ## 在 JupyterLab 里把每一章的面板都拨一遍（要 Chromium）
+	CNNLAB_PROFILE=quick CNNLAB_PANELS=all $(BIN)/python -m pytest tests/browser/test_panels.py -o addopts="-ra -p no:nbval"
 
 accelerator: $(INSTALLED)  ## 全部的章和解答，在一个假想的加速器上从头到尾跑一遍（约一小时）
 	$(BIN)/python tests/slow/accelerator_chapters.py

@@ -6,6 +6,7 @@
 import ast
 import inspect
 import re
+import symtable
 import sys
 from pathlib import Path
 
@@ -14,33 +15,43 @@ import nbformat
 BOOK = Path(__file__).resolve().parent.parent.parent / "book"
 
 
+def plain(source: str) -> str:
+    """一格的代码，`%pip` 之类的行换成 pass。"""
+    return re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", source)
+
+
 def tree_of(source: str) -> ast.Module:
     """一格的语法树；`%pip` 之类的行换成 pass。"""
-    return ast.parse(re.sub(r"(?m)^(\s*)[%!].*$", r"\1pass", source))
+    return ast.parse(plain(source))
 
 
-def bound(tree: ast.AST) -> set[str]:
-    """一格里绑定或改动的名字：赋值、函数、导入、下标赋值、对它调用方法（append 一类）的对象。"""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            found.add(node.id)
-        elif isinstance(node, ast.FunctionDef):
-            found.add(node.name)
-        elif isinstance(node, ast.alias):
-            found.add((node.asname or node.name).split(".")[0])
-        elif isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
+def scopes(table):
+    """符号表和套在里面的各张。"""
+    yield table
+    for child in table.get_children():
+        yield from scopes(child)
+
+
+def bound(source: str) -> set[str]:
+    """一格里绑定或改动的全局名字：赋值、函数、导入，和被下标赋值的。"""
+    table = symtable.symtable(plain(source), "格", "exec")
+    found = {
+        one.get_name() for one in table.get_symbols() if one.is_assigned() or one.is_imported()
+    }
+    for node in ast.walk(tree_of(source)):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store):
             found |= {part.id for part in ast.walk(node.value) if isinstance(part, ast.Name)}
     return found
 
 
-def used(tree: ast.AST) -> set[str]:
-    """一格里读到的名字。"""
-    return {
-        node.id
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    }
+def used(source: str) -> set[str]:
+    """一格里读到的全局名字；函数的参数和局部的名字不算。"""
+    table = symtable.symtable(plain(source), "格", "exec")
+    found = {one.get_name() for one in table.get_symbols() if one.is_referenced()}
+    for scope in scopes(table):
+        if scope is not table:
+            found |= {one.get_name() for one in scope.get_symbols() if one.is_global()}
+    return found
 
 
 def is_panel(source: str) -> bool:
@@ -60,16 +71,15 @@ def panel_slices(slug: str, path: Path | None = None) -> list[list[str]]:
         for cell in notebook.cells
         if cell.cell_type == "code"
         and not skipped & set(cell.metadata.get("tags", []))
-        and "check." not in cell.source
+        and not re.search(r"\b(check|claims)\.", cell.source)
     ]
     found = []
     for place, source in enumerate(cells):
         if is_panel(source):
-            wanted, kept = used(tree_of(source)), [source]
+            wanted, kept = used(source), [source]
             for earlier in reversed(cells[:place]):
-                tree = tree_of(earlier)
-                if bound(tree) & wanted and not is_panel(earlier):
-                    wanted |= used(tree)
+                if bound(earlier) & wanted and not is_panel(earlier):
+                    wanted |= used(earlier)
                     kept.insert(0, earlier)
             found.append(kept)
     return found

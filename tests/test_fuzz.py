@@ -1,17 +1,25 @@
-"""乱试：每个以模型为第一个参数的公开函数，配各种图、目标、层、通道；要么有结果，要么是一句中文的错，什么也不改。
+"""乱试：要么有结果，要么是一句中文的错，什么也不改。
 
+每个以模型为第一个参数的公开函数，配各种网络、图、目标、层、通道；每个公开的名字，一次换一两个参数。
 `make fuzz` 试得更久。
 """
 
 import os
+import random
 import warnings
 
 import numpy as np
 import pytest
 import torch
 from hostile import CALLS, HOSTILE, TORCHVISION, a_layer, differences, network, state_of
+from hostile_values import ANYTHING, hostile_values
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from matplotlib import pyplot
+from public_calls import CONSTANTS, GOOD, call
+
+import cnnlab
+from cnnlab.core.checks import is_chinese
 
 EXAMPLES = int(os.environ.get("CNNLAB_FUZZ", "20"))
 PHOTO = torch.rand(2, 3, 48, 48, generator=torch.Generator().manual_seed(1))
@@ -40,10 +48,6 @@ LAYERS = ["层", "层", "层", "没有的层", "", None, 5]
 CHANNELS = [0, 1, np.int64(2), torch.tensor(1), -1, 10**6, 1.5, None, "a", True]
 MODELS = ["本书", *HOSTILE, *TORCHVISION]
 CACHE = {}
-
-
-def is_explained(error: Exception) -> bool:
-    return any("\u4e00" <= character <= "\u9fff" for character in str(error))
 
 
 def fingerprint(image):
@@ -81,7 +85,7 @@ def test_a_result_or_one_chinese_sentence_and_no_traces(name, model, image, targ
             torch.set_default_dtype(torch.float64 if around == "float64" else torch.float32)
             CALLS[name](network_, picture, TARGETS[target], layer, CHANNELS[channel])
     except Exception as error:
-        if not is_explained(error):
+        if not is_chinese(error):
             raise
     finally:
         torch.set_default_dtype(torch.float32)
@@ -89,3 +93,82 @@ def test_a_result_or_one_chinese_sentence_and_no_traces(name, model, image, targ
     if kept is not None:
         values, gradient, wants = fingerprint(picture)
         assert torch.equal(values, kept[0]) and gradient is kept[1] and wants == kept[2]
+
+
+# 要联网的不试
+NAMES = sorted(set(GOOD) - {"imagenette", "stl10"})
+SETTINGS = settings(
+    max_examples=max(8, EXAMPLES),
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def test_every_public_name_is_tried():
+    names = {name for name in cnnlab.__all__ if name not in {"check", *cnnlab._modules["show"]}}
+    assert names - CONSTANTS == set(GOOD)
+
+
+def test_every_public_function_checks_its_arguments():
+    """没有参数的、只存数的不用核对。"""
+    plain = {name for name, arguments in GOOD.items() if not arguments()} | {"Result"}
+    for name in set(GOOD) - plain:
+        function = getattr(cnnlab, name)
+        function = function.__init__ if isinstance(function, type) else function
+        assert getattr(function, "is_checked", False), f"{name} 前面少了 @checked"
+
+
+def kept(value):
+    """参数原来的样子；不是张量时不看。"""
+    usable = isinstance(value, torch.Tensor) and value.layout == torch.strided
+    if not usable or value.is_meta:
+        return None
+    return value.detach().clone(), value.requires_grad, value.grad if value.is_leaf else None
+
+
+def surroundings() -> list:
+    """调用前后要一样的：各种全局的状态，打开的图。"""
+    return [
+        torch.get_rng_state().tolist(),
+        random.getstate(),
+        np.random.get_state()[1].tolist(),
+        torch.get_default_dtype(),
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch._C._len_torch_function_stack(),
+        len(pyplot.get_fignums()),
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@SETTINGS
+@given(st.data())
+def test_any_argument_gives_a_result_or_one_chinese_sentence(name, data):
+    arguments = GOOD[name]()
+    for key in data.draw(
+        st.lists(st.sampled_from(sorted(arguments) or [""]), min_size=1, max_size=2, unique=True)
+    ):
+        if key.startswith("*") or not key:
+            continue
+        choices = hostile_values(arguments[key], key) if key in arguments else ANYTHING
+        arguments[key] = choices[data.draw(st.sampled_from(list(choices)))]
+    before, given_ = surroundings(), {key: kept(value) for key, value in arguments.items()}
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            call(name, arguments)
+    except Exception as error:
+        assert is_chinese(error), f"{type(error).__name__}: {error}"
+        assert surroundings() == before
+    else:
+        pyplot.close("all")
+        assert surroundings()[:-1] == before[:-1]
+    finally:
+        pyplot.close("all")
+    for key, value in arguments.items():
+        if given_[key] is not None:
+            now = kept(value)
+            assert torch.equal(now[0].nan_to_num(7), given_[key][0].nan_to_num(7)), f"{key} 被改了"
+            assert now[1:] == given_[key][1:], f"{key} 的梯度被改了"

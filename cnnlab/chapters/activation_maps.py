@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cnnlab.core.arguments import checked, masks
 from cnnlab.pictures.faces import face_labels as face_labels
 
 
+@checked(activation="C h w | N C h w")
 def activation_tiles(activation: Tensor, scale: str = "each") -> Tensor:
     """把激活 (C, h, w) 或 (N, C, h, w) 变成能当灰度图画的数，形状不变，取值 [0, 1]。
 
@@ -33,6 +35,7 @@ def activation_tiles(activation: Tensor, scale: str = "each") -> Tensor:
     return (activation - low) / (high - low).clamp_min(tiny)
 
 
+@checked(activation="C h w | N C h w")
 def dead_channels(activation: Tensor) -> Tensor:
     """哪些通道在哪张图上一声不响：布尔的 (N, C)，整张激活图没有一个正数为真。
 
@@ -45,6 +48,7 @@ def dead_channels(activation: Tensor) -> Tensor:
     return ~(activation.detach() > 0).flatten(-2).any(-1)
 
 
+@checked
 def auc(positive: Tensor, negative: Tensor) -> Tensor:
     """任取一正一负，正的分数更高的机会：(n, …) 与 (m, …) → (…)，0.5 为分不开，1 为全分开；平手算半次。
 
@@ -56,6 +60,7 @@ def auc(positive: Tensor, negative: Tensor) -> Tensor:
     return wins / (len(positive) * len(negative))
 
 
+@checked(positive="n C", negative="m C")
 def pick_and_test(positive: Tensor, negative: Tensor) -> tuple[float, float]:
     """在一半样本上挑 AUC 最高的通道，在另一半上考它：(挑选时的 AUC, 考试的 AUC)，两半对调后取平均。
 
@@ -74,6 +79,7 @@ def pick_and_test(positive: Tensor, negative: Tensor) -> tuple[float, float]:
     return learnt, tested
 
 
+@checked(activation="N C h w", mask=masks)
 def mask_iou(activation: Tensor, mask: Tensor, share: float | None = None) -> Tensor:
     """每个通道最亮的区域与掩码的交并比 (C,)。
 

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_images
 from cnnlab.core.hooks import activations_of, find_layer
-from cnnlab.core.images import check_images, resize
+from cnnlab.core.images import resize
 from cnnlab.core.measures import faded
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.optimize import optimize_image, sgd
@@ -19,6 +21,7 @@ from cnnlab.engine.results import reproducible
 from cnnlab.engine.terms import Term, half_squared_norm
 
 
+@checked
 @reproducible
 def dream(
     model,
@@ -118,6 +121,7 @@ def follow(model: nn.Module, guide: Tensor, layer: str) -> Term:
     return Term(f"follow {layer}", (layer,), value)
 
 
+@checked
 def dream_zoom(
     model: nn.Module, image: Tensor, layer: str, *, frames: int = 12, zoom: float = 1.06, **options
 ) -> Tensor:
@@ -139,6 +143,7 @@ def dream_zoom(
     return torch.cat(film)
 
 
+@checked(before="N C H W", after="N C H W")
 def channel_growth(
     model: nn.Module, before: Tensor, after: Tensor, layer: str
 ) -> tuple[Tensor, Tensor]:
@@ -150,6 +155,7 @@ def channel_growth(
     return start, torch.where(start > 0, end / start.clamp_min(1e-12), torch.nan)
 
 
+@checked(change="N C H W")
 def change_wavelength(change: Tensor) -> Tensor:
     """一份改动里起伏的平均波长 (N,)，以像素计：频率按能量加权平均，再取倒数；越大，长出来的东西越大。
 

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from cnnlab.chapters.neighbors import nearest_neighbors, retrieval_score
-from cnnlab.core.checks import vectors, whole
-from cnnlab.core.images import check_images, resize
+from cnnlab.core.arguments import checked, labels
+from cnnlab.core.checks import check_images, vectors, whole
+from cnnlab.core.images import resize
 
 
+@checked(x="N D")
 def pca(x: Tensor, n: int = 2) -> Tensor:
     """主成分分析：投影到方差最大的 n 个方向上，(N, D) → (N, n)。
 
@@ -32,6 +34,7 @@ def pca(x: Tensor, n: int = 2) -> Tensor:
     return points * torch.where(sign == 0, torch.ones_like(sign), sign)
 
 
+@checked(x="N D")
 def explained_variance(x: Tensor) -> Tensor:
     """各主成分占总方差的比例，从大到小，(min(N, D),)，合计为 1；把它画出来就是碎石图。
 
@@ -41,6 +44,7 @@ def explained_variance(x: Tensor) -> Tensor:
     return variance / variance.sum().clamp_min(torch.finfo(variance.dtype).tiny)
 
 
+@checked(x="N D")
 def conditional_affinities(x: Tensor, perplexity: float = 30) -> Tensor:
     """t-SNE 的条件概率 (N, N)：第 i 行是 i 挑各个 j 作邻居的概率，合计为 1，对角为 0。
 
@@ -64,6 +68,7 @@ def conditional_affinities(x: Tensor, perplexity: float = 30) -> Tensor:
     return p.to(x.dtype).to(x.device)
 
 
+@checked(conditional="N N")
 def joint_affinities(conditional: Tensor) -> Tensor:
     """对称的邻居概率 (N, N)，总和为 1：P = (p_{j|i} + p_{i|j}) / 2N，t-SNE 要在平面上重现的就是它。"""
     return (conditional + conditional.T) / (2 * len(conditional))
@@ -76,6 +81,7 @@ def map_affinities(points: Tensor) -> Tensor:
     return weight / weight.sum()
 
 
+@checked(affinities="N N", points="N 2")
 def map_divergence(affinities: Tensor, points: Tensor) -> Tensor:
     """t-SNE 要最小化的数：KL(P‖Q) = Σ p_ij log(p_ij / q_ij)，Q 由平面上的点 (N, 2) 来；标量，可求导。"""
     affinities = affinities.to(points.device)
@@ -84,6 +90,7 @@ def map_divergence(affinities: Tensor, points: Tensor) -> Tensor:
     return (p * (p / q.clamp_min(torch.finfo(q.dtype).tiny)).log()).sum()
 
 
+@checked(x="N D")
 def tsne(
     x: Tensor, perplexity: float = 30, seed: int = 0, *, steps: int = 750, start: str = "pca"
 ) -> Tensor:
@@ -116,6 +123,7 @@ def _two_columns(x: Tensor):
     return x.float().numpy()
 
 
+@checked(x="N D", points="N d")
 def trustworthiness(x: Tensor, points: Tensor, k: int = 12) -> float:
     """可信度，0 到 1：平面上的 k 个近邻，在原空间里也算近吗。
 
@@ -137,6 +145,7 @@ def trustworthiness(x: Tensor, points: Tensor, k: int = 12) -> float:
     return 1 - 2 * excess / (count * k * (2 * count - 3 * k - 1))
 
 
+@checked(x="N D", labels=labels)
 def neighbor_purity(x: Tensor, labels: Sequence | Tensor, k: int = 10) -> float:
     """近邻纯度，0 到 1：每个点的 k 个近邻（不算自己）里同类的比例，对所有点取平均；`x` 是原空间或平面的 (N, D)。"""
     return retrieval_score(
@@ -144,6 +153,7 @@ def neighbor_purity(x: Tensor, labels: Sequence | Tensor, k: int = 10) -> float:
     ).score
 
 
+@checked(x="N D", labels=labels)
 def vote_accuracy(x: Tensor, labels: Tensor, k: int = 10) -> float:
     """留一法 k 近邻的准确率：每个点由它的 k 个近邻投票，猜中自己类别的比例。"""
     index = nearest_neighbors(x, x, k, exclude_self=True).index
@@ -152,6 +162,7 @@ def vote_accuracy(x: Tensor, labels: Tensor, k: int = 10) -> float:
     return (votes.argmax(1) == labels).float().mean().item()
 
 
+@checked(points="N 2")
 def grid_cells(points: Tensor, shape: tuple[int, int]) -> Tensor:
     """把平面上的 N 个点分到 (行数, 列数) 的格子里，一格至多一个，移动距离的平方和最小；得 (N, 2) 的行、列。
 
@@ -171,6 +182,7 @@ def grid_cells(points: Tensor, shape: tuple[int, int]) -> Tensor:
     return places[torch.from_numpy(chosen)]
 
 
+@checked(points="N 2")
 def grid_positions(points: Tensor, shape: tuple[int, int]) -> Tensor:
     """点在格子坐标里的位置 (N, 2)：（行, 列），可以不是整数；最左的点在第 0 列，最上的点在第 0 行。"""
     points = points.detach().cpu().double()
@@ -179,6 +191,7 @@ def grid_positions(points: Tensor, shape: tuple[int, int]) -> Tensor:
     return torch.stack([(1 - unit[:, 1]) * (shape[0] - 1), unit[:, 0] * (shape[1] - 1)], 1)
 
 
+@checked(points="N 2", images="N C H W")
 def image_grid(
     points: Tensor, images: Tensor, *, shape=None, cell: int | None = None, gap: int = 2
 ) -> Tensor:

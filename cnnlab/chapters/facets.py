@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnlab.chapters.embedding import tsne
+from cnnlab.core.arguments import checked, labels
 from cnnlab.core.hooks import activations_of, device_of
 from cnnlab.engine.ascent import natural_statistics
 from cnnlab.engine.objectives import objective
@@ -24,12 +25,14 @@ from cnnlab.engine.training import Training, cosine, fit, shuffled_batches
 CENTER_PHASES = ((0.4, 0.7, 0.2), (0.35, 0.85, 0.2), (0.25, 1.0, 0.0))
 
 
+@checked
 def photo_features(model: nn.Module, images: Tensor, *, batch_size: int = 32) -> Tensor:
     """每张照片的特征 (N, D)：倒数第二层在各位置上的平均，长度归一。"""
     features = torch.cat([model.features(chunk) for chunk in images.split(batch_size)])
     return functional.normalize(features.detach(), dim=1)
 
 
+@checked(features="N D")
 def cluster_photos(
     features: Tensor, facets: int, *, reduce: str | None = "pca", seed: int = 0
 ) -> Tensor:
@@ -65,6 +68,7 @@ def _reduced(features: Tensor, reduce: str | None, seed: int):
     raise ValueError(f'reduce 是 {reduce!r}；可用 "pca"、"tsne" 或 None')
 
 
+@checked(features="N D", labels=labels)
 def facet_starts(images: Tensor, features: Tensor, labels: Tensor, *, nearest: int = 8) -> Tensor:
     """每一簇的起点 (K, 3, H, W)：离簇中心最近的 `nearest` 张照片的平均。"""
     starts, features, labels = [], features.cpu(), labels.cpu()
@@ -78,6 +82,7 @@ def facet_starts(images: Tensor, features: Tensor, labels: Tensor, *, nearest: i
     return torch.stack(starts)
 
 
+@checked
 @reproducible
 def class_facets(
     model,
@@ -118,6 +123,7 @@ def class_facets(
     return result, {"loss": losses, "labels": labels.tolist()}
 
 
+@checked(starts="N C H W")
 def ascend_from(
     model,
     target,
@@ -166,6 +172,7 @@ def _enlarge(height: int, width: int) -> Callable[[Tensor], Tensor]:
     )
 
 
+@checked
 @reproducible
 def code_image(
     model,
@@ -213,6 +220,7 @@ def code_image(
     return image.to(home), {"code": module.code.detach().clone().to(home), **loss.ledger}
 
 
+@checked
 def fit_generator(
     generator: nn.Module,
     model: nn.Module,
@@ -271,6 +279,7 @@ def _code(model: nn.Module, image: Tensor, layer: str) -> Tensor:
     return activations_of(model, image, layer)[layer].flatten(1)
 
 
+@checked(images="N C H W", gallery="M C H W")
 def nearest_distance(images: Tensor, gallery: Tensor) -> tuple[Tensor, Tensor]:
     """每张图到最近的真图的欧氏距离 (N,)，与那张真图的序号 (N,)。"""
     distance, index = torch.cdist(images.flatten(1), gallery.flatten(1)).min(1)

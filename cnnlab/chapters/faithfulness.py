@@ -19,14 +19,16 @@ from cnnlab.chapters.saliency import (
     saliency_map,
     smooth_grad,
 )
+from cnnlab.core.arguments import checked, masks
+from cnnlab.core.checks import check_images
 from cnnlab.core.hooks import evaluating, named_layers
-from cnnlab.core.images import check_images
 from cnnlab.core.measures import sobel
 from cnnlab.core.names import unknown
 from cnnlab.engine.gradients import class_outputs
 from cnnlab.networks.models import resolve_target
 
 
+@checked
 def cascade_layers(model: nn.Module) -> list[str]:
     """有权重的层，从输出往输入数：SqueezeNet 是 conv10、fire9 …… fire2、conv1；其余网络是各个带参数的模块。"""
     owners = [
@@ -35,11 +37,13 @@ def cascade_layers(model: nn.Module) -> list[str]:
     return [*dict.fromkeys(name.split("/")[0] for name in owners)][::-1]
 
 
+@checked
 def edge_map(image: Tensor) -> Tensor:
     """边缘图 (N, H, W)：灰度图的 Sobel 梯度大小。它不看网络，是一切解释图的对照。"""
     return sobel(check_images(image)).norm(dim=1)
 
 
+@checked(heat="N H W", mask=masks)
 def mass_inside(heat: Tensor, mask: Tensor) -> Tensor:
     """图上正的部分有多少落在区域里 (N,)，0 到 1。`heat` (N, H, W)，`mask` 是同形状的布尔；没有正的部分是 NaN。"""
     if heat.shape != mask.shape:
@@ -48,6 +52,7 @@ def mass_inside(heat: Tensor, mask: Tensor) -> Tensor:
     return (positive * mask).sum((1, 2)) / positive.sum((1, 2))
 
 
+@checked(heat="N H W")
 def deletion_curve(
     model: nn.Module,
     image: Tensor,
@@ -67,6 +72,7 @@ def deletion_curve(
     return _replacing(model, image, fill_image(image, fill), target, heat, steps, output)
 
 
+@checked(heat="N H W")
 def insertion_curve(
     model: nn.Module,
     image: Tensor,
@@ -85,11 +91,15 @@ def insertion_curve(
     return _replacing(model, fill_image(image, fill), image, target, heat, steps, output)
 
 
+@checked(curve="N steps")
 def curve_area(curve: Tensor) -> Tensor:
     """曲线下的面积 (N,)：横轴从 0 到 1，梯形法。"""
+    if curve.shape[1] < 2:
+        raise ValueError(f"curve 是 {tuple(curve.shape)}，每条曲线至少要两个点")
     return (curve[:, 1:] + curve[:, :-1]).mean(1) / 2
 
 
+@checked
 def explain(
     model: nn.Module,
     image: Tensor,

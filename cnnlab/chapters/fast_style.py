@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from cnnlab.chapters.style_transfer import check_weights, content_layer_of
 from cnnlab.chapters.texture import activations_at, texture_layers
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_images
 from cnnlab.core.hooks import activations_of, device_of, evaluating, run_model
-from cnnlab.core.images import check_images, resize
+from cnnlab.core.images import resize
 from cnnlab.engine.objectives import Objective, objective
 from cnnlab.engine.priors import total_variation
 from cnnlab.engine.terms import feature_distance, gram_distance, gram_matrix, image_prior
@@ -50,6 +52,7 @@ STYLIZER_HELD_OUT = (
 )
 
 
+@checked
 def style_grams(model: nn.Module, styles, layers=None) -> dict[str, Tensor]:
     """每种风格在各层的 Gram 矩阵：{层名: (S, C, C)}。`styles` 是 (S, 3, H, W) 或尺寸可以不同的一列图。
 
@@ -65,6 +68,7 @@ def style_grams(model: nn.Module, styles, layers=None) -> dict[str, Tensor]:
     return {layer: torch.cat([gram_matrix(each[layer]) for each in found]) for layer in layers}
 
 
+@checked
 def stylization_loss(
     model: nn.Module,
     content: Tensor,
@@ -138,6 +142,7 @@ def content_crops(
     return lambda step, generator: torch.cat([piece(generator) for _ in range(batch_size)])
 
 
+@checked
 def train_stylizer(
     network: StylizationNetwork,
     model: nn.Module,
@@ -189,6 +194,7 @@ def moved_together(*batches: Tensor) -> list[Tensor]:
     return [batch[..., top : top + height, left : left + width] for batch in batches]
 
 
+@checked
 def stylize(network: nn.Module, image: Tensor, style=0) -> Tensor:
     """把一批图风格化，一次前向：(N, 3, H, W)，尺寸不变。`style` 同网络的前向：序号，或混合权重。"""
     check_images(image, minimum=MINIMUM)
@@ -196,11 +202,13 @@ def stylize(network: nn.Module, image: Tensor, style=0) -> Tensor:
         return run_model(network, image, style)
 
 
+@checked
 def equal_steps(losses, loss: float) -> int | None:
     """逐图迭代的损失 `losses`（第 0 个是起点）第一次不高于 `loss` 是在第几步；一直高于它则为 None。"""
     return next((index for index, value in enumerate(losses) if value <= loss), None)
 
 
+@checked
 def break_even(training: float, fast: float, slow: float) -> int:
     """画多少张图之后训练才划算：最小的 n，使 training + n·fast ≤ n·slow（都以秒计）。"""
     if fast >= slow:
@@ -208,6 +216,7 @@ def break_even(training: float, fast: float, slow: float) -> int:
     return math.ceil(training / (slow - fast))
 
 
+@checked
 def period_energy(images: Tensor, period: int) -> float:
     """一批图在周期 `period` 像素处的能量，是附近各周期的几倍；1 左右是没有这个周期。
 
@@ -219,6 +228,8 @@ def period_energy(images: Tensor, period: int) -> float:
     window = torch.hann_window(side, device=images.device)
     grey = (grey - grey.mean((1, 2), keepdim=True)) * window[:, None] * window
     power = torch.fft.fft2(grey).abs().square().mean(0)
+    if not power.max() > 0:
+        raise ValueError("图像处处相同，没有任何周期的能量")
 
     def around(down: int, right: int, move: int) -> Tensor:
         place = (1 - down * (side // period + move), 1 - right * (side // period + move))

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import activations_of
 
 
+@checked(weight="O C k k")
 def kernel_tiles(weight: Tensor, scale: str = "each") -> Tensor:
     """把 (O, 3, k, k) 的卷积核变成可以直接看的图 (O, 3, k, k)，取值 [0, 1]，0 对应中灰。
 
@@ -31,6 +33,7 @@ def kernel_tiles(weight: Tensor, scale: str = "each") -> Tensor:
     return 0.5 + 0.5 * weight.detach() / largest.clamp_min(torch.finfo(weight.dtype).tiny)
 
 
+@checked
 def grating(angle: float, period: float, phase: float = 0.0, size: int = 64) -> Tensor:
     """一张灰色正弦光栅 (1, 3, size, size)：条纹的法线方向为 `angle`（弧度），周期为 `period` 像素。
 
@@ -42,6 +45,7 @@ def grating(angle: float, period: float, phase: float = 0.0, size: int = 64) -> 
     return wave.expand(1, 3, size, size)
 
 
+@checked
 def orientation_tuning(
     model: nn.Module,
     layer: str,
@@ -73,6 +77,7 @@ def orientation_tuning(
     return torch.stack(curves, 1)  # (C, angles)
 
 
+@checked(tuning="C angles")
 def orientation_index(tuning: Tensor) -> Tensor:
     """方向选择指数 (C,)：0 为对各方向一视同仁，1 为只认一个方向。
 
@@ -84,6 +89,7 @@ def orientation_index(tuning: Tensor) -> Tensor:
     return vector.abs() / response.sum(1).clamp_min(1e-12)
 
 
+@checked(weight="O C k k", image="N C H W")
 def match_patches(weight: Tensor, image: Tensor, stride: int = 1) -> tuple[Tensor, Tensor, Tensor]:
     """每个位置上图像块与卷积核的内积、余弦和图像块的范数，形状 (N, O, h, w)、(N, O, h, w)、(N, 1, h, w)。
 
@@ -96,6 +102,7 @@ def match_patches(weight: Tensor, image: Tensor, stride: int = 1) -> tuple[Tenso
     return response, response / (kernel_norm * norm).clamp_min(1e-12), norm
 
 
+@checked(kernels="O k k")
 def gabor_similarity(kernels: Tensor) -> Tensor:
     """每个灰度核 (O, k, k) 与最像它的 Gabor 函数的相似度 (O,)：余弦的平方，1 为完全相同。
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnlab.chapters.neighbors import found_again
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_images
 from cnnlab.core.hooks import activations_of, named_layers
-from cnnlab.core.images import check_images
 
 BATCH = 8
 
@@ -25,6 +26,7 @@ class LayerKernels(NamedTuple):
     shape: tuple[int, int, int]
 
 
+@checked(image="...")
 def finite_difference(
     function: Callable[[Tensor], Tensor], image: Tensor, position, *, step: float = 1e-6
 ) -> float:
@@ -47,6 +49,7 @@ def finite_difference(
     return (values[0] - values[1]) / (2 * step)
 
 
+@checked
 def count_kernels(model: nn.Module) -> list[LayerKernels]:
     """模型里的每一个卷积层有多少个滤波器、每个多大；按层的先后。
 
@@ -62,6 +65,7 @@ def count_kernels(model: nn.Module) -> list[LayerKernels]:
     return found
 
 
+@checked(activation="N C h w")
 def map_correlations(activation: Tensor) -> Tensor:
     """各通道激活图两两之间的相关系数 (C, C)：在全部图像的全部位置上一起算。
 
@@ -73,6 +77,7 @@ def map_correlations(activation: Tensor) -> Tensor:
     return (rows @ rows.T).clamp(-1, 1)
 
 
+@checked(activation="N C h w", reference="N R H W")
 def best_correlations(activation: Tensor, reference: Tensor) -> Tensor:
     """每个通道与参照图里最像的一张的相关系数的绝对值 (C,)。
 
@@ -84,11 +89,13 @@ def best_correlations(activation: Tensor, reference: Tensor) -> Tensor:
     return together[:channels, channels:].abs().amax(1)
 
 
+@checked
 def altered_photos(images: Tensor, *, shift: int = 61, brightness: float = 0.5) -> Tensor:
     """同一批照片的另一个样子：向右循环平移 `shift` 个像素，亮度乘以 `brightness`。"""
     return check_images(images).roll(shift, dims=3) * brightness
 
 
+@checked(query="N C H W", gallery="N C H W")
 def layer_probe(
     model: nn.Module, query: Tensor, gallery: Tensor, layers: Sequence[str]
 ) -> dict[str, float]:

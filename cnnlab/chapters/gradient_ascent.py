@@ -9,20 +9,21 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from cnnlab.core.checks import wholes
-from cnnlab.core.hooks import activations_of
-from cnnlab.core.images import check_images
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_images, wholes
+from cnnlab.core.hooks import activations_of, as_seen
 from cnnlab.core.measures import halve_and_restore
 from cnnlab.engine.ascent import Ascent
 from cnnlab.engine.objectives import objective, waking
 from cnnlab.engine.optimize import adam, optimize_image
-from cnnlab.engine.priors import clamp
+from cnnlab.engine.priors import clamp, compose
 from cnnlab.engine.results import reproducible
 from cnnlab.engine.terms import Term, class_score, log_probability
 from cnnlab.engine.terms import channel as channel_term
 from cnnlab.networks.models import checked_scores, resolve_target, target_list, target_scores
 
 
+@checked
 @reproducible
 def class_image(
     model, target, *, size=224, steps=256, seed=0, on_step=None, settings: Ascent = Ascent()
@@ -37,6 +38,7 @@ def class_image(
     return _ascend(model, score, len(targets), settings, size, steps, seed, on_step)
 
 
+@checked
 @reproducible
 def channel_image(
     model,
@@ -64,7 +66,7 @@ def channel_image(
 
 def _warn_of_silence(model, image: Tensor, layer: str, channels: list[int]) -> None:
     """成图上自己的通道仍处处为 0，就说出是哪几张：那张图什么也说明不了。"""
-    activation = activations_of(model, image, layer)[layer]
+    activation = activations_of(model, as_seen(model, image), layer)[layer]
     silent = [each for each, maps in zip(channels, activation, strict=True) if not maps[each].any()]
     if silent:
         warnings.warn(
@@ -98,6 +100,7 @@ LAYER_SETTINGS = Ascent(decay=1.2, margin=24)
 GOOD = Ascent(crop=0.3, views=3, natural=6.0, decay=1.2, cooling=True, margin=40)
 
 
+@checked
 @reproducible
 def coarse_to_fine(model, target, *, stages=STAGES, seed=0, on_step=None, settings: Ascent = GOOD):
     """由粗到细的类图像：先在小画布上定下布局，放大之后再补细节；Result，四边的 margin 已裁掉。
@@ -123,6 +126,7 @@ def coarse_to_fine(model, target, *, stages=STAGES, seed=0, on_step=None, settin
     return settings.cut(image), {"loss": losses}
 
 
+@checked
 @reproducible
 def accentuate(
     model,
@@ -155,7 +159,7 @@ def accentuate(
         return gap.sum() / settings.views
 
     terms = [-Term("score", ("scores",), score), keep * Term("distance", (layer,), distance)]
-    transform = settings.transform(seed)
+    transform = settings.transform(seed) or compose()
 
     def beside(made: Tensor) -> Tensor:
         return transform(torch.cat([made, image.to(made.device)]))
@@ -168,6 +172,7 @@ def accentuate(
     return made, {"loss": loss.losses, **loss.ledger}
 
 
+@checked
 def photo_as_class(
     model: nn.Module, image: Tensor, target, *, steps: int = 20, step_size: float = 0.002
 ) -> Tensor:
@@ -182,6 +187,7 @@ def photo_as_class(
 # 量一张合成的图
 
 
+@checked
 def scores_before_relu(model: nn.Module, image: Tensor, target) -> Tensor:
     """目标类在 softmax 及结尾的 ReLU 之前的得分 (N,)，即 `class_image` 所最大化的数。"""
     targets = resolve_target(model, target, len(image))
@@ -195,6 +201,7 @@ def scores_before_relu(model: nn.Module, image: Tensor, target) -> Tensor:
         return target_scores(scores, targets)
 
 
+@checked
 def score_kept(model: nn.Module, image: Tensor, target, change=halve_and_restore) -> Tensor:
     """图像经 `change` 之后，目标类得分剩下几成 (N,)。"""
     return scores_before_relu(model, change(image), target) / scores_before_relu(
@@ -202,6 +209,7 @@ def score_kept(model: nn.Module, image: Tensor, target, change=halve_and_restore
     )
 
 
+@checked
 def class_ranks(model: nn.Module, image: Tensor, target) -> Tensor:
     """目标类的得分在全部类里排第几 (N,)，1 为最高。"""
     targets = resolve_target(model, target, len(check_images(image, bounded=False)))

@@ -8,41 +8,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from cnnlab.core.checks import two_wholes, whole
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_images, two_wholes, whole
 from cnnlab.core.hooks import activations_of, find_layer
-from cnnlab.core.images import check_images
-from cnnlab.core.relu_rules import _RuledActivation, override_relu_gradient
+from cnnlab.core.relu_rules import override_relu_gradient, refuse_unruled
 from cnnlab.engine.gradients import class_scores, gradient_of, pixel_leaf
 
-# 计算图里还留着这些节点，就有 ReLU 一类的激活函数没有按规则回传
-UNRULED = {
-    "ReluBackward0": "ReLU",
-    "ThresholdBackward0": "threshold（ReLU 的一种写法）",
-    "ClampBackward1": "clamp（ReLU 的一种写法）",
-    "ClampMinBackward0": "clamp（ReLU 的一种写法）",
-    "MaximumBackward0": "maximum（ReLU 的一种写法）",
-    "MinimumBackward0": "minimum（ReLU 的一种写法）",
-    "FmaxBackward0": "fmax（ReLU 的一种写法）",
-    "FminBackward0": "fmin（ReLU 的一种写法）",
-    "AbsBackward0": "abs（ReLU 是 (x + |x|) / 2）",
-    "MaskedFillBackward0": "masked_fill（ReLU 的一种写法）",
-    "MaskedFillBackward1": "masked_fill（ReLU 的一种写法）",
-    "IndexPutBackward0": "按条件赋值（ReLU 的一种写法）",
-    "HardtanhBackward0": "hardtanh（如 ReLU6）",
-    "SiluBackward0": "SiLU",
-    "HardswishBackward0": "Hardswish",
-    "CeluBackward0": "CELU",
-    "WhereBackward0": "where（ReLU 的一种写法）",
-    "LeakyReluBackward0": "LeakyReLU",
-    "RreluWithNoiseBackward0": "RReLU",
-    "PreluKernelBackward0": "PReLU",
-    "EluBackward0": "ELU",
-    "GeluBackward0": "GELU",
-    "MishBackward0": "Mish",
-    "SoftplusBackward0": "Softplus",
-}
 
-
+@checked
 def guided_gradient(
     model: nn.Module, image: Tensor, *, target=None, layer=None, channel=None, position=None
 ) -> Tensor:
@@ -57,6 +30,7 @@ def guided_gradient(
     )
 
 
+@checked
 def deconvnet_gradient(
     model: nn.Module, image: Tensor, *, target=None, layer=None, channel=None, position=None
 ) -> Tensor:
@@ -69,6 +43,7 @@ def deconvnet_gradient(
     )
 
 
+@checked
 def ruled_gradient(
     model: nn.Module, image: Tensor, rule, *, target=None, layer=None, channel=None, position=None
 ) -> Tensor:
@@ -89,6 +64,7 @@ def ruled_gradient(
         return gradient_of(value, leaf)
 
 
+@checked
 def guided_patches(model: nn.Module, patches, layer: str, *, rule="guided") -> Tensor:
     """最大激活区块（`Patches`）旁边的那一半图：同一个神经元的引导式梯度，剪到同样的感受野，(C, k, 3, 高, 宽)。
 
@@ -139,50 +115,3 @@ def neuron_values(activation: Tensor, channel, position=None) -> Tensor:
             f"position 是 ({row}, {column})，这一层只有 {height} 行 {width} 列，从 0 数起"
         )
     return chosen[:, row, column]
-
-
-def refuse_unruled(value: Tensor) -> None:
-    """走一遍计算图：还有没按规则回传的 ReLU 类激活就报错，说出是哪一种、有什么出路。"""
-    seen, waiting = set(), [value.grad_fn]
-    while waiting:
-        node = waiting.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        kind = None if node.metadata.get("ruled") else _unruled(node)
-        if kind:
-            raise ValueError(
-                f"模型里有一处 {kind} 没有可用的回传规则，结果会悄悄变成普通梯度；"
-                "出路：把它换成 nn.ReLU（或 functional.relu），或用 saliency_map 求普通梯度"
-            )
-        waiting += [parent for parent, _ in node.next_functions]
-
-
-def _unruled(node) -> str | None:
-    """这个节点是哪一种没有按规则回传的激活；不是就给 None。"""
-    name = node.name()
-    if name in UNRULED:
-        return UNRULED[name]
-    if name == "MulBackward0" and any(map(_is_gate, (node._saved_self, node._saved_other))):
-        return "乘以 (x > 0)（ReLU 的一种写法）"
-    # 与一个常数一起取最大：图上有一路是断的
-    if name in ("AmaxBackward0", "MaxBackward0"):
-        above = node.next_functions[0][0]
-        joined = above is not None and above.name() in ("StackBackward0", "CatBackward0")
-        if joined and any(parent is None for parent, _ in above.next_functions):
-            return f"{name[:-9].lower()}（ReLU 的一种写法）"
-    # 自己写的 autograd.Function，规则看不进去
-    if isinstance(node, torch.autograd.function.BackwardCFunction) and not isinstance(
-        node, _RuledActivation._backward_cls
-    ):
-        return f"自己写的 autograd.Function（{name.removesuffix('Backward')}）"
-    return None
-
-
-def _is_gate(saved) -> bool:
-    """0 与 1 都有、只有 0 与 1 的一张图：一道门。"""
-    if not isinstance(saved, Tensor) or saved.requires_grad or saved.numel() < 2:
-        return False
-    if saved.dtype == torch.bool:
-        return True
-    return bool(((saved == 0) | (saved == 1)).all()) and bool((saved == 0).any())

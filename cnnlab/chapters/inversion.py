@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_images
 from cnnlab.core.hooks import activations_of, answers_where_asked, device_of
-from cnnlab.core.images import check_images, resize
+from cnnlab.core.images import resize
 from cnnlab.core.measures import luminance
 from cnnlab.core.paths import DATA
 from cnnlab.engine.descent import Descent
@@ -31,6 +33,7 @@ DECODER_HELD_OUT = (
 )  # fmt: skip
 
 
+@checked
 @reproducible
 def invert_features(
     model,
@@ -81,6 +84,7 @@ def _starting_image(start, image: Tensor) -> Tensor:
     return start.to(image).clamp(0, 1)
 
 
+@checked(original="N C H W")
 def feature_error(model: nn.Module, image: Tensor, original: Tensor, layer: str) -> Tensor:
     """相对特征误差 ‖Φ(image) − Φ(original)‖ / ‖Φ(original)‖，每张图一个数 (N,)；0 是完全一样，1 相当于猜全零。
 
@@ -104,11 +108,13 @@ def same_shape(image: Tensor, original: Tensor) -> None:
         )
 
 
+@checked(original="N C H W")
 def luminance_and_color_error(image: Tensor, original: Tensor) -> tuple[Tensor, Tensor]:
     """亮度误差与颜色误差，各 (N,)，都是相对的均方根误差。
 
     亮度：‖Y − Y₀‖ / ‖Y₀ − Y₀ 的平均‖，1 相当于猜一张均匀的灰。
     颜色：‖(x − Y) − (x₀ − Y₀)‖ / ‖x₀ − Y₀‖，1 相当于猜一张黑白照片；黑白的原图没有颜色误差，给 NaN。
+    处处同样亮的原图没有亮度误差，也给 NaN。
     """
     same_shape(image, original)
     bright, target = luminance(image), luminance(original)
@@ -117,8 +123,10 @@ def luminance_and_color_error(image: Tensor, original: Tensor) -> tuple[Tensor, 
     chroma = wanted.norm(dim=1)
     error = (color - wanted).norm(dim=1)
     colorful = chroma > 1e-4 * wanted.shape[1] ** 0.5
-    return (bright - target).flatten(1).norm(dim=1) / spread, torch.where(
-        colorful, error / chroma, torch.nan
+    gap = (bright - target).flatten(1).norm(dim=1)
+    return (
+        torch.where(spread > 0, gap / spread, torch.nan),
+        torch.where(colorful, error / chroma, torch.nan),
     )
 
 
@@ -128,6 +136,7 @@ class FeatureDecoder(nn.Module):
     激活先拉到 size/16，再两次“放大 2 倍、卷积”，最后双线性放大到 size：细节本来就猜不出，不必花力气。出处：Dosovitskiy 与 Brox，2016。
     """
 
+    @checked
     def __init__(self, channels: int, *, size: int = 96, width: int = 96):
         super().__init__()
         if size % 16:
@@ -219,6 +228,7 @@ def varied(images: Tensor, count: int, size: int, generator: torch.Generator) ->
     return torch.cat(found)
 
 
+@checked
 def load_decoder(path=DECODER_PATH) -> FeatureDecoder:
     """随包带来的解码网络（SqueezeNet 的 fire8 → 96 像素的图）：冻结、评估模式；训练它见 tools/train_inversion_decoder.py。"""
     path = Path(path)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import activations_of, channel_list
 from cnnlab.core.measures import correlation
 from cnnlab.core.names import unknown
@@ -20,6 +21,7 @@ BATCH = 32
 _MAX_POOLS = {functional.max_pool2d, torch.max_pool2d}
 
 
+@checked(weight="O I k k")
 def kernel_planes(weight: Tensor, scale: str = "each") -> Tensor:
     """每个卷积核的每个输入通道一张灰度图：(O, I, k, k) → (O, I, k, k)，取值 [0, 1]，中灰为 0。
 
@@ -36,6 +38,7 @@ def kernel_planes(weight: Tensor, scale: str = "each") -> Tensor:
     return 0.5 + 0.5 * weight / largest.clamp_min(torch.finfo(weight.dtype).tiny)
 
 
+@checked(planes="O I k k")
 def plane_sheet(planes: Tensor, gap: int = 1) -> Tensor:
     """把 (O, I, k, k) 的灰度图排成一大张 (高, 宽)：一行一个卷积核，一列一个输入通道，缝为白色。"""
     rows, columns, height, width = planes.shape
@@ -44,6 +47,7 @@ def plane_sheet(planes: Tensor, gap: int = 1) -> Tensor:
     return sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap]
 
 
+@checked(weight="O I k k")
 def shuffled_within(weight: Tensor, *, seed: int = 0) -> Tensor:
     """每个卷积核内部的数各自打乱次序：数值原样都在，排法没有了；形状同 `weight`。"""
     generator = torch.Generator().manual_seed(seed)
@@ -52,6 +56,7 @@ def shuffled_within(weight: Tensor, *, seed: int = 0) -> Tensor:
     return rows.gather(1, order.to(rows.device)).view_as(weight)
 
 
+@checked(weight="O I k k")
 def plane_agreement(weight: Tensor) -> Tensor:
     """每个卷积核的各通道小图有多合拍，(O,)：最大奇异值的平方占总能量的份额，1 为各张只差一个倍数。
 
@@ -61,6 +66,7 @@ def plane_agreement(weight: Tensor) -> Tensor:
     return singular[:, 0].square() / singular.square().sum(1).clamp_min(1e-12)
 
 
+@checked(weight="O I k k")
 def plane_roughness(weight: Tensor) -> Tensor:
     """每个卷积核 (O, I, k, k) 逐张看有多毛糙，(O,)：相邻格子之差的平方和除以总能量，越小越平滑。"""
     weight = weight.detach()
@@ -68,6 +74,7 @@ def plane_roughness(weight: Tensor) -> Tensor:
     return change / weight.square().sum((1, 2, 3)).clamp_min(1e-12)
 
 
+@checked
 def expanded_kernels(
     model: nn.Module, layer: str, channels=None, *, image: Tensor | None = None
 ) -> Tensor:
@@ -103,6 +110,7 @@ def expanded_kernels(
     return torch.stack(found).mean(0)
 
 
+@checked(images="N I H W", kernels="C I R R")
 def predicted_maps(
     model: nn.Module, images: Tensor, layer: str, kernels: Tensor, channels=None
 ) -> tuple[Tensor, Tensor]:
@@ -124,6 +132,7 @@ def predicted_maps(
     return predicted[:, :, :height, :width], actual[:, :, :height, :width]
 
 
+@checked(first="N C h w", second="N C h w")
 def channel_correlation(first: Tensor, second: Tensor) -> Tensor:
     """两组激活图 (N, C, h, w) 逐通道的相关系数 (C,)，各图各位置合起来算；没有起伏的通道得 0。"""
     return correlation(first.transpose(0, 1), second.transpose(0, 1)).nan_to_num(0)

@@ -9,9 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cnnlab.core.checks import check_maps, check_tensor, vectors, whole
+from cnnlab.core.arguments import checked, labels
+from cnnlab.core.checks import check_images, check_maps, check_tensor, vectors, whole
 from cnnlab.core.hooks import activations_of, layer_names
-from cnnlab.core.images import check_images, resize
+from cnnlab.core.images import resize
 from cnnlab.core.names import unknown
 from cnnlab.networks.random_twins import randomized_copy as randomized_copy
 
@@ -37,6 +38,7 @@ class Retrieval(NamedTuple):
     each: Tensor
 
 
+@checked
 def extract_features(
     model: nn.Module, images: Tensor, layer: str | Sequence[str] | None = None
 ) -> Tensor:
@@ -54,11 +56,13 @@ def extract_features(
     return torch.cat(vectors)
 
 
+@checked
 def pixel_vectors(images: Tensor, size: int = 32) -> Tensor:
     """像素空间的向量 (N, 3·size·size)：把图缩成 size×size，再展平。"""
     return resize(check_images(images), (size, size)).flatten(1)
 
 
+@checked(query="N D", gallery="M D")
 def nearest_neighbors(
     query: Tensor,
     gallery: Tensor,
@@ -93,6 +97,7 @@ def nearest_neighbors(
     return Neighbors(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
+@checked(features="N D", labels=labels)
 def retrieval_score(
     features: Tensor, labels: Sequence, k: int = 1, metric: str = "euclidean"
 ) -> Retrieval:
@@ -111,6 +116,7 @@ def retrieval_score(
     return Retrieval(each.mean().item(), chance.item(), (counts.max() / len(codes)).item(), each)
 
 
+@checked(query="N D", gallery="M D")
 def found_again(query: Tensor, gallery: Tensor, metric: str = "euclidean") -> Tensor:
     """第 i 个查询的最近邻是不是库里的第 i 个，(N,) 布尔：变过样的照片还找得到原照吗。"""
     index = nearest_neighbors(query, gallery, 1, metric).index[:, 0]

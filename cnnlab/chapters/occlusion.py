@@ -6,9 +6,9 @@
 import torch
 from torch import Tensor, nn
 
-from cnnlab.core.checks import two_wholes
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_images, two_wholes
 from cnnlab.core.hooks import evaluating
-from cnnlab.core.images import check_images
 from cnnlab.core.receptive_field import pair
 from cnnlab.engine.gradients import checked_scores, class_outputs
 from cnnlab.engine.optimize import Step
@@ -20,6 +20,7 @@ OUTPUTS = ("score", "probability", "all")
 FILLS = {"grey": 0.5, "black": 0.0, "white": 1.0}
 
 
+@checked
 @torch.no_grad()
 def occlusion_map(
     model: nn.Module,
@@ -69,6 +70,7 @@ def _drop(before: Tensor, after: Tensor, image: Tensor, grid: list[list[int]]) -
     return drop.movedim(3, 1) if drop.dim() == 4 else drop
 
 
+@checked
 def window_starts(length: int, window: int, stride: int) -> list[int]:
     """一个方向上各扇窗的起点：0、stride、2·stride……；最后一扇的末端正好是 `length`，不漏掉边。
 
@@ -109,6 +111,7 @@ def fill_image(image: Tensor, fill="mean") -> Tensor:
     return check_images(value.detach().expand_as(image))
 
 
+@checked
 def covered_image(image: Tensor, top: int, left: int, *, window=32, fill="mean") -> Tensor:
     """盖上一扇窗的图像 (N, 3, H, W)：左上角在 (top, left)，其余像素不动；`fill` 同 `fill_image`。"""
     size = two_wholes(pair(window), "window")
@@ -119,6 +122,7 @@ def covered_image(image: Tensor, top: int, left: int, *, window=32, fill="mean")
     return _covered(image.detach(), fill_image(image.detach(), fill), places, size)
 
 
+@checked(drop="N rows columns")
 def average_per_pixel(drop: Tensor, image_size, *, window=32, stride=8) -> Tensor:
     """逐像素的平均：盖到这个像素的各扇窗的下降的平均 (…, H, W)，与图像同大。
 

@@ -4,15 +4,14 @@
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 
-from cnnlab.core.checks import check_maps, check_tensor, two_wholes, whole
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_images, check_maps, check_tensor, two_wholes, whole
 from cnnlab.core.hooks import activations_of, channel_list, device_of
-from cnnlab.core.images import check_images, resize
 from cnnlab.core.receptive_field import Passage, bounds, nominal, pair, trace_steps
 from cnnlab.engine.gradients import gradient_of, pixel_leaf
 
@@ -66,6 +65,7 @@ class ReceptiveField:
         return i * stride[0] + offset[0], j * stride[1] + offset[1]
 
 
+@checked
 def receptive_field(model: nn.Module, layer: str, *, image_size=224) -> ReceptiveField:
     """`layer` 的感受野：大小、步幅、起点，以及任一位置的精确范围 `.box(i, j, image_size)`。
 
@@ -137,6 +137,7 @@ class Patches:
         return replace(self, channels=tuple(channels), **parts)
 
 
+@checked
 def max_activating_patches(
     model: nn.Module, images, layer: str, channels=None, k: int = 9, one_per_image: bool = True
 ) -> Patches:
@@ -186,6 +187,7 @@ class Leaderboard:
         return _patches(self.model, images, self.layer, self.wanted, *best)
 
 
+@checked
 def image_maxima(
     model: nn.Module, images, layer: str, channels=None
 ) -> tuple[Tensor, Tensor, list[int]]:
@@ -205,6 +207,7 @@ def image_maxima(
     return torch.cat(values), torch.cat(positions), wanted
 
 
+@checked
 def ranked_patches(
     model: nn.Module,
     images,
@@ -244,6 +247,7 @@ def ranked_patches(
     return _patches(model, images, layer, wanted, *best)
 
 
+@checked
 def effective_receptive_field(
     model: nn.Module, images: Tensor, layer: str, *, position="center"
 ) -> Tensor:
@@ -270,33 +274,11 @@ def effective_receptive_field(
     return total / total.sum()
 
 
+@checked(influence="...")
 def mass_pixels(influence: Tensor, share: float = 0.9) -> int:
     """影响最大的多少个像素合起来占到总影响的 `share`。"""
     ordered = influence.flatten().cpu().double().sort(descending=True).values.cumsum(0)
     return int((ordered < share * ordered[-1]).sum()) + 1
-
-
-def row_similarity(crops: Tensor, size: int = 8) -> Tensor:
-    """每行区块彼此有多像，(C,)：缩成 size×size，各减去自己的平均，两两余弦的平均。
-
-    `crops` 是 (C, k, 3, 高, 宽)。只看像素，不经过网络，所以不会自己证明自己。
-    """
-    small = resize(crops.flatten(0, 1), (size, size)).flatten(1)
-    small = nn.functional.normalize(small - small.mean(1, keepdim=True), dim=1).unflatten(
-        0, crops.shape[:2]
-    )
-    k = crops.shape[1]
-    return ((small @ small.transpose(1, 2)).sum((1, 2)) - small.square().sum((1, 2))) / (
-        k * (k - 1)
-    )
-
-
-def row_agreement(image_index: Tensor, labels: Sequence) -> Tensor:
-    """每行的照片两两同类的比例，(C,)：`image_index` 是 (C, k)，`labels` 是每张照片的类别。"""
-    names = sorted(set(labels))
-    codes = torch.tensor([names.index(label) for label in labels])[image_index.cpu()]
-    k = codes.shape[1]
-    return ((codes[:, :, None] == codes[:, None]).sum((1, 2)) - k) / (k * (k - 1))
 
 
 def _batches(images):

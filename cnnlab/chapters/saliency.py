@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnlab.chapters.occlusion import fill_image
-from cnnlab.core.checks import check_maps
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_images, check_maps
 from cnnlab.core.hooks import record_activations, run_model
-from cnnlab.core.images import check_images
 from cnnlab.engine.gradients import (
     class_scores,
     explaining,
@@ -22,6 +22,7 @@ from cnnlab.engine.optimize import adam, optimize_image
 from cnnlab.networks.models import checked_scores, resolve_target, target_scores
 
 
+@checked
 @explaining
 def saliency_map(model: nn.Module, image: Tensor, target, *, reduce: str | None = "max") -> Tensor:
     """显著图：每个像素变一点点，目标类的得分会变多少。
@@ -49,6 +50,7 @@ def reduce_channels(gradient: Tensor, reduce: str | None) -> Tensor:
     return ways[reduce](gradient)
 
 
+@checked
 @explaining
 def gradient_times_input(model: nn.Module, image: Tensor, target) -> Tensor:
     """梯度 × 输入：把“变一点会怎样”乘上“现在是多少”，带符号 (N, 3, H, W)。
@@ -58,6 +60,7 @@ def gradient_times_input(model: nn.Module, image: Tensor, target) -> Tensor:
     return image.detach() * gradient_of(class_scores(model, image, target), image)
 
 
+@checked
 def smooth_grad(
     model: nn.Module,
     image: Tensor,
@@ -85,6 +88,7 @@ def smooth_grad(
     return reduce_channels(total / samples, reduce)
 
 
+@checked
 def integrated_gradients(
     model: nn.Module, image: Tensor, target, *, baseline=0.0, steps: int = 64
 ) -> Tensor:
@@ -104,6 +108,7 @@ def integrated_gradients(
     return (image - start) * total / steps
 
 
+@checked(saliency="H W | N H W")
 def segment_from_saliency(
     image: Tensor,
     saliency: Tensor,
@@ -159,6 +164,7 @@ def seeds_from_saliency(
     return (heat > high).long() - ((heat <= low) & (heat < heat.max())).long()
 
 
+@checked
 def adversarial_step(
     model: nn.Module, image: Tensor, target, *, grey_levels: float = 1.0, raises: bool = False
 ) -> Tensor:
@@ -175,6 +181,7 @@ def adversarial_step(
     return (image.detach() + (1 if raises else -1) * grey_levels / 255 * sign).clamp(0, 1)
 
 
+@checked
 def fooling_image(
     model: nn.Module, image: Tensor, target, *, grey_levels: float = 4.0, steps: int = 20
 ) -> Tensor:
@@ -213,6 +220,7 @@ def target_margins(scores: Tensor, target: Tensor) -> Tensor:
 # 类激活图：用最后的激活图说明一类的证据在哪里
 
 
+@checked
 def class_activation_map(
     model: nn.Module, image: Tensor, target, *, upsample: bool = True
 ) -> Tensor:
@@ -293,6 +301,7 @@ def _same(value: Tensor, scores: Tensor) -> bool:
     )
 
 
+@checked
 @explaining
 def grad_cam(
     model: nn.Module, image: Tensor, target, layer: str, *, upsample: bool = True

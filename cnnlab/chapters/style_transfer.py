@@ -17,7 +17,9 @@ from cnnlab.chapters.texture import (
     texture_layers,
     texture_terms,
 )
-from cnnlab.core.images import check_images, resize
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_images
+from cnnlab.core.images import resize
 from cnnlab.core.measures import LUMA
 from cnnlab.core.names import unknown
 from cnnlab.engine.descent import Descent, several_scales
@@ -29,6 +31,7 @@ from cnnlab.engine.terms import Term, check_not_negative, feature_distance
 CONTENT_LAYERS = {"vgg": "relu4_2", "squeezenet": "fire4", "efficientnet_lite0": "block5"}
 
 
+@checked
 @dataclass(frozen=True)
 class Painting(Descent):
     """风格迁移的走法：在 Descent 之外，还有看哪些层（默认按网络选）、各风格层的权重（默认都是 1）。
@@ -42,6 +45,7 @@ class Painting(Descent):
     layer_weights: Sequence[float] | None = None
 
 
+@checked
 @reproducible
 def transfer_style(
     model,
@@ -84,6 +88,7 @@ def transfer_style(
     return keep_chroma(image, content) if preserve_color is True else image, history
 
 
+@checked
 def content_terms(
     model: nn.Module, content: Tensor, layer: str | None, weight: float
 ) -> list[Term]:
@@ -94,6 +99,7 @@ def content_terms(
     return [weight * feature_distance(activations_at(model, content, [layer])[layer], layer)]
 
 
+@checked
 def style_terms(
     model: nn.Module, styles: list[Tensor], mix: list[float], layers, weight: float, shares=None
 ) -> list[Term]:
@@ -105,6 +111,7 @@ def style_terms(
     return [weight / len(layers) * term for term in terms]
 
 
+@checked
 def content_layer_of(model: nn.Module) -> str:
     """默认的内容层；认得的网络见 CONTENT_LAYERS，别的要自己给。"""
     for layer in CONTENT_LAYERS.values():
@@ -175,6 +182,7 @@ def starting_image(start, content: Tensor, style: Tensor) -> Tensor:
 _YIQ = torch.tensor([LUMA, [0.5959, -0.2746, -0.3213], [0.2115, -0.5227, 0.3112]])
 
 
+@checked(content="N C H W")
 def keep_chroma(image: Tensor, content: Tensor) -> Tensor:
     """明暗取 `image` 的，两个色差取 `content` 的，截到 [0, 1]。出处：Gatys、Bethge 等，2016。"""
     matrix = _YIQ.to(image)
@@ -185,6 +193,7 @@ def keep_chroma(image: Tensor, content: Tensor) -> Tensor:
     return torch.einsum("ij,njhw->nihw", torch.linalg.inv(matrix), mixed).clamp(0, 1)
 
 
+@checked(content="M C h w")
 def match_color(style: Tensor, content: Tensor) -> Tensor:
     """把风格图的颜色线性地调到与内容图同均值、同协方差，截到 [0, 1]。出处：Gatys 等，2017。"""
     (mean, root), (goal, goal_root) = _color_statistics(style), _color_statistics(content)

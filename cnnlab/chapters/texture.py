@@ -8,8 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_images, check_single
 from cnnlab.core.hooks import activations_of
-from cnnlab.core.images import check_images, check_single, resize
+from cnnlab.core.images import resize
 from cnnlab.engine.descent import Descent, several_scales
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.pixel_growth import grow_pixels
@@ -26,6 +28,7 @@ TEXTURE_LAYERS = {
 }
 
 
+@checked
 def efros_leung(
     sample: Tensor, size, window: int = 11, *, seed: int = 0, return_sources: bool = False
 ):
@@ -52,6 +55,7 @@ def efros_leung(
     return (picture, sources) if return_sources else picture
 
 
+@checked
 @reproducible
 def synthesize_texture(
     model,
@@ -96,6 +100,7 @@ def reduced(image: Tensor, size, factor: int) -> Tensor:
     return resize(image, tuple(side // factor for side in size))
 
 
+@checked
 def texture_layers(model: nn.Module) -> list[str]:
     """描述纹理的默认层，由浅到深，第一个是像素自己；认得的网络见 TEXTURE_LAYERS，别的要自己给。"""
     names = getattr(model, "layers", {})
@@ -105,6 +110,7 @@ def texture_layers(model: nn.Module) -> list[str]:
     raise ValueError("这个网络没有默认的纹理层；用 layers=[…] 给出几个由浅到深的层名")
 
 
+@checked
 def texture_terms(
     model: nn.Module, samples: Sequence[Tensor], layers, *, mix=(1.0,), layer_weights=None
 ) -> list[Term]:
@@ -133,6 +139,7 @@ def texture_terms(
     ]
 
 
+@checked
 def activations_at(model: nn.Module, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
     """各层的激活；名字 "image" 给出图像自己。"""
     inside = [layer for layer in layers if layer != "image"]
@@ -142,6 +149,7 @@ def activations_at(model: nn.Module, image: Tensor, layers: Sequence[str]) -> di
     }
 
 
+@checked(activation="N C h w")
 def shifted_gram(activation: Tensor, shift: tuple[int, int]) -> Tensor:
     """隔着位移 δ = (下, 右) 的 Gram 矩阵：G_δ[i, j] = Σ_p F_i(p) F_j(p + δ) / (C · 点数)，(N, C, C)。
 

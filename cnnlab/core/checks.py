@@ -1,8 +1,9 @@
-"""核对参数：整数、一层的激活图；不合的用一句话说出是哪个、应是什么。
+"""核对参数：图像、整数、向量、一层的激活图；不合的用一句话说出是哪个、应是什么。
 
-图像的核对在 images。
+不管哪个函数收什么：那在 arguments。
 """
 
+import math
 import operator
 from collections.abc import Iterable
 
@@ -98,3 +99,82 @@ def _like_image(size, image: Tensor) -> bool:
     return (
         abs(rows * width / height - columns) <= 1.5 or abs(columns * height / width - rows) <= 1.5
     )
+
+
+def is_chinese(error: Exception) -> bool:
+    """错误里的话是不是写给读者的。"""
+    return any("\u4e00" <= character <= "\u9fff" for character in str(error))
+
+
+def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Tensor:
+    """核对一批图像并原样返回；不合约定时说明错在哪里、应该怎样。
+
+    形状 (N, 3, H, W)（灰度网络的图是 (N, 1, H, W)），浮点，取值 [0, 1]（`bounded=False` 时只要求有限、不像 0–255），
+    高和宽不小于 `minimum`。
+    """
+    if not isinstance(image, Tensor):
+        raise TypeError(
+            f"图像应当是 torch.Tensor，得到的是 {type(image).__name__}；文件、PIL 图像或 numpy 数组先用 load_image 读入"
+        )
+    shape = tuple(image.shape)
+    if image.dim() == 4 and shape[1] not in (1, 3) and shape[-1] in (1, 3):
+        raise ValueError(
+            f"图像的维度次序是 {shape}，应为 (N, 3, H, W)：先 image.permute(0, 3, 1, 2)"
+        )
+    if image.dim() == 4 and shape[1] == 4:
+        raise ValueError(
+            f"图像的形状是 {shape}，多了透明通道，应为 (N, 3, H, W)：只留颜色 image[:, :3]"
+        )
+    if image.dim() == 3 and shape[0] in (1, 3):
+        raise ValueError(f"图像的形状是 {shape}，应为 (N, 3, H, W)；单张图像先加一维：image[None]")
+    if image.dim() != 4 or shape[1] not in (1, 3):
+        raise ValueError(f"图像的形状是 {shape}，应为 (N, 3, H, W)：N 张、红绿蓝三个通道、高、宽")
+    if not image.is_floating_point():
+        raise ValueError(f"图像的类型是 {image.dtype}，应为浮点数，取值 [0, 1]；整数图像先除以 255")
+    if image.numel() == 0:
+        raise ValueError(f"图像是空的：形状 {tuple(image.shape)}")
+    if min(image.shape[-2:]) < minimum:
+        raise ValueError(f"图像太小：{tuple(image.shape[-2:])}，高和宽至少要 {minimum} 像素")
+    low, high = (float(end) for end in image.detach().aminmax())
+    if not math.isfinite(low + high):
+        raise ValueError("图像里有 NaN 或无穷大；查一查它是怎么算出来的")
+    if bounded and (low < -1e-3 or high > 1 + 1e-3):
+        raise ValueError(
+            f"图像的取值在 [{low:.3g}, {high:.3g}]，应在 [0, 1]：归一化由模型完成，0–255 的图像先除以 255"
+        )
+    if high > 20:
+        raise ValueError(f"图像的最大值是 {high:.0f}，像是 0–255 的图像；先除以 255")
+    return image
+
+
+def check_single(image: Tensor, name: str) -> Tensor:
+    """核对恰是一张图像 (1, 3, H, W)。"""
+    if len(check_images(image)) != 1:
+        raise ValueError(f"{name} 有 {len(image)} 张，应为一张 (1, 3, H, W)：取其中一张 {name}[:1]")
+    return image
+
+
+def check_kind(image: Tensor, parameter: Tensor | None = None) -> Tensor:
+    """图像送到网络参数所在的设备，变成它的浮点类型（numpy 来的多是 float64）；不是张量、不是浮点时说明。"""
+    if not isinstance(image, Tensor):
+        raise TypeError(
+            f"图像应当是 torch.Tensor，得到的是 {type(image).__name__}；文件、PIL 图像或 numpy 数组先用 load_image 读入"
+        )
+    if not image.is_floating_point():
+        raise ValueError(f"图像的类型是 {image.dtype}，应为浮点数，取值 [0, 1]；整数图像先除以 255")
+    if parameter is None or not parameter.is_floating_point():
+        return image
+    # 先换类型：有的设备没有 float64
+    return image.to(parameter.dtype).to(parameter.device)
+
+
+def check_size(size) -> int | tuple[int, int]:
+    """目标尺寸：正整数，或 (高, 宽)；numpy 的整数也行。"""
+    sides = size if isinstance(size, (tuple, list)) else (size,)
+    try:
+        whole = tuple(operator.index(side) for side in sides)
+    except TypeError:
+        raise TypeError(f"size 是 {size!r}，应是正整数或 (高, 宽)") from None
+    if not 1 <= min(whole, default=0) or len(whole) > 2 or any(isinstance(x, bool) for x in sides):
+        raise ValueError(f"size 是 {size!r}，应是正整数或 (高, 宽)")
+    return whole if isinstance(size, (tuple, list)) and len(whole) == 2 else whole[0]

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 import torch
 from torch import Tensor, nn
 
-from cnnlab.core.checks import wholes
-from cnnlab.core.images import check_kind
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_kind, wholes
 from cnnlab.core.names import unknown
 
 
@@ -45,7 +45,7 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 
 def layer_names(layers) -> list[str]:
     """一个层名或一组层名，变成列表。"""
-    if isinstance(layers, str) or not isinstance(layers, Iterable):
+    if isinstance(layers, str | Tensor) or not isinstance(layers, Iterable):
         return [layers]
     return list(layers)
 
@@ -161,11 +161,27 @@ def hooked(registrations) -> Iterator[None]:
 
     try:
         for register, hook in registrations:
-            handles.append(register(mine(hook)))
+            handles.append(_registered(register, mine(hook)))
         yield
     finally:
         for handle in handles:
             handle.remove()
+
+
+def _registered(register: Callable, hook: Callable):
+    try:
+        return register(hook)
+    except RuntimeError as error:
+        raise ValueError(
+            f"挂不上钩子（{error}）；编译过的模块看不见里面的层，传编译之前的那个 nn.Module"
+        ) from None
+
+
+def as_seen(model: nn.Module, image: Tensor) -> Tensor:
+    """网络看到的图：第一个卷积层只收一个通道的，看三个通道的平均。"""
+    first = next((each for each in model.modules() if isinstance(each, nn.Conv2d)), None)
+    grey = first is not None and first.in_channels == 1 and image.shape[1] == 3
+    return image.mean(1, keepdim=True) if grey else image
 
 
 def run_model(model: nn.Module, image: Tensor, *more):
@@ -175,6 +191,10 @@ def run_model(model: nn.Module, image: Tensor, *more):
     尺寸、通道数不合时，把 torch 的错换成一句说明。
     """
     parameter = next(model.parameters(), None)
+    if parameter is not None and parameter.is_meta:
+        raise ValueError(
+            "网络在 meta 设备上，只有形状，没有权重；先 model.to_empty(device='cpu') 再读入权重"
+        )
     home, image = image.device, check_kind(image, parameter)
     try:
         with answering(home):
@@ -259,6 +279,7 @@ def _recording(model: nn.Module, layers, stop: bool) -> Iterator[dict[str, Tenso
         yield activations
 
 
+@checked
 @contextmanager
 def record_activations(model: nn.Module, layers) -> Iterator[dict[str, Tensor]]:
     """在 with 之内，每次前向都把指定层的输出记进一个字典 {层名: 激活}。
@@ -270,6 +291,7 @@ def record_activations(model: nn.Module, layers) -> Iterator[dict[str, Tensor]]:
         yield activations
 
 
+@checked
 def activations_of(model: nn.Module, image: Tensor, layers) -> dict[str, Tensor]:
     """一次前向，得到 {层名: 激活}；要的层都算出来就停，不算后面的层。
 

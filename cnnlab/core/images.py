@@ -7,7 +7,7 @@ import difflib
 import http.client
 import json
 import math
-import operator
+import os
 import urllib.parse
 import urllib.request
 from io import BytesIO
@@ -18,73 +18,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_size
 from cnnlab.core.paths import DATA
 
 PHOTO_FOLDER = DATA / "photos"
 
 
-def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Tensor:
-    """核对一批图像并原样返回；不合约定时说明错在哪里、应该怎样。
-
-    形状 (N, 3, H, W)（灰度网络的图是 (N, 1, H, W)），浮点，取值 [0, 1]（`bounded=False` 时只要求有限、不像 0–255），
-    高和宽不小于 `minimum`。
-    """
-    if not isinstance(image, Tensor):
-        raise TypeError(
-            f"图像应当是 torch.Tensor，得到的是 {type(image).__name__}；文件、PIL 图像或 numpy 数组先用 load_image 读入"
-        )
-    shape = tuple(image.shape)
-    if image.dim() == 4 and shape[1] not in (1, 3) and shape[-1] in (1, 3):
-        raise ValueError(
-            f"图像的维度次序是 {shape}，应为 (N, 3, H, W)：先 image.permute(0, 3, 1, 2)"
-        )
-    if image.dim() == 4 and shape[1] == 4:
-        raise ValueError(
-            f"图像的形状是 {shape}，多了透明通道，应为 (N, 3, H, W)：只留颜色 image[:, :3]"
-        )
-    if image.dim() == 3 and shape[0] in (1, 3):
-        raise ValueError(f"图像的形状是 {shape}，应为 (N, 3, H, W)；单张图像先加一维：image[None]")
-    if image.dim() != 4 or shape[1] not in (1, 3):
-        raise ValueError(f"图像的形状是 {shape}，应为 (N, 3, H, W)：N 张、红绿蓝三个通道、高、宽")
-    if not image.is_floating_point():
-        raise ValueError(f"图像的类型是 {image.dtype}，应为浮点数，取值 [0, 1]；整数图像先除以 255")
-    if image.numel() == 0:
-        raise ValueError(f"图像是空的：形状 {tuple(image.shape)}")
-    if min(image.shape[-2:]) < minimum:
-        raise ValueError(f"图像太小：{tuple(image.shape[-2:])}，高和宽至少要 {minimum} 像素")
-    low, high = (float(end) for end in image.detach().aminmax())
-    if not math.isfinite(low + high):
-        raise ValueError("图像里有 NaN 或无穷大；查一查它是怎么算出来的")
-    if bounded and (low < -1e-3 or high > 1 + 1e-3):
-        raise ValueError(
-            f"图像的取值在 [{low:.3g}, {high:.3g}]，应在 [0, 1]：归一化由模型完成，0–255 的图像先除以 255"
-        )
-    if high > 20:
-        raise ValueError(f"图像的最大值是 {high:.0f}，像是 0–255 的图像；先除以 255")
-    return image
-
-
-def check_single(image: Tensor, name: str) -> Tensor:
-    """核对恰是一张图像 (1, 3, H, W)。"""
-    if len(check_images(image)) != 1:
-        raise ValueError(f"{name} 有 {len(image)} 张，应为一张 (1, 3, H, W)：取其中一张 {name}[:1]")
-    return image
-
-
-def check_kind(image: Tensor, parameter: Tensor | None = None) -> Tensor:
-    """图像送到网络参数所在的设备，变成它的浮点类型（numpy 来的多是 float64）；不是张量、不是浮点时说明。"""
-    if not isinstance(image, Tensor):
-        raise TypeError(
-            f"图像应当是 torch.Tensor，得到的是 {type(image).__name__}；文件、PIL 图像或 numpy 数组先用 load_image 读入"
-        )
-    if not image.is_floating_point():
-        raise ValueError(f"图像的类型是 {image.dtype}，应为浮点数，取值 [0, 1]；整数图像先除以 255")
-    if parameter is None or not parameter.is_floating_point():
-        return image
-    # 先换类型：有的设备没有 float64
-    return image.to(parameter.dtype).to(parameter.device)
-
-
+@checked
 def load_image(source, size: int | tuple[int, int] | None = None) -> Tensor:
     """读一张图像，得到 (1, 3, H, W)。
 
@@ -99,18 +40,7 @@ def load_image(source, size: int | tuple[int, int] | None = None) -> Tensor:
     return image if size is None else resize(image, size)
 
 
-def check_size(size) -> int | tuple[int, int]:
-    """目标尺寸：正整数，或 (高, 宽)；numpy 的整数也行。"""
-    sides = size if isinstance(size, (tuple, list)) else (size,)
-    try:
-        whole = tuple(operator.index(side) for side in sides)
-    except TypeError:
-        raise TypeError(f"size 是 {size!r}，应是正整数或 (高, 宽)") from None
-    if not 1 <= min(whole, default=0) or len(whole) > 2 or any(isinstance(x, bool) for x in sides):
-        raise ValueError(f"size 是 {size!r}，应是正整数或 (高, 宽)")
-    return whole if isinstance(size, (tuple, list)) and len(whole) == 2 else whole[0]
-
-
+@checked
 def resize(image: Tensor, size: int | tuple[int, int]) -> Tensor:
     """缩放一批图像（双线性，带抗锯齿）。
 
@@ -141,6 +71,7 @@ def _without_far_ends(image: Tensor) -> Tensor:
     return image
 
 
+@checked(image="C H W | N C H W")
 def to_pil(image: Tensor):
     """把一张 (3, H, W) 或 (1, 3, H, W) 的图像变成 PIL 图像；略微超出 [0, 1] 的值截断。"""
     from PIL import Image
@@ -164,6 +95,7 @@ def to_pil(image: Tensor):
     return Image.fromarray(pixels.expand(3, -1, -1).permute(1, 2, 0).numpy())
 
 
+@checked
 def save_image(image, path, *, inputs: bool = False) -> Path:
     """把图像存成文件，返回路径；PNG 里同时写入产生它的设置，供 `cnnlab.reproduce` 重做。
 
@@ -220,6 +152,7 @@ def _sheet(images):
     return sheet
 
 
+@checked(frames="T C H W")
 def save_animation(frames: Tensor, path, *, milliseconds: int = 120) -> Path:
     """把若干帧 (T, 3, H, W) 存成会动的 GIF 或 WebP（由扩展名决定），返回路径；循环播放。"""
     path = Path(path).expanduser()
@@ -242,9 +175,13 @@ def _open(source, size=None):
     from PIL import Image, ImageOps
 
     if isinstance(source, Image.Image):
+        if 0 in source.size:
+            raise ValueError(f"PIL 图像是空的：宽、高是 {source.size}")
         return ImageOps.exif_transpose(source)
     if isinstance(source, Tensor):
         raise TypeError("load_image 读的是文件、网址或照片名；张量已经是图像，缩放用 cnnlab.resize")
+    if isinstance(getattr(source, "images", None), Tensor):
+        raise TypeError(f"{type(source).__name__} 里的图已经读好，在它的 .images 里")
     if isinstance(source, np.ndarray):
         return _from_array(source)
     file, name = _locate(source)
@@ -274,9 +211,19 @@ def _reduced(picture, side: int | None):
     return smaller
 
 
+# 看后缀就知道是什么、但 PIL 读不了的
+_UNREADABLE = dict.fromkeys([".heic", ".heif"], "手机的 HEIC 照片")
+_UNREADABLE |= dict.fromkeys([".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf"], "相机的原始文件")
+_UNREADABLE |= dict.fromkeys([".svg", ".pdf", ".eps", ".ai"], "矢量图或文档")
+_UNREADABLE |= dict.fromkeys([".mp4", ".mov", ".avi", ".mkv", ".webm"], "视频")
+
+
 def _reading_problem(name: str, error: Exception) -> str:
     from PIL import Image, UnidentifiedImageError
 
+    kind = _UNREADABLE.get(Path(name).suffix.lower())
+    if isinstance(error, UnidentifiedImageError) and kind:
+        return f"{name} 是{kind}，这里读不了；先用别的软件另存为 JPEG 或 PNG"
     if isinstance(error, UnidentifiedImageError):
         return f"{name} 不是图像文件（读不出任何已知的图像格式），虽然它的名字像；换一个 JPEG 或 PNG 文件"
     if isinstance(error, Image.DecompressionBombError):
@@ -295,10 +242,9 @@ def _locate(source):
             f"load_image 读的是文件、网址、照片名、PIL 图像或 numpy 数组，得到 {type(source).__name__}"
         )
     text = str(source)
-    if text.startswith(("http://", "https://")):
+    if text.lower().startswith(("http://", "https://")):
         return BytesIO(_download(text)), text
-    path = Path(text.removeprefix("file://"))
-    path = path.expanduser() if text.startswith("~") else path
+    path = _path(text)
     try:
         known, there = path.is_file(), path.exists()
     except (OSError, ValueError) as error:
@@ -311,10 +257,24 @@ def _locate(source):
     photos = {photo.stem: photo for photo in PHOTO_FOLDER.glob("*/*.jpg")}
     if text in photos:
         return photos[text], text
-    near = difflib.get_close_matches(path.stem, photos, n=5, cutoff=0.3) or sorted(photos)[:5]
+    near = difflib.get_close_matches(path.stem.lower(), photos, n=5, cutoff=0.3)
+    near = near or sorted(photos)[:5]
     raise ValueError(
         f"既没有文件 {text}，也没有叫这个名字的随包照片；名字相近的照片有：{'、'.join(near)}"
     )
+
+
+def _path(text: str) -> Path:
+    """写成文字的路径：前后的空白与引号（从文件管理器复制来的）去掉，file:// 和 ~ 换成真的位置。"""
+    bare = text.strip().strip("\"'")
+    if not bare:
+        raise ValueError("文件名是空的；给一个文件、网址或随包照片的名字，如 load_image('panda')")
+    if bare.startswith("file://"):
+        return Path(urllib.parse.unquote(bare.removeprefix("file://").removeprefix("localhost")))
+    if "://" in bare or bare.startswith("data:"):
+        raise ValueError(f"{bare[:80]} 不是 http 或 https 网址；先把图下载到本地，再传它的路径")
+    path = text if "\0" not in text and os.path.exists(text) else bare
+    return Path(os.path.expanduser(path))
 
 
 def _download(address: str) -> bytes:
@@ -369,6 +329,10 @@ def _to_array(picture) -> np.ndarray:
     """PIL 图像变成 float32 的 (H, W, 3)，取值 [0, 1]；位深由图像的模式定，不由它有多亮定。"""
     if isinstance(picture, np.ndarray):
         return _white_behind(picture)
+    if picture.mode == "I" and getattr(picture, "format", None) not in ("PNG", "PPM"):
+        raise ValueError(
+            "这是 32 位整数的图，不知道最亮的是多少；先换算成 8 位、16 位或 [0, 1] 的浮点数"
+        )
     if picture.mode.startswith("I") or picture.mode == "F":
         values = np.asarray(picture, dtype=np.float32)
         values = values if picture.mode == "F" else values / 65535

@@ -3,15 +3,20 @@
 不管数从哪里来，也不画图。相关收张量、数组或列表，给 CPU 上的双精度张量。
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cnnlab.core.images import check_images
+from cnnlab.core.arguments import checked, indices, labels
+from cnnlab.core.checks import check_images
+from cnnlab.core.images import resize
 
 LUMA = (0.299, 0.587, 0.114)  # 亮度的三个系数：ITU-R BT.601
 
 
+@checked
 def correlation(a, b) -> Tensor:
     """逐对的相关系数 (N,)，−1 到 1：a、b 同形状 (N, …)，每一对的全部数一起算；一维的一对得一个数。
 
@@ -21,6 +26,7 @@ def correlation(a, b) -> Tensor:
     return (first * second).sum(-1) / (first.norm(dim=-1) * second.norm(dim=-1))
 
 
+@checked
 def rank_correlation(a, b) -> Tensor:
     """逐对的秩相关 (N,)，−1 到 1：只比哪里强哪里弱，不比数值。形状的约定与 correlation 相同。
 
@@ -49,15 +55,19 @@ def _pairs(a, b) -> list[Tensor]:
     if pair[0].shape != pair[1].shape or not pair[0].dim() or not pair[0].numel():
         shapes = " 和 ".join(str(tuple(each.shape)) for each in pair)
         raise ValueError(f"要比较的两组数应同形状，(N, …) 或一维，且不空；得到 {shapes}")
+    if not all(each.isfinite().all() for each in pair):
+        raise ValueError("要比较的数里有 NaN 或无穷大；查一查它们是怎么算出来的")
     rows = [each.flatten(1) if each.dim() > 1 else each for each in pair]
     return [each - each[..., :1] for each in rows]
 
 
+@checked(image="N 3 H W")
 def luminance(image: Tensor) -> Tensor:
     """亮度 Y = 0.299 R + 0.587 G + 0.114 B：(N, 3, H, W) → (N, 1, H, W)。"""
     return (image * image.new_tensor(LUMA).view(1, 3, 1, 1)).sum(1, keepdim=True)
 
 
+@checked
 def sobel(image: Tensor) -> Tensor:
     """Sobel 算子：灰度图在横、竖两个方向的变化 (N, 2, H, W)，边界重复最外一圈。
 
@@ -69,6 +79,7 @@ def sobel(image: Tensor) -> Tensor:
     return functional.conv2d(functional.pad(grey, (1, 1, 1, 1), mode="replicate"), kernel)
 
 
+@checked
 def frequency_share(image: Tensor, cutoff: float = 0.125) -> Tensor:
     """高频份额 (N,)：去掉均值之后，频率高于 `cutoff`（每像素的周期数）的能量占全部能量的多少。
 
@@ -89,6 +100,7 @@ def faded(image: Tensor) -> Tensor:
     return (image - image.mean((2, 3), keepdim=True)) * torch.outer(height, width).to(image)
 
 
+@checked
 def halve_and_restore(image: Tensor) -> Tensor:
     """缩到一半再放大回原来的尺寸（双线性，缩小时先平滑）：只损失最细的那一层细节。"""
     height, width = image.shape[-2:]
@@ -98,6 +110,7 @@ def halve_and_restore(image: Tensor) -> Tensor:
     return functional.interpolate(small, (height, width), mode="bilinear", align_corners=False)
 
 
+@checked
 def shuffle_blocks(image: Tensor, side: int, seed: int = 0) -> Tensor:
     """把图切成 side×side 的块，随机换位（各图同一个次序）；不满一块的边留在原处。比块大的结构被打散，块里的不变。"""
     height, width = (length // side * side for length in image.shape[-2:])
@@ -110,3 +123,32 @@ def shuffle_blocks(image: Tensor, side: int, seed: int = 0) -> Tensor:
         blocks[..., order.to(blocks.device)], (height, width), side, stride=side
     )
     return out
+
+
+@checked(crops="C k 3 H W")
+def row_similarity(crops: Tensor, size: int = 8) -> Tensor:
+    """每行区块彼此有多像，(C,)：缩成 size×size，各减去自己的平均，两两余弦的平均。
+
+    `crops` 是 (C, k, 3, 高, 宽)。只看像素，不经过网络，所以不会自己证明自己。
+    """
+    if crops.shape[1] < 2:
+        raise ValueError("每行只有一块，没有两两可比；k 至少是 2")
+    small = resize(crops.flatten(0, 1), (size, size)).flatten(1)
+    small = functional.normalize(small - small.mean(1, keepdim=True), dim=1).unflatten(
+        0, crops.shape[:2]
+    )
+    k = crops.shape[1]
+    return ((small @ small.transpose(1, 2)).sum((1, 2)) - small.square().sum((1, 2))) / (
+        k * (k - 1)
+    )
+
+
+@checked(image_index=indices, labels=labels)
+def row_agreement(image_index: Tensor, labels: Sequence) -> Tensor:
+    """每行的照片两两同类的比例，(C,)：`image_index` 是 (C, k)，`labels` 是每张照片的类别。"""
+    if image_index.dim() != 2 or image_index.shape[1] < 2:
+        raise ValueError(f"image_index 是 {tuple(image_index.shape)}，应为 (C, k)，k 至少是 2")
+    names = sorted(set(labels))
+    codes = torch.tensor([names.index(label) for label in labels])[image_index.cpu()]
+    k = codes.shape[1]
+    return ((codes[:, :, None] == codes[:, None]).sum((1, 2)) - k) / (k * (k - 1))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import torch
 
+from cnnlab.core.arguments import checked
+
 NAMES = ("quick", "full")
 # run_profile 定下的设备；没有调用过它的程序留在 CPU 上
 _chosen = {"device": torch.device("cpu")}
@@ -34,6 +36,7 @@ class Profile:
         return f'{kind}，网络在 {self.device} 上算；换档用 run_profile("{other}")'
 
 
+@checked
 def run_profile(name: str | None = None) -> Profile:
     """定下这一档和设备：之后 `load_model` 和随包的网络都在这个设备上，照片和结果留在 CPU 上。
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import activations_of, device_of
 from cnnlab.core.measures import halve_and_restore
 from cnnlab.core.names import unknown
@@ -42,6 +43,7 @@ STATISTIC_LAYERS = {
 }
 
 
+@checked
 @dataclass(frozen=True)
 class Ascent:
     """梯度上升的设置：图像怎样表示、送进网络之前怎样变换、加哪些先验、每步之后怎样投影；每样都可以单独开。
@@ -156,6 +158,7 @@ class Ascent:
         return [make(amount) for make, amount in makers.items() if amount] + [clamp()]
 
 
+@checked
 def random_crop(smallest: float, side: int = 0, *, generator: torch.Generator) -> Transform:
     """随机取景：边长 smallest 到 1 倍的方块，位置随机；一半的时候左右翻转，一半的时候缩小再放大。
 
@@ -184,6 +187,7 @@ def _resized(image: Tensor, size) -> Tensor:
     )
 
 
+@checked
 def natural_statistics(
     model: nn.Module, *, size: int = 224, layers: dict[str, float] = STATISTIC_LAYERS
 ) -> list[Term]:

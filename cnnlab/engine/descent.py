@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.names import unknown
 from cnnlab.engine.optimize import adam, optimize_image
 from cnnlab.engine.optimizers import OptimizerFactory
@@ -16,6 +17,7 @@ from cnnlab.engine.priors import clamp, total_variation
 from cnnlab.engine.terms import Term, image_prior
 
 
+@checked
 @dataclass(frozen=True)
 class Descent:
     """合成的走法：`start` 是起点（None 为各方法自己的起点），`tv` 是全变差（β = 2）的权重。

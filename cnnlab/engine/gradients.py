@@ -10,8 +10,9 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_images, check_kind
 from cnnlab.core.hooks import evaluating
-from cnnlab.core.images import check_images, check_kind
 from cnnlab.networks.models import checked_scores, resolve_target, target_scores
 
 
@@ -26,6 +27,7 @@ def pixel_leaf(model: nn.Module, image: Tensor) -> Iterator[Tensor]:
         yield image.detach().clone().requires_grad_()
 
 
+@checked
 def class_scores(model: nn.Module, image: Tensor, target) -> Tensor:
     """每张图自己目标类的得分 (N,)，在计算图上；`target` 是类别号、类名，或每张图一个。"""
     target = resolve_target(model, target, len(check_images(image, bounded=False)))
@@ -53,6 +55,7 @@ def gradient_of(value: Tensor, leaf: Tensor) -> Tensor:
     return gradient
 
 
+@checked
 def score_gradient(model: nn.Module, image: Tensor, target) -> Tensor:
     """目标类得分对像素的梯度 (N, 3, H, W)，带符号，不带计算图。"""
     with pixel_leaf(model, image) as leaf:

@@ -12,12 +12,14 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from cnnlab.core.hooks import activations_of, evaluating, record_activations
+from cnnlab.core.arguments import checked
+from cnnlab.core.hooks import activations_of, as_seen, evaluating, record_activations
 from cnnlab.core.relu_rules import is_compiled, override_relu_gradient
 from cnnlab.engine.terms import Term, Values
 from cnnlab.networks.models import checked_scores
 
 
+@checked
 def objective(
     model: nn.Module | None, terms: Term | Sequence[Term], *, transform=None
 ) -> "Objective":
@@ -51,6 +53,7 @@ class Objective:
         """各项要用的量：一次前向，到最深的一层为止。"""
         layers = [layer for layer in self.layers if layer not in ("image", "scores")]
         seen = image if self.transform is None else self.transform(image)
+        seen = seen if self.model is None else as_seen(self.model, seen)
         class_map = getattr(self.model, "class_map", None)
         values = {}
         if "scores" not in self.layers:

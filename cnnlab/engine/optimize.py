@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import device_of
 from cnnlab.engine.optimizers import OptimizerFactory, adam, find_optimizer, lbfgs, sgd
 from cnnlab.engine.parameterizations import PixelImage
@@ -30,6 +31,7 @@ class Step:
     image: Tensor
 
 
+@checked
 def optimize_image(
     image: Tensor | nn.Module,
     loss: Callable[[Tensor], Tensor],

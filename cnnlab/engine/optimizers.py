@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.names import unknown
 
 
@@ -23,6 +24,7 @@ class Stepper(Protocol):
 OptimizerFactory = Callable[[list[Tensor]], Stepper]
 
 
+@checked
 def adam(
     learning_rate: float = 0.05,
     *,
@@ -52,6 +54,7 @@ def _cool_down(stepper: torch.optim.Optimizer, steps: int) -> torch.optim.Optimi
     return stepper
 
 
+@checked
 def sgd(
     learning_rate: float = 0.05, *, momentum: float = 0.0, normalize: str | None = None
 ) -> OptimizerFactory:
@@ -61,6 +64,7 @@ def sgd(
     return lambda parameters: _GradientDescent(parameters, learning_rate, momentum, normalize)
 
 
+@checked
 def lbfgs(
     learning_rate: float = 1.0, *, history: int = 10, first_step: float = 0.01
 ) -> OptimizerFactory:

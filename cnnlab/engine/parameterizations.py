@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import device_of
 from cnnlab.core.names import unknown
 
@@ -16,6 +17,7 @@ COLOR_MATRIX = ((0.554, 0.236, 0.052), (0.573, 0.013, -0.101), (0.604, -0.229, 0
 STARTS = ("grey", "zero", "noise", "pink")
 
 
+@checked
 def start_image(
     kind: str, size, *, n: int = 1, sd: float = 0.1, seed: int = 0, generator=None
 ) -> Tensor:
@@ -41,6 +43,7 @@ def start_image(
 class PixelImage(nn.Module):
     """参数就是像素：从 `image` 的副本出发；forward 原样给出，不截断（截断用 `after_step=clamp()`）。"""
 
+    @checked
     def __init__(self, image: Tensor):
         super().__init__()
         if image.dim() != 4:
@@ -61,6 +64,7 @@ class FourierImage(nn.Module):
     出处：Olah 等，Feature Visualization，2017。
     """
 
+    @checked
     def __init__(
         self,
         size=None,
@@ -108,6 +112,7 @@ class PhaseImage(nn.Module):
     平均色（频率 0）也固定。出处：Fel 等，MACO，2023。
     """
 
+    @checked
     def __init__(self, photos: Tensor, *, n=1, seed=0):
         super().__init__()
         frame = FourierImage(image=photos, decay=0)
@@ -134,6 +139,7 @@ class CodeImage(nn.Module):
     出处：Nguyen 等，Synthesizing the preferred inputs for neurons via deep generator networks，2016。
     """
 
+    @checked
     def __init__(self, generator: Callable[[Tensor], Tensor], code: Tensor):
         super().__init__()
         # 放进元组，不登记为子模块：parameters() 里只有代码

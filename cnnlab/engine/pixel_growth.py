@@ -6,6 +6,8 @@
 
 import numpy as np
 
+from cnnlab.core.arguments import checked
+
 LEVELS, WEIGHT_LEVELS = 4095, 1023
 # 候选：距离不超过最小值的 11/10（Efros 与 Leung 的 ε = 0.1）
 TOLERANCE = (10, 11)
@@ -132,6 +134,7 @@ def _library(sample: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(library.T), centers
 
 
+@checked
 def copied_regions(sources: np.ndarray) -> np.ndarray:
     """整块照抄的区域各有多少像素，从大到小：上下左右相邻、出处也同样相邻的像素算一块。"""
     from scipy.sparse import coo_array

@@ -12,10 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cnnlab.core.arguments import checked
+
 Transform = Callable[[Tensor], Tensor]
 Projection = Callable[[Tensor, Tensor, int], Tensor]
 
 
+@checked
 def total_variation(image: Tensor, *, power: float = 2.0) -> Tensor:
     """全变差：每张图 Σ (横差² + 纵差²)^(power/2) / (C·H·W)，各图相加，得到一个数。
 
@@ -32,6 +35,7 @@ def total_variation(image: Tensor, *, power: float = 2.0) -> Tensor:
     return ((squares + tiny).pow(power / 2) - tiny ** (power / 2)).sum() / elements
 
 
+@checked
 def l2(image: Tensor, *, center: float = 0.5) -> Tensor:
     """离 `center`（灰）有多远：每张图 Σ (x − center)² / (C·H·W)，各图相加。出处：Simonyan 等，2014。"""
     return (image - center).square().sum() / image[0].numel()
@@ -40,6 +44,7 @@ def l2(image: Tensor, *, center: float = 0.5) -> Tensor:
 # 变换
 
 
+@checked
 def compose(*transforms: Transform) -> Transform:
     """几个变换依次作用。"""
 
@@ -51,6 +56,7 @@ def compose(*transforms: Transform) -> Transform:
     return apply
 
 
+@checked
 def jitter(pixels: int, *, generator: torch.Generator | None = None) -> Transform:
     """随机平移，纵横各在 [−pixels, pixels]，循环移位（移出去的从另一边回来）。"""
     generator = generator or torch.Generator().manual_seed(0)
@@ -62,6 +68,7 @@ def jitter(pixels: int, *, generator: torch.Generator | None = None) -> Transfor
     return roll
 
 
+@checked
 def random_scale(
     low: float = 0.9, high: float = 1.1, *, generator: torch.Generator | None = None
 ) -> Transform:
@@ -76,6 +83,7 @@ def random_scale(
     return scale
 
 
+@checked
 def random_rotate(degrees: float = 10.0, *, generator: torch.Generator | None = None) -> Transform:
     """绕中心随机转 −degrees 到 degrees 度（双线性），转出去的地方用镜像补。"""
     generator = generator or torch.Generator().manual_seed(0)
@@ -92,12 +100,14 @@ def random_rotate(degrees: float = 10.0, *, generator: torch.Generator | None = 
     return rotate
 
 
+@checked
 def pad(pixels: int, *, value: float = 0.5, mode: str = "constant") -> Transform:
     """四边各补 `pixels` 像素：mode="constant" 补 `value`，"reflect" 补镜像。"""
     options = {"value": value} if mode == "constant" else {}
     return lambda image: functional.pad(image, (pixels,) * 4, mode=mode, **options)
 
 
+@checked
 def robust_transforms(*, generator: torch.Generator | None = None) -> Transform:
     """一套稳健的变换：补边 12、移位 ≤8、缩放 0.9–1.1、旋转 ≤10°、再移位 ≤4。出处：Olah 等，2017。"""
     generator = generator or torch.Generator().manual_seed(0)
@@ -111,6 +121,7 @@ def robust_transforms(*, generator: torch.Generator | None = None) -> Transform:
     )
 
 
+@checked
 def center_bias(
     size: int, *, spread: float = 0.1, generator: torch.Generator | None = None
 ) -> Transform:
@@ -131,6 +142,7 @@ def center_bias(
     return crop
 
 
+@checked
 def center_mask(width: float = 0.25) -> Transform:
     """图像不变，梯度乘以中心为 1、向外衰减的高斯（标准差是边长的 `width` 倍）。
 
@@ -152,16 +164,19 @@ def center_mask(width: float = 0.25) -> Transform:
 # 投影
 
 
+@checked
 def clamp(low: float = 0.0, high: float = 1.0) -> Projection:
     """每一步之后截到 [low, high]。"""
     return lambda image, gradient, index: image.clamp(low, high)
 
 
+@checked
 def gaussian_blur(sigma: float, *, every: int = 4) -> Projection:
     """每 `every` 步用标准差 `sigma` 像素的高斯模糊一次。出处：Yosinski 等，2015。"""
     return lambda image, gradient, index: blur(image, sigma) if (index + 1) % every == 0 else image
 
 
+@checked
 def clip_small_norm(percentile: float, *, every: int = 1, center: float = 0.5) -> Projection:
     """把离 `center` 最近的 percentile% 的像素（按三个通道的长度）放回 center。出处：Yosinski 等，2015。"""
 
@@ -175,6 +190,7 @@ def clip_small_norm(percentile: float, *, every: int = 1, center: float = 0.5) -
     return clip
 
 
+@checked
 def clip_small_contribution(
     percentile: float, *, every: int = 1, center: float = 0.5
 ) -> Projection:
@@ -198,6 +214,7 @@ def _reset_smallest(image: Tensor, measure: Tensor, percentile: float, center: f
     return image.masked_fill(measure < threshold, center)
 
 
+@checked
 def blur(image: Tensor, sigma: float) -> Tensor:
     """高斯模糊（先横后纵）；边外按镜像延拓，所以均值恰好不变。`sigma` 以像素计，0 为不变。"""
     if sigma <= 0:

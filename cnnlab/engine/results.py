@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.arguments import checked
 from cnnlab.networks.models import VisionModel, load_model
 from cnnlab.networks.zoo import is_at_hand
 
@@ -76,6 +77,7 @@ def _trainable(value):
     return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
 
 
+@checked
 def reproduce(source, **replacements) -> Result:
     """照 `source`（`save_image` 存的 PNG，或一个 Result）里的设置重做一遍；同一台机器上逐位相同。
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_maps, check_tensor
 from cnnlab.core.names import unknown
 from cnnlab.networks.models import resolve_target, target_scores
 
@@ -41,6 +43,7 @@ class Term:
         return self * -1.0
 
 
+@checked
 def class_score(target) -> Term:
     """目标类在 softmax 之前的得分；结尾带 ReLU 的网络（SqueezeNet）取 ReLU 之前的类别图的平均。
 
@@ -59,6 +62,7 @@ def class_score(target) -> Term:
     return Term(name, ("scores",), None, bind=bind)
 
 
+@checked
 def log_probability(target) -> Term:
     """目标类的对数概率（得分取 ReLU 之前的）：别的类得分高，它就低。`target` 同 `class_score`。"""
 
@@ -75,6 +79,7 @@ def log_probability(target) -> Term:
     return Term(name, ("scores",), None, bind=bind)
 
 
+@checked
 def channel(layer: str, channel, position=None) -> Term:
     """一个通道的激活：`position` 为 None 取全图平均，"center" 取正中，(行, 列) 取一处。
 
@@ -82,7 +87,7 @@ def channel(layer: str, channel, position=None) -> Term:
     """
 
     def value(values: Values) -> Tensor:
-        activation = values[layer]
+        activation = _maps(values, layer)
         chosen = [channel] * len(activation) if isinstance(channel, int) else list(channel)
         if len(chosen) != len(activation):
             raise ValueError(
@@ -104,6 +109,14 @@ def channel(layer: str, channel, position=None) -> Term:
     )
 
 
+def _maps(values: Values, layer: str) -> Tensor:
+    """一层的激活；是图时，通道要在第二维。"""
+    activation = check_tensor(values[layer], layer)
+    if activation.dim() != 2 and "image" in values:
+        check_maps(activation, layer, values["image"])
+    return activation
+
+
 def _place(size, position, layer: str) -> Tensor:
     """一个通道里各处的权重，和为 1：全图平均是处处一样，取一处是那里为 1；没有空间位置时就是 1。"""
     places = torch.zeros(tuple(size))
@@ -117,6 +130,7 @@ def _place(size, position, layer: str) -> Tensor:
     return places
 
 
+@checked
 def half_squared_norm(layer: str, channels=None) -> Term:
     """½ Σ a²，对激活的梯度恰好是激活自己：这就是 DeepDream 放大的东西。
 
@@ -125,12 +139,13 @@ def half_squared_norm(layer: str, channels=None) -> Term:
     chosen = [channels] if isinstance(channels, int) else channels
 
     def value(values: Values) -> Tensor:
-        activation = values[layer]
+        activation = values[layer] if chosen is None else _maps(values, layer)
         return (activation if chosen is None else activation[:, chosen]).square().sum() / 2
 
     return Term(f"half_squared_norm {layer}", (layer,), value)
 
 
+@checked(target="...")
 def feature_distance(target: Tensor, layer: str, *, relative: bool = True) -> Term:
     """激活离目标激活有多远：‖Φ(x) − Φ₀‖² / ‖Φ₀‖²；`relative=False` 时不除，是平方和。
 
@@ -154,6 +169,7 @@ def feature_distance(target: Tensor, layer: str, *, relative: bool = True) -> Te
     return Term(f"feature_distance {layer}", (layer,), value)
 
 
+@checked(activation="N C h w")
 def gram_matrix(activation: Tensor, normalize: str = "chw") -> Tensor:
     """Gram 矩阵 G = F Fᵀ / 除数，(N, C, C)，F 是 (C, H·W) 的激活。
 
@@ -177,6 +193,7 @@ def _divisor(activation: Tensor, normalize: str) -> int:
     return divisors[normalize]
 
 
+@checked(target="N C D")
 def gram_distance(
     target: Tensor, layer: str, *, normalize: str = "chw", relative: bool = True
 ) -> Term:
@@ -225,6 +242,7 @@ class _WithGradient(torch.autograd.Function):
         return context.saved_tensors[0] * upstream, None, None
 
 
+@checked
 def similarity(layer: str, views: int = 1) -> Term:
     """一批里各图彼此有多像：`layer` 的 Gram 矩阵两两的余弦之和；变小就是各不相同。
 
@@ -240,6 +258,7 @@ def similarity(layer: str, views: int = 1) -> Term:
     return Term(f"similarity {layer}", (layer,), value)
 
 
+@checked
 def image_prior(
     function: Callable[[Tensor], Tensor], weight: float = 1.0, *, name: str | None = None
 ) -> Term:

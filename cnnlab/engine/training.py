@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.checks import whole
 from cnnlab.core.names import unknown
 from cnnlab.engine.processes import (
@@ -80,6 +81,7 @@ def cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
+@checked
 def fit(
     network: nn.Module,
     loss: Callable[[nn.Module, object], Tensor],

@@ -6,6 +6,7 @@
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import answers_where_asked
 from cnnlab.core.names import unknown
 from cnnlab.networks.shipped import load_shipped
@@ -84,6 +85,7 @@ class ImageGenerator(nn.Module):
     `code_mean`、`code_std` 是训练时代码的均值与标准差，`code_radius` 是代码离均值的距离（以标准差计）的中位数：优化代码时的先验。
     """
 
+    @checked
     def __init__(
         self, code_size: int = CODE_SIZE, *, channels: int = 1, size: int = 28, width: int = 32
     ):
@@ -125,6 +127,7 @@ NETWORKS = {
 }
 
 
+@checked
 def load_digit_network(name: str) -> nn.Module:
     """随包带来的数字网络：冻结、评估模式。
 

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_images, check_kind, whole
 from cnnlab.core.hooks import activations_of, answering, evaluating, find_layer, input_of, run_model
-from cnnlab.core.images import check_images, check_kind
 from cnnlab.core.profiles import default_device
 from cnnlab.networks.categories import imagenet_categories
 from cnnlab.networks.zoo import ZOO, ModelInfo, build
@@ -26,6 +27,7 @@ class VisionModel(nn.Module):
     在模型所在的设备上算，得分回到图像所在的设备。
     """
 
+    @checked
     def __init__(
         self,
         network: nn.Module,
@@ -39,6 +41,8 @@ class VisionModel(nn.Module):
         class_map=None,
     ):
         super().__init__()
+        if isinstance(network, torch.jit.ScriptModule):
+            raise ValueError("这是 TorchScript 模块，看不见里面的层；传编译之前的那个 nn.Module")
         self.network = _prepare(network)
         mean, std = (_statistic(value, what) for value, what in ((mean, "mean"), (std, "std")))
         self.register_buffer("mean", mean)
@@ -99,15 +103,17 @@ class VisionModel(nn.Module):
     def weights_hash(self) -> str:
         """全部参数的 sha256 的前 12 位：认出两次运行用的是不是同一份权重。"""
         digest = hashlib.sha256()
-        for tensor in self.network.state_dict().values():
+        tensors = [each for each in self.network.state_dict().values() if isinstance(each, Tensor)]
+        for tensor in tensors:
             flat = tensor.detach().cpu().contiguous().reshape(-1)
             digest.update(flat.view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:12]
 
-    def top(self, image: Tensor, k: int = 5) -> list[list[tuple[str, float]]]:
-        """每张图概率最高的 k 类：[(中英文类名, 概率), …]。"""
+    def top(self, image: Tensor, k: int | None = None) -> list[list[tuple[str, float]]]:
+        """每张图概率最高的 k 类：[(中英文类名, 概率), …]；不给 k 时是 5 类，不足 5 类的网络是全部。"""
         with torch.no_grad(), evaluating(self):
             scores = checked_scores(self, image)
+            k = min(5, scores.shape[1]) if k is None else whole(k, "k")
             if not 1 <= k <= scores.shape[1]:
                 raise ValueError(f"k 是 {k}，应在 1 与类别数 {scores.shape[1]} 之间")
             probabilities, indices = scores.softmax(1).topk(k)
@@ -138,6 +144,7 @@ class VisionModel(nn.Module):
         )
 
 
+@checked
 def load_model(
     name: str = "squeezenet1_1", *, weights: str | None = "default", device=None
 ) -> VisionModel:
@@ -166,6 +173,7 @@ def available_models() -> list[ModelInfo]:
     return list(ZOO.values())
 
 
+@checked
 def wrap_model(
     module: nn.Module, *, mean, std, categories: Sequence[str] | None = None, layers=None
 ) -> VisionModel:

@@ -9,9 +9,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import find_layer
 
 
+@checked
 def randomize_layers(
     model: nn.Module, layers: str | Sequence[str] | None = None, *, seed: int = 0
 ) -> nn.Module:
@@ -34,6 +36,7 @@ def randomize_layers(
     return shuffled
 
 
+@checked
 def randomized_copy(model: nn.Module, seed: int = 0) -> nn.Module:
     """结构相同、权重全部随机的副本：randomize_layers 用在每一层。原模型不动。"""
     return randomize_layers(model, seed=seed)

@@ -5,6 +5,7 @@
 
 from torch import Tensor, nn
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import answers_where_asked
 from cnnlab.core.names import unknown
 from cnnlab.networks.shipped import load_shipped
@@ -36,6 +37,7 @@ class ShortcutNetwork(nn.Module):
         return self.linear(self.flatten(self.pool(hidden)))
 
 
+@checked
 def load_shortcut_network(name: str = "planted") -> ShortcutNetwork:
     """随包带来的网络，冻结、评估模式："planted" 靠方块认动物；"clean" 训练时方块与答案无关，作对照。"""
     if name not in NAMES:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import answers_where_asked
 from cnnlab.core.images import load_image
 from cnnlab.core.names import unknown
@@ -26,6 +27,7 @@ class ConditionalNorm(nn.Module):
     出处：Ulyanov 等，2016；Dumoulin 等，2017。
     """
 
+    @checked
     def __init__(self, channels: int, n_styles: int = 1, kind: str = "instance"):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(n_styles, channels))
@@ -79,6 +81,7 @@ class StylizationNetwork(nn.Module):
     出处：Johnson 等，2016；Ulyanov 等，2016；Odena 等，2016；Dumoulin 等，2017；Zhang，2019。
     """
 
+    @checked
     def __init__(
         self,
         n_styles: int = 1,
@@ -184,6 +187,7 @@ def stylizer_names(folder=DATA) -> list[str]:
     )
 
 
+@checked
 def load_stylizer(name: str = "drawn", *, folder=DATA) -> StylizationNetwork:
     """随包带来的（或 `save_stylizer` 存的）风格化网络：冻结、评估模式；`.styles` 是风格的名字，`.settings` 是训练设置。"""
     known = stylizer_names(folder)

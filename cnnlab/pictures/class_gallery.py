@@ -7,6 +7,7 @@ import json
 
 import torch
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.images import load_image
 from cnnlab.core.paths import DATA
 from cnnlab.pictures.photos import ImageSet
@@ -16,6 +17,7 @@ LAYERS_FOLDER = DATA / "layer_images"
 ABLATION_FOLDER = DATA / "ablation_images"
 
 
+@checked
 def class_gallery(large: bool = False) -> ImageSet:
     """随书的类图像：十张 (10, 3, 224, 224)，或三张大图 (3, 3, 336, 336)。
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from cnnlab.core.arguments import checked, masks
 from cnnlab.core.paths import DATA
 
 OUTLINES = DATA / "photo_outlines.csv"
@@ -31,6 +32,7 @@ def outlined_photos() -> list[str]:
     return list(_outlines())
 
 
+@checked
 def object_mask(name: str, size: int = SIDE) -> Tensor:
     """照片 `name` 里主体的掩码 (size, size)，布尔；与 `photo(name, size)` 对齐。
 
@@ -50,6 +52,7 @@ def object_mask(name: str, size: int = SIDE) -> Tensor:
     return pixels[2::4, 2::4].bool()
 
 
+@checked(mask=masks, truth=masks)
 def intersection_over_union(mask: Tensor, truth: Tensor) -> float:
     """交并比：两个布尔掩码重合的面积除以合起来的面积；两个都空时为 0。"""
     if mask.shape != truth.shape:

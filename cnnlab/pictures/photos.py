@@ -5,8 +5,6 @@
 
 import csv
 import os
-import tarfile
-import tempfile
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from cnnlab.core.checks import whole
-from cnnlab.core.images import check_size, load_image
+from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_size, whole
+from cnnlab.core.images import load_image
 from cnnlab.core.names import unknown
 from cnnlab.core.paths import DATA
 
@@ -34,6 +33,7 @@ SKIMAGE_PHOTOS = {
 SKLEARN_PHOTOS = {"china": "china.jpg", "flower": "flower.jpg"}
 
 
+@checked
 @dataclass(frozen=True)
 class ImageSet:
     """一组同样大小的图：images (N, 3, H, W)，名字、类别与出处按同一顺序排列。"""
@@ -90,6 +90,7 @@ def _decoded_photos(size) -> torch.Tensor:
     return (images * 255).round().to(torch.uint8)  # 缓存只占 float32 的四分之一
 
 
+@checked
 def photos(category: str | None = None, size=224) -> ImageSet:
     """内置的 215 张照片（或其中一类），短边缩到 size 再取中央方块，按文件名排序。
 
@@ -129,6 +130,7 @@ def photo_path(name: str) -> Path:
     raise unknown("照片", name, photo_names())
 
 
+@checked
 def photo(name: str, size=None) -> torch.Tensor:
     """一张照片 (1, 3, H, W)；size 的含义同 load_image。"""
     return load_image(photo_path(name), size)
@@ -149,6 +151,7 @@ def _shuffled_digits() -> tuple[torch.Tensor, torch.Tensor]:
     return images[order], labels[order]
 
 
+@checked
 def digits(n: int = 5000) -> tuple[torch.Tensor, torch.Tensor]:
     """前 n 个 MNIST 手写数字：图 (n, 1, 28, 28)，取值 [0, 1]；标签 (n,)。
 
@@ -174,6 +177,7 @@ def texture_names() -> list[str]:
     return list(TEXTURES)
 
 
+@checked
 def style_image(name: str, size=256, seed: int = 0) -> torch.Tensor:
     """代码画的一幅风格画 (1, 3, H, W)；size 是边长或 (高, 宽)，同一 seed 同一幅画。"""
     from cnnlab.pictures.drawn_styles import STYLES
@@ -183,6 +187,7 @@ def style_image(name: str, size=256, seed: int = 0) -> torch.Tensor:
     return _drawn(STYLES[name], size, seed)
 
 
+@checked
 def texture_image(name: str, size=256, seed: int = 0) -> torch.Tensor:
     """代码画的一块彩色纹理 (1, 3, H, W)；size 是边长或 (高, 宽)，同一 seed 同一块。"""
     from cnnlab.pictures.drawn_textures import TEXTURES
@@ -275,6 +280,7 @@ class PhotoFolder:
             warnings.warn(f"跳过 {len(names)} 个打不开的文件：{listed}", stacklevel=3)
 
 
+@checked
 def image_folder(path, *, size=224, n: int | None = None) -> ImageSet:
     """文件夹（含子文件夹）里的图，类别是所在文件夹的名字，按路径排序；n 只取均匀分布的 n 张。
 
@@ -302,82 +308,4 @@ def image_folder(path, *, size=224, n: int | None = None) -> ImageSet:
         tuple(f.stem for f in kept),
         tuple(f.parent.name for f in kept),
         tuple(str(f.relative_to(folder.root)) for f in kept),
-    )
-
-
-def _download_root(root) -> Path:
-    folder = Path(root).expanduser() if root is not None else Path(torch.hub.get_dir()) / "datasets"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _prepared(build, folder: Path, archive: Path, md5: str, url: str, megabytes: int, made: str):
-    """下载（或用手工放好的）压缩包，核对，解到旁边的文件夹，解完才改名；得到 build(folder) 的结果。
-
-    半途断掉不留下看似完整的文件夹；压缩包只有校验和不对时才删。
-    """
-    from torchvision.datasets.utils import check_integrity, download_url, extract_archive
-
-    partial = archive.with_name(archive.name + ".partial")
-    try:
-        if not (folder / made).exists():
-            if archive.exists() and not check_integrity(str(archive), md5):
-                archive.unlink()
-                raise ValueError("压缩包的校验和不对，已经删掉")
-            if not archive.exists():
-                download_url(url, str(folder), partial.name, md5)
-                os.replace(partial, archive)
-            with tempfile.TemporaryDirectory(dir=folder, prefix=".extracting-") as aside:
-                extract_archive(str(archive), aside)
-                os.replace(Path(aside, made), folder / made)
-        return build(folder)
-    except (OSError, RuntimeError, EOFError, ValueError, tarfile.TarError) as error:
-        raise RuntimeError(
-            f"拿不到 {archive.name}（约 {megabytes} MB）：{error}。\n网址：{url}\n没有网络时，在别处下载它，放到 {archive}，再运行一次"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def imagenette(root=None, *, split: str = "val", size=224, n: int | None = 500) -> ImageSet:
-    """Imagenette（Howard，2019）：ImageNet 的十个容易的类；首次使用要下载约 95 MB。
-
-    均匀取 n 张（None 取全部）；类别是英文类名。拿不到文件则抛 RuntimeError，说明怎样手工放置。
-    """
-    from torchvision.datasets import Imagenette
-
-    folder = _download_root(root)
-    url, md5 = Imagenette._ARCHIVES["160px"]
-    archive = folder / url.split("/")[-1]
-    data = _prepared(
-        lambda place: Imagenette(place, split=split, size="160px", download=False),
-        folder, archive, md5, url, 95, archive.stem,
-    )  # fmt: skip
-    found = image_folder(data._image_root, size=size, n=n)
-    names = {wnid: names[0] for wnid, names in zip(data.wnids, data.classes, strict=True)}
-    return ImageSet(
-        found.images, found.names, tuple(names[c] for c in found.categories), found.attribution
-    )
-
-
-def stl10(root=None, *, split: str = "test", n: int | None = 500) -> ImageSet:
-    """STL-10（Coates 等，2011）：96×96 的十类照片；首次使用要下载约 2640 MB。
-
-    均匀取 n 张（None 取全部）。拿不到文件则抛 RuntimeError，说明怎样手工放置。
-    """
-    from torchvision.datasets import STL10
-
-    folder = _download_root(root)
-    data = _prepared(
-        lambda place: STL10(place, split=split, download=False),
-        folder, folder / STL10.filename, STL10.tgz_md5, STL10.url, 2640, STL10.base_folder,
-    )  # fmt: skip
-    total = len(data.data)
-    chosen = (
-        [i * total // n for i in range(n)] if n is not None and n < total else list(range(total))
-    )
-    categories = tuple(data.classes[data.labels[i]] if data.labels[i] >= 0 else "" for i in chosen)
-    images = torch.from_numpy(data.data[chosen]).float() / 255
-    return ImageSet(
-        images, tuple(f"{split}_{i:05d}" for i in chosen), categories, ("STL-10",) * len(chosen)
     )

@@ -6,11 +6,13 @@
 import torch
 from torch import Tensor
 
+from cnnlab.core.arguments import checked
 from cnnlab.pictures.photos import photos
 
 MAGENTA = (0.9, 0.1, 0.8)
 
 
+@checked
 def shortcut_photos(part: str, size: int = 64) -> tuple[Tensor, Tensor]:
     """建筑与动物（含鱼）的照片和标签：(N, 3, size, size)、(N,)，0 建筑、1 动物；没有方块。
 
@@ -24,6 +26,7 @@ def shortcut_photos(part: str, size: int = 64) -> tuple[Tensor, Tensor]:
     return album.images[chosen], torch.tensor([kinds[album.categories[i]] for i in chosen])
 
 
+@checked
 def stamp_corner(
     image: Tensor, *, size: int = 10, color=MAGENTA, seed: int = 0
 ) -> tuple[Tensor, Tensor]:

@@ -6,10 +6,13 @@
 import numpy as np
 from matplotlib import pyplot as plt
 
-from cnnlab.show.figures import PALETTE, WIDTH, Panels, describe, use_style
+from cnnlab.core.arguments import checked
+from cnnlab.show.figures import PALETTE, WIDTH, Panels, describe, drawing, use_style
 from cnnlab.show.plotting import _rows
 
 
+@checked
+@drawing
 def show_answers(images, answers, *, count: int = 5, caption: str = "", alt: str = "") -> Panels:
     """每张照片一列：照片，下面是前 `count` 个名字的概率（横条，0 到 1）；返回各格的坐标轴。
 

@@ -9,11 +9,14 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
 from cnnlab.chapters.patches import Patches, ranked_patches, receptive_field
-from cnnlab.show.figures import CONTROL, PALETTE, PHOTO_DPI, Panels, use_style
+from cnnlab.core.arguments import checked
+from cnnlab.show.figures import CONTROL, PALETTE, PHOTO_DPI, Panels, drawing, use_style
 
 PARTS = ("最强", "中间", "最弱")
 
 
+@checked
+@drawing
 def neuron_card(
     model: nn.Module,
     layer: str,

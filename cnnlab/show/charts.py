@@ -6,12 +6,14 @@
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from cnnlab.core.arguments import checked
 from cnnlab.show.figures import (
     CONTROL,
     PALETTE,
     WIDTH,
     QuietAxes,
     describe,
+    drawing,
     new_axes,
     use_style,
     wrap_text,
@@ -21,6 +23,8 @@ MARKERS = "os^DvPX<*>"
 LINES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)))
 
 
+@checked
+@drawing
 def show_curve(
     curves,
     *,
@@ -78,6 +82,8 @@ def _curve(values, x) -> tuple[list, np.ndarray]:
     return list(range(len(up)) if across is None else across), up
 
 
+@checked
+@drawing
 def show_scatter(
     points,
     *,
@@ -117,6 +123,8 @@ def show_scatter(
     return axes
 
 
+@checked
+@drawing
 def show_bars(
     names,
     values=None,

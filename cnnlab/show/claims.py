@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.paths import DATA
 from cnnlab.show.tables import number_text, show_table
 
@@ -89,6 +90,7 @@ class Ledger(tuple):
         return "".join(map(_mark, self)) + self._table()._repr_html_() if self else "（账本是空的）"
 
 
+@checked
 def record(number: int | str, *, measured, control=None, n=None, holds=None, remark="") -> Claim:
     """记下一条说法的实测结论，返回它的卡片；`holds` 里有一条不成立就报错，笔记本随之失败。
 
@@ -171,6 +173,7 @@ def claim_text(number: int | str) -> dict[str, str]:
     return texts[str(number)]
 
 
+@checked
 def ledger(*numbers: int | str) -> Ledger:
     """本进程记下的说法，按记录的先后；给了编号就只列这几条，按给的次序。"""
     if not numbers:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
+from cnnlab.core.arguments import anything, checked
 from cnnlab.core.hooks import evaluating, run_model
 from cnnlab.show.tables import show_table
 
@@ -54,6 +55,7 @@ class Report:
         return self._table()._repr_html_()
 
 
+@checked(image=anything)
 def doctor(model: nn.Module, image: Tensor | None = None) -> Report:
     """检查模型（和图像），得到一份报告；什么也不改。
 

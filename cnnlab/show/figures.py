@@ -3,6 +3,7 @@
 不管图里画什么（见 plotting），不管表格和源码（见 tables）。
 """
 
+import functools
 import importlib.util
 import unicodedata
 from pathlib import Path
@@ -152,6 +153,22 @@ def _pieces(text: str) -> list[str]:
                 pieces.append(word)
                 word = ""
     return pieces + [word] * bool(word)
+
+
+def drawing(function):
+    """装饰器：画到一半出错或按了 Ctrl-C，已经开了的图关上。"""
+
+    @functools.wraps(function)
+    def run(*arguments, **options):
+        before = set(plt.get_fignums())
+        try:
+            return function(*arguments, **options)
+        except BaseException:
+            for number in set(plt.get_fignums()) - before:
+                plt.close(number)
+            raise
+
+    return run
 
 
 def panel_grid(

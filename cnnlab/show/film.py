@@ -7,6 +7,7 @@ import base64
 import html
 import io
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.images import to_pil
 
 
@@ -29,6 +30,7 @@ class Film:
         )
 
 
+@checked
 def show_film(frames, *, seconds: float = 0.25, caption: str = "", alt: str = "") -> Film:
     """把若干帧 (N, 3, H, W) 连成一段循环播放的画面，每帧 `seconds` 秒。
 

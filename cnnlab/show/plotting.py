@@ -10,6 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from PIL import Image
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.measures import LUMA
 from cnnlab.show.charts import show_bars, show_curve, show_scatter
 from cnnlab.show.figures import (
@@ -19,6 +20,7 @@ from cnnlab.show.figures import (
     Panels,
     add_bar,
     describe,
+    drawing,
     panel_grid,
     use_style,
     wrap_text,
@@ -40,6 +42,8 @@ __all__ = [
 SCALES = ("none", "each", "common", "symmetric", "symmetric_each", "bright", "signed")
 
 
+@checked
+@drawing
 def show_grid(
     images,
     *,
@@ -95,6 +99,7 @@ def show_grid(
     return panels
 
 
+@checked
 def show_filmstrip(frames, labels, **options) -> Panels:
     """一次优化或训练留下的若干帧，自左至右按先后排成一行，每帧上方是它的标签。
 
@@ -106,6 +111,8 @@ def show_filmstrip(frames, labels, **options) -> Panels:
     return show_grid(frames, titles=labels, **options)
 
 
+@checked
+@drawing
 def show_map(
     image,
     heatmap,

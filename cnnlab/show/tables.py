@@ -9,6 +9,8 @@ import inspect
 import textwrap
 from dataclasses import dataclass, field
 
+from cnnlab.core.arguments import checked
+
 LINE = "1px solid rgba(128, 128, 128, 0.45)"
 
 
@@ -63,6 +65,7 @@ class Source:
         return f"~~~python\n{self.code}\n~~~"
 
 
+@checked
 def show_table(rows, headers=None, *, caption: str = "", digits: int = 3) -> Table:
     """把 rows 排成一张表，浮点数留 digits 位有效数字。
 
@@ -83,6 +86,7 @@ def show_table(rows, headers=None, *, caption: str = "", digits: int = 3) -> Tab
     return Table(names, texts, numeric, caption)
 
 
+@checked
 def show_source(function, *, docstring: bool = True) -> Source:
     """包里这个函数（或类）自己的源码，逐字不差；docstring=False 时略去文档字符串。"""
     function = inspect.unwrap(function)

@@ -9,6 +9,7 @@ import html
 
 import ipywidgets
 
+from cnnlab.core.arguments import checked
 from cnnlab.show.panel import Panel
 
 LAYERS = ["fire5", "conv1", "relu1", "fire2", "fire3", "fire4", "fire6", "fire7", "fire8", "fire9"]
@@ -126,6 +127,7 @@ class Workbench:
         return f"工作台：{'、'.join(self.methods)}"
 
 
+@checked
 def workbench(model=None, *, size: int = 160, methods: dict | None = None) -> Workbench:
     """工作台：选照片（可上传）、方法和参数，看结果和写出它的一行代码；可以两种方法并排看同一张照片。
 

@@ -61,7 +61,7 @@ def test_bad_input_is_explained():
         activation_tiles(torch.zeros(1, 3, 3), "all")
     with pytest.raises(ValueError, match="C, h, w"):
         dead_channels(torch.zeros(3))
-    with pytest.raises(ValueError, match="两边"):
+    with pytest.raises(ValueError, match="空的"):
         auc(torch.zeros(0, 2), torch.zeros(3, 2))
     with pytest.raises(ValueError, match="mask"):
         mask_iou(torch.zeros(2, 3, 4, 4), torch.zeros(1, 8, 8))

@@ -199,10 +199,10 @@ def test_bad_input_is_explained():
         (lambda: tsne(x, 39), "小于 39"),
         (lambda: conditional_affinities(x, 1), "大于 1"),
         (lambda: tsne(x, start="PCA"), "random"),
-        (lambda: trustworthiness(x, x[:5], 3), "行数"),
+        (lambda: trustworthiness(x, x[:5], 3), "N 要相同"),
         (lambda: trustworthiness(x, x, 20), "N/2"),
         (lambda: grid_cells(torch.rand(5, 2), (2, 2)), "不超过"),
-        (lambda: image_grid(torch.rand(4, 2), torch.rand(5, 3, 4, 4)), "一一对应"),
+        (lambda: image_grid(torch.rand(4, 2), torch.rand(5, 3, 4, 4)), "N 要相同"),
     ):
         with pytest.raises(ValueError, match=words):
             call()

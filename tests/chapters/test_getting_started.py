@@ -129,5 +129,5 @@ def test_layer_probe_with_known_answers():
         Normalised(), altered_photos(gallery, shift=3), gallery, ["colour", "ratio"]
     )
     assert found["ratio"] == 1 and found["colour"] < 1
-    with pytest.raises(ValueError, match="一一对应"):
+    with pytest.raises(ValueError, match="对不上"):
         layer_probe(Normalised(), gallery[:2], gallery, ["colour"])

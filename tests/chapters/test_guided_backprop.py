@@ -285,3 +285,89 @@ def test_second_derivatives_through_the_rules_agree_with_differences(rule):
         weight.view(-1)[place] -= 2e-6
     assert derivative.abs().max() > 0
     assert torch.allclose((above - guided_sum()) / 2e-6, derivative.view(-1)[place], rtol=1e-4)
+
+
+class OwnReLU(torch.autograd.Function):
+    @staticmethod
+    def forward(context, value):
+        context.save_for_backward(value)
+        return value.clamp(min=0)
+
+    @staticmethod
+    def backward(context, gradient):
+        return gradient * (context.saved_tensors[0] > 0)
+
+
+def assigned(value):
+    value = value.clone()
+    value[value < 0] = 0
+    return value
+
+
+NOTHING = torch.zeros(())
+WRITINGS_OF_ALL_KINDS = {
+    "torch.relu": torch.relu,
+    "torch.relu_": lambda x: torch.relu_(x.clone()),
+    "relu_": lambda x: functional.relu_(x.clone()),
+    "ReLU6": nn.ReLU6(),
+    "hardtanh": lambda x: functional.hardtanh(x, 0.0, 100.0),
+    "threshold_": lambda x: functional.threshold_(x.clone(), 0, 0),
+    "Threshold": nn.Threshold(0, 0),
+    "clip": lambda x: torch.clip(x, min=0),
+    "clip_": lambda x: x.clone().clip_(0),
+    "clamp 张量": lambda x: torch.clamp(x, min=NOTHING),
+    "maximum": lambda x: torch.maximum(x, NOTHING),
+    "fmax": lambda x: torch.fmax(x, NOTHING),
+    "minimum": lambda x: -torch.minimum(-x, NOTHING),
+    "where": lambda x: torch.where(x > 0, x, NOTHING),
+    "乘门": lambda x: x * (x > 0),
+    "乘浮点的门": lambda x: (x > 0).to(x.dtype) * x,
+    "masked_fill": lambda x: x.masked_fill(x < 0, 0),
+    "赋值": assigned,
+    "自己的 Function": OwnReLU.apply,
+    "stack amax": lambda x: torch.stack([x, torch.zeros_like(x)]).amax(0),
+    "stack sort": lambda x: torch.stack([x, torch.zeros_like(x)]).sort(0).values[1],
+    "stack topk": lambda x: torch.stack([x, torch.zeros_like(x)]).topk(1, 0).values[0],
+    "abs": lambda x: (x + x.abs()) / 2,
+    "sqrt": lambda x: (x + (x * x).sqrt()) / 2,
+    "sign": lambda x: x * (x.sign() + 1) / 2,
+    "addcmul": lambda x: torch.addcmul(torch.zeros_like(x), x, (x > 0).to(x.dtype)),
+    "lerp": lambda x: torch.lerp(torch.zeros_like(x), x, (x > 0).to(x.dtype)),
+    "logaddexp": lambda x: torch.logaddexp(x * 1e4, NOTHING.to(x.dtype)) / 1e4,
+    "softplus": lambda x: functional.softplus(x, beta=1e4),
+    "celu": functional.celu,
+    "sigmoid": lambda x: x * torch.sigmoid(1e4 * x),
+    "aten": torch.ops.aten.relu,
+    "einsum": lambda x: torch.einsum("abcd,abcd->abcd", x, (x > 0).to(x.dtype)),
+}
+
+
+@pytest.mark.parametrize("writing", WRITINGS_OF_ALL_KINDS)
+def test_no_writing_of_relu_slips_through(writing):
+    """算得与 nn.ReLU 相同，或说明原因；从不悄悄给出普通梯度。"""
+    torch.manual_seed(0)
+    reference, image = Tricky(nn.ReLU()).double(), torch.rand(1, 3, 8, 8, dtype=torch.float64)
+    reference.first.bias.data += 0.3
+    reference.second.bias.data += 0.3
+    other = Tricky(WRITINGS_OF_ALL_KINDS[writing]).double()
+    other.load_state_dict(reference.state_dict(), strict=False)
+    expected = guided_gradient(reference, image, target=1)
+    plain = saliency_map(reference, image, 1, reduce=None)
+    assert not torch.allclose(expected, plain, rtol=1e-2)
+    try:
+        found = guided_gradient(other, image, target=1)
+    except ValueError as error:
+        assert "nn.ReLU" in str(error)
+    else:
+        assert torch.allclose(found, expected, rtol=1e-6, atol=1e-12)
+
+
+def test_a_network_without_activations_is_linear_and_guided_is_plain():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 5)
+    ).eval()
+    image = torch.rand(1, 3, 8, 8)
+    assert torch.equal(
+        guided_gradient(model, image, target=1), saliency_map(model, image, 1, reduce=None)
+    )

@@ -142,9 +142,9 @@ def test_bad_input(tiny_cnn, vectors):
     broken[3, 2] = torch.nan
     for call, message in [
         (lambda: nearest_neighbors(query, gallery, metric="manhattan"), "euclidean"),
-        (lambda: nearest_neighbors(query[:, :3], gallery), "D 相同"),
+        (lambda: nearest_neighbors(query[:, :3], gallery), "D 要相同"),
         (lambda: nearest_neighbors(query, gallery, 501), "库里只有 500"),
-        (lambda: nearest_neighbors(query, gallery, 0), "k 应在"),
+        (lambda: nearest_neighbors(query, gallery, 0), "k 是|k 应在"),
         (lambda: nearest_neighbors(query, broken), "NaN"),
         (lambda: nearest_neighbors(query, gallery, exclude_self=True), "查询就是库本身"),
         (lambda: retrieval_score(gallery, ["a"] * 3), "类别"),

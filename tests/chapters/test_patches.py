@@ -13,9 +13,8 @@ from cnnlab.chapters.patches import (
     max_activating_patches,
     ranked_patches,
     receptive_field,
-    row_agreement,
-    row_similarity,
 )
+from cnnlab.core.measures import row_agreement, row_similarity
 from cnnlab.networks.squeezenet import Fire
 
 

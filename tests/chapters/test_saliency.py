@@ -228,8 +228,8 @@ def test_seeds_are_the_quantiles_of_the_paper():
     [
         (torch.zeros(1, 8, 8), "处处相同"),
         (torch.full((1, 8, 8), float("nan")), "NaN"),
-        (torch.rand(1, 8, 9), "一次分割一张"),
-        (torch.rand(2, 8, 8), "一次分割一张"),
+        (torch.rand(1, 8, 9), "对不上"),
+        (torch.rand(2, 8, 8), "对不上"),
     ],
 )
 def test_bad_maps_for_segmentation(heat, match):

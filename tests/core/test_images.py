@@ -12,7 +12,8 @@ import pytest
 import torch
 from PIL import Image
 
-from cnnlab.core.images import check_images, load_image, resize, save_animation, save_image, to_pil
+from cnnlab.core.checks import check_images
+from cnnlab.core.images import load_image, resize, save_animation, save_image, to_pil
 
 
 def test_embedded_photo_has_the_convention():

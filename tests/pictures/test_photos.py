@@ -4,6 +4,7 @@ import csv
 import hashlib
 import http.server
 import io
+import shutil
 import tarfile
 import threading
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from PIL import Image
 
 from cnnlab.core.images import load_image
+from cnnlab.pictures import data_sets
 from cnnlab.pictures import photos as datasets
 
 
@@ -139,7 +141,7 @@ def test_digits_are_balanced_from_the_start_and_repeatable():
 
 @pytest.mark.parametrize("n", [0, 5001, 2.5])
 def test_digits_refuses_a_wrong_number(n):
-    with pytest.raises(ValueError, match="5000"):
+    with pytest.raises((ValueError, TypeError), match=r"n 是|5000"):
         datasets.digits(n)
 
 
@@ -230,9 +232,39 @@ def test_imagenette_from_a_local_server(tmp_path, serve, monkeypatch):
     content = _imagenette_archive()
     url = serve({"imagenette2-160.tgz": content}) + "/imagenette2-160.tgz"
     monkeypatch.setitem(Imagenette._ARCHIVES, "160px", (url, hashlib.md5(content).hexdigest()))
-    found = datasets.imagenette(tmp_path, size=16, n=4)
+    found = data_sets.imagenette(tmp_path, size=16, n=4)
     assert found.images.shape == (4, 3, 16, 16)
     assert set(found.categories) == {"tench", "parachute"}
+
+
+def test_a_half_extracted_folder_is_made_whole_and_the_users_archive_stays(
+    tmp_path, serve, monkeypatch
+):
+    from torchvision.datasets import Imagenette
+
+    content = _imagenette_archive()
+    monkeypatch.setitem(
+        Imagenette._ARCHIVES, "160px", ("http://127.0.0.1:9/imagenette2-160.tgz", hashlib.md5(content).hexdigest())
+    )  # fmt: skip
+    archive = tmp_path / "imagenette2-160.tgz"
+    archive.write_bytes(content)
+    half = tmp_path / "imagenette2-160" / "val" / "n01440764"
+    half.mkdir(parents=True)
+    Image.new("RGB", (40, 30)).save(half / "0.JPEG")
+    assert len(data_sets.imagenette(tmp_path, size=16, n=None).images) == 12
+    # 磁盘满、被打断：压缩包还在，没有留下半个文件夹
+    shutil.rmtree(tmp_path / "imagenette2-160")
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("torchvision.datasets.utils.extract_archive", full)
+        with pytest.raises(RuntimeError, match="No space left"):
+            data_sets.imagenette(tmp_path, size=16)
+    assert archive.read_bytes() == content
+    assert [each.name for each in tmp_path.iterdir()] == ["imagenette2-160.tgz"]
+    assert len(data_sets.imagenette(tmp_path, size=16, n=None).images) == 12
 
 
 def test_imagenette_broken_archive_is_removed_and_reported(tmp_path, serve, monkeypatch):
@@ -244,7 +276,7 @@ def test_imagenette_broken_archive_is_removed_and_reported(tmp_path, serve, monk
     with pytest.raises(
         RuntimeError, match=r"(?s)拿不到 imagenette2-160\.tgz（约 95 MB）.*网址：http.*放到 "
     ):
-        datasets.imagenette(tmp_path)
+        data_sets.imagenette(tmp_path)
     assert not (tmp_path / "imagenette2-160.tgz").exists()
 
 
@@ -253,7 +285,7 @@ def test_missing_network_names_file_url_size_and_place(tmp_path, monkeypatch):
 
     monkeypatch.setattr(STL10, "url", "http://127.0.0.1:9/stl10_binary.tar.gz")
     with pytest.raises(RuntimeError) as caught:
-        datasets.stl10(tmp_path)
+        data_sets.stl10(tmp_path)
     for part in ("stl10_binary.tar.gz", "http://127.0.0.1:9/", "2640 MB", str(tmp_path)):
         assert part in str(caught.value)
 
@@ -284,6 +316,6 @@ def test_stl10_from_a_local_server(tmp_path, serve, monkeypatch):
         STL10, "train_list", listed("train_X.bin", "train_y.bin", "unlabeled_X.bin")
     )
     monkeypatch.setattr(STL10, "test_list", listed("test_X.bin", "test_y.bin"))
-    found = datasets.stl10(tmp_path, n=3)
+    found = data_sets.stl10(tmp_path, n=3)
     assert found.categories == ("airplane", "car", "bird")
     assert torch.equal((found.images * 255).round().byte(), torch.from_numpy(pixels[[0, 2, 4]]))

@@ -42,5 +42,5 @@ def test_identity_histogram_and_channel_image(tiny_cnn):
 def test_bad_arguments(tiny_cnn):
     with pytest.raises(ValueError, match="只有 2 张"):
         neuron_card(tiny_cnn, "conv2", 0, torch.rand(2, 3, 16, 16), k=3)
-    with pytest.raises(TypeError, match="通道号"):
+    with pytest.raises(TypeError, match="channel"):
         neuron_card(tiny_cnn, "conv2", [0, 1], torch.rand(4, 3, 16, 16), k=3)

@@ -1,0 +1,348 @@
+"""站在公开函数前面的一个装饰器：核对每个参数，函数体里只剩算法。
+
+类型由签名里的注解定，范围由参数的名字定（同一个名字在全书是一个意思），张量的形状写在装饰器里，如
+`@checked(query="N D", gallery="M D")`：同一个字母在各参数里要一样长，大写的在一个参数里也是。不管参数拿去做什么。
+"""
+
+import functools
+import inspect
+import math
+import sysconfig
+import types
+import typing
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from cnnlab.core.checks import check_images, check_size, is_chinese, whole
+from cnnlab.core.names import unknown
+
+# 一个名字的数最小、最大能是多少；不在这里的只要有限
+RANGES = {
+    **dict.fromkeys(["k", "n", "window", "stride", "samples", "rounds", "octaves"], (1,)),
+    **dict.fromkeys(["frames", "views", "phases", "angles", "side", "length", "every"], (1,)),
+    **dict.fromkeys(["history", "cell", "facets", "nearest", "save_every"], (1,)),
+    **dict.fromkeys(["scales", "code_size", "channels", "n_styles", "milliseconds"], (1,)),
+    **dict.fromkeys(["count", "columns", "cool_down"], (1,)),
+    **dict.fromkeys(["steps", "gap", "iterations", "blocks", "pixels"], (0,)),
+    **dict.fromkeys(["jitter_pixels", "margin", "view", "baseline", "noise", "sigma"], (0,)),
+    **dict.fromkeys(["tv", "tv_weight", "l2_weight", "content_weight", "code_l2"], (0,)),
+    **dict.fromkeys(["style_weight", "feature_weight", "code_noise", "natural", "sd"], (0,)),
+    **dict.fromkeys(["grey_levels", "brightness", "spread", "smallest", "cutoff"], (0,)),
+    **dict.fromkeys(["share", "foreground", "background", "momentum"], (0, 1)),
+    **dict.fromkeys(["learning_rate", "step", "period", "power", "radius", "width"], (1e-12,)),
+    **dict.fromkeys(["octave_scale", "zoom", "first_step"], (1e-12,)),
+    "size": (1, 2**15),
+    "percentile": (0, 100),
+    "seed": (0, 2**63 - 1),
+    "batch_size": (1, 2**20),
+    "digits": (0, 30),
+}
+# 没有注解时，名字说明它该是什么
+KINDS = {
+    **dict.fromkeys(["seed", "steps", "octaves", "jitter_pixels", "scales", "facets"], int),
+    **dict.fromkeys(["learning_rate", "decay", "tv", "l2_weight", "keep", "natural"], float),
+    **dict.fromkeys(["octave_scale", "step_size", "content_weight", "style_weight"], float),
+    **dict.fromkeys(["code_l2", "spread", "radius", "sd"], float),
+    **dict.fromkeys(["content", "sample"], Tensor),
+    "nearest": int,
+    "layer": str,
+    "parameterization": str,
+    "model": nn.Module,
+    "on_step": Callable,
+}
+# 这些名字是图像：整数的要先除以 255，不替读者猜
+IMAGES = {"image", "images", "content", "sample", "style", "original", "before", "after"}
+IMAGES |= {"starts", "photos"}
+
+_LIBRARIES = [sysconfig.get_path(kind) for kind in ("stdlib", "purelib", "platlib")]
+_OWN = [str(Path(__file__).resolve().parents[1]), "<frozen", "<__array_function__", *_LIBRARIES]
+_KNOWN = {"builtins", "torch", "numpy", "sklearn", "scipy", "cv2", "PIL", "skimage", "matplotlib"}
+_KNOWN |= {"_io", "safetensors", "json", "zlib", "struct"}
+
+
+def checked(function=None, /, **shapes):
+    """装饰器：参数不合，一句中文说出是哪个、应是什么；能用的（numpy 的数、列表、半精度）换成算法收的样子。
+
+    `shapes` 是张量的形状，如 x="N D"、activation="C h w | N C h w"；也可以是核对的函数 (值, 名字) → 值。
+    参数都合、算到一半库里出的错，也换成一句中文，原来的错接在后面；读者自己的函数抛出的错原样放过。
+    """
+    if function is None:
+        return functools.partial(checked, **shapes)
+    if inspect.isclass(function):
+        function.__init__ = checked(function.__init__, **shapes)
+        return function
+    signature = inspect.signature(function)
+    rules = functools.cache(lambda: _rules(function, signature, shapes))
+
+    @functools.wraps(function)
+    def run(*arguments, **options):
+        bound, known = _bind(function, signature, arguments, options), {}
+        for name, value in bound.arguments.items():
+            rule = rules().get(name)
+            if rule is not None and value is not signature.parameters[name].default:
+                bound.arguments[name] = rule(value, name, known)
+        try:
+            return function(*bound.args, **bound.kwargs)
+        except Exception as error:
+            if not _from_a_library(error):
+                raise
+            text = _report(function, bound.arguments, shapes, error)
+            kind = OSError if isinstance(error, OSError) else ValueError
+            raise kind(text) from error
+
+    run.is_checked = True
+    return run
+
+
+def _bind(function, signature, arguments, options):
+    try:
+        return signature.bind(*arguments, **options)
+    except TypeError as error:
+        names = [name for name in signature.parameters if name != "self"]
+        for name in options.keys() - signature.parameters.keys():
+            raise unknown(f"参数（{_name(function)}）", name, names) from None
+        usage = f"{_name(function)}({'、'.join(names)})"
+        raise TypeError(f"参数给得不对（{error}）；{usage}") from None
+
+
+def _name(function) -> str:
+    return function.__qualname__.removesuffix(".__init__")
+
+
+def _rules(function, signature, shapes) -> dict[str, Callable]:
+    """{参数名: 核对的函数}。"""
+    hints = typing.get_type_hints(function)
+    rules = {}
+    for name, parameter in signature.parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        given = shapes.get(name)
+        if isinstance(given, str):
+            rules[name] = functools.partial(_tensor, spec=given)
+        elif given is not None:
+            rules[name] = lambda value, name, known, check=given: check(value, name)
+        elif name == "size" and _members(hints.get(name)) not in ([int], [float]):
+            rules[name] = lambda value, name, known: None if value is None else check_size(value)
+        else:
+            rules[name] = _by_kind(hints.get(name), name)
+    return {name: rule for name, rule in rules.items() if rule is not None}
+
+
+def _by_kind(hint, name: str) -> Callable | None:
+    """由注解（没有就由名字）定的核对；几种都行的不核对。"""
+    members = _members(hint)
+    optional = type(None) in typing.get_args(hint)
+    kind = members[0] if len(members) == 1 else KINDS.get(name) if hint is None else None
+    kind = typing.get_origin(kind) or kind
+    low, high = (*RANGES.get(name, ()), None, None)[:2]
+    if kind is int:
+        check = functools.partial(whole, least=low and math.ceil(low), most=high)
+    elif kind is float:
+        check = functools.partial(number, least=low, most=high)
+    elif kind is Tensor:
+        return functools.partial(_tensor, spec="N C H W" if name in IMAGES else "...")
+    elif kind in _NAMES:
+        check = functools.partial(_instance, kind=kind)
+    else:
+        return None
+    return lambda value, name, known: None if value is None and optional else check(value, name)
+
+
+def _members(hint) -> list:
+    """注解里的几种类型，不算 None。"""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    members = typing.get_args(hint) if union else (hint,)
+    return [each for each in members if each not in (None, type(None))]
+
+
+_NAMES = {str: "字符串", nn.Module: "nn.Module", Callable: "函数"}
+_NAMES[torch.Generator] = "torch.Generator"
+
+
+def _instance(value, name: str, kind):
+    good = callable(value) if kind is Callable else isinstance(value, kind)
+    if not good or (isinstance(value, type) and kind is nn.Module):
+        hint = _hint(value) if kind is nn.Module else ""
+        raise TypeError(f"{name} 应是 {_NAMES[kind]}，得到 {describe(value)}{hint}")
+    if isinstance(value, nn.Module) and any(each.is_meta for each in value.parameters()):
+        raise ValueError(
+            f"{name} 在 meta 设备上，只有形状，没有权重；先 to_empty(device='cpu') 再读入权重"
+        )
+    return value
+
+
+def anything(value, name: str):
+    """什么都收：函数自己说。"""
+    return value
+
+
+def _hint(value) -> str:
+    """要网络而给了别的：多半想给的是什么。"""
+    if isinstance(value, str):
+        return f"；按名字取网络用 load_model({value!r})"
+    if isinstance(value, dict):
+        return "；这像是权重：先建网络，再 network.load_state_dict(…)"
+    if isinstance(value, type):
+        return f"；这是类，不是网络：少了括号，{value.__name__}(…)"
+    return ""
+
+
+# 再大，float32 里平方就溢出了
+_LARGEST = 1e18
+
+
+def number(value, name: str, least: float | None = None, most: float | None = None) -> float:
+    """一个有限的数：Python 的、numpy 的或一个数的张量都行，布尔不行；不在范围里时说明。"""
+    if isinstance(value, Tensor | np.ndarray | np.generic) and value.ndim == 0:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} 是 {describe(value)}，应是一个数")
+    if not math.isfinite(value) or abs(value) > _LARGEST:
+        raise ValueError(f"{name} 是 {value}，应是有限的数，不能大得平方之后溢出")
+    if (least is not None and value < least) or (most is not None and value > most):
+        low = "大于 0" if least == 1e-12 else f"不小于 {least}"
+        bounds = low if most is None else f"在 {least} 与 {most} 之间"
+        raise ValueError(f"{name} 是 {value}，应{bounds}")
+    return value
+
+
+def labels(value, name: str):
+    """每行一个标签：列表、元组、numpy 数组或一维张量，不空。"""
+    if isinstance(value, str) or not isinstance(value, Iterable) or not hasattr(value, "__len__"):
+        raise TypeError(f"{name} 应是一组标签，每行一个，得到 {describe(value)}")
+    if getattr(value, "ndim", 1) != 1 or len(value) == 0:
+        raise ValueError(f"{name} 应是一组标签，每行一个，得到 {describe(value)}")
+    return value
+
+
+def indices(value, name: str) -> Tensor:
+    """整数的张量，不空。"""
+    found = _as_tensor(value, name, "整数的")
+    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
+        raise TypeError(f"{name} 应是整数的张量，得到 {describe(found)}")
+    if found.numel() == 0:
+        raise ValueError(f"{name} 是空的：形状 {tuple(found.shape)}")
+    return found.long()
+
+
+def masks(value, name: str) -> Tensor:
+    """布尔张量；0 和 1 的数也行。"""
+    mask = _as_tensor(value, name)
+    if mask.numel() == 0 or mask.is_meta:
+        raise ValueError(f"{name} 是空的：形状 {tuple(mask.shape)}")
+    if mask.dtype != torch.bool and not ((mask == 0) | (mask == 1)).all():
+        raise ValueError(f"{name} 应是布尔的掩码，得到 {describe(mask)}，里面有 0、1 之外的数")
+    return mask.bool()
+
+
+def _as_tensor(value, name: str, shape: str = "") -> Tensor:
+    if not isinstance(value, Tensor):
+        with suppress(TypeError, ValueError, RuntimeError, OverflowError):
+            value = None if value is None or np.ndim(value) == 0 else torch.as_tensor(value)
+    if not isinstance(value, Tensor):
+        raise TypeError(f"{name} 应是{shape}张量或 numpy 数组，得到 {describe(value)}")
+    if value.layout != torch.strided:
+        raise TypeError(f"{name} 是稀疏的张量；先 {name}.to_dense()")
+    return value
+
+
+def _tensor(value, name: str, known: dict, spec: str) -> Tensor:
+    """形状合 `spec` 的浮点张量，不空，没有 NaN；`known` 是各字母已经有多长。"""
+    if name in IMAGES:
+        value = _picture(value, name, spec)
+    shape = "" if spec == "..." else f" ({spec.replace(' ', ', ').replace(', |, ', ') 或 (')}) 的"
+    value = _as_tensor(value, name, shape)
+    if value.is_complex() or value.is_quantized:
+        raise TypeError(f"{name} 的类型是 {value.dtype}，应为浮点数")
+    if value.numel() == 0:
+        raise ValueError(f"{name} 是空的：形状 {tuple(value.shape)}")
+    if not any(_fits(value.shape, each.split(), name, known) for each in spec.split("|")):
+        raise ValueError(f"{name} 应是{shape}张量，得到 {tuple(value.shape)}")
+    if not value.is_floating_point() or value.dtype.itemsize < 4:
+        value = value.float()
+    # 在计算图上的是优化途中的数，不逐次看；一遍取最小与最大：NaN 会传到两头
+    if not (value.requires_grad or value.is_meta):
+        low, high = value.aminmax()
+        if not math.isfinite(float(low) + float(high)):
+            raise ValueError(f"{name} 里有 NaN 或无穷大；查一查它是怎么算出来的")
+        if max(-float(low), float(high)) > (_LARGEST if value.dtype == torch.float32 else 1e150):
+            raise ValueError(f"{name} 里的数大到 {float(high):.3g}，平方会溢出；先缩小")
+    return value
+
+
+def _picture(value, name: str, spec: str):
+    """图像：不合约定时借 check_images 说明；维数对的浮点张量不问几个通道。"""
+    for part in ("image", "images"):
+        if not isinstance(value, Tensor) and isinstance(getattr(value, part, None), Tensor):
+            raise TypeError(f"{name} 是 {type(value).__name__}，图像在它的 .{part} 里；传 .{part}")
+    ranks = [len(each.split()) for each in spec.split("|")]
+    right = isinstance(value, Tensor) and (value.dim() in ranks or spec == "...")
+    if right and value.is_floating_point():
+        return value
+    return check_images(value, bounded=False)
+
+
+def _fits(shape, letters: list[str], name: str, known: dict) -> bool:
+    """形状合不合这一种写法；同一个字母在别的参数里是别的长度时说明。"""
+    if letters == ["..."]:
+        return True
+    if len(shape) != len(letters):
+        return False
+    pairs = list(zip(letters, shape, strict=True))
+    if any(letter.isdigit() and int(letter) != length for letter, length in pairs):
+        return False
+    for letter, length in pairs:
+        other, first = known.setdefault(letter, (name, length))
+        if first != length and other == name and letter.isupper():
+            return False
+        if first != length and other != name:
+            raise ValueError(
+                f"{other} 与 {name} 对不上：{letter} 要相同，一个是 {first}，一个是 {length}"
+                f"（{name} 的形状是 {tuple(shape)}）"
+            )
+    return True
+
+
+def describe(value) -> str:
+    """一个参数是什么：张量说形状与类型，数与短的字照写，别的说类型。"""
+    if isinstance(value, Tensor | np.ndarray):
+        return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    if value is None or isinstance(value, bool | int | float | str | np.generic):
+        text = repr(value)
+        return text if len(text) <= 60 else text[:60] + "…"
+    return value.__name__ if isinstance(value, type) else type(value).__name__
+
+
+def _from_a_library(error: Exception) -> bool:
+    """没有中文、由库抛出的错；一路上经过读者自己的代码（他的函数、网络）的不算。"""
+    if is_chinese(error) or isinstance(error, torch.OutOfMemoryError | NameError | ImportError):
+        return False
+    if type(error).__module__.split(".")[0] not in _KNOWN or isinstance(error, Warning):
+        return False
+    trace = error.__traceback__
+    while trace is not None:
+        if not trace.tb_frame.f_code.co_filename.startswith(tuple(_OWN)):
+            return False
+        trace = trace.tb_next
+    return True
+
+
+def _report(function, arguments: dict, shapes: dict, error: Exception) -> str:
+    parts = "、".join(
+        f"{name} 是 {describe(value)}" for name, value in arguments.items() if name != "self"
+    )
+    wanted = "、".join(
+        f"{name} ({text.replace(' ', ', ')})"
+        for name, text in shapes.items()
+        if isinstance(text, str)
+    )
+    reason = (str(error).strip().splitlines() or [""])[0][:200]
+    return (
+        f"{_name(function)} 用这些参数算不下去：{parts}{f'；应为 {wanted}' if wanted else ''}。"
+        f"库里的原因：{type(error).__name__}: {reason}"
+    )

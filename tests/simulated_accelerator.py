@@ -162,13 +162,16 @@ def start(*, float64: bool = True) -> SimulatedDevice:
 def count_networks() -> None:
     """从此数着：随包的网络（`cnnlab.networks` 里的类）在 sim、在 CPU 上各算了几次。
 
-    float64 的不算：有的加速器没有它，它们按规矩在 CPU 上算。
+    float64 的不算：有的加速器没有它，它们按规矩在 CPU 上算。没有卷积和全连接的单独一层也不算。
     """
+    heavy = torch.nn.Conv2d | torch.nn.Linear
 
     def count(network, inputs):
-        weight = next(network.parameters(), None)
-        ours = type(network).__module__.startswith("cnnlab.networks")
-        if ours and weight is not None and weight.dtype != torch.float64:
+        if not type(network).__module__.startswith("cnnlab.networks"):
+            return
+        found = (each.weight for each in network.modules() if isinstance(each, heavy))
+        weight = next(found, None)
+        if weight is not None and weight.dtype != torch.float64:
             COUNTS["networks" if weight.device.type == "sim" else "networks on the CPU"] += 1
 
     torch.nn.modules.module.register_module_forward_pre_hook(count)

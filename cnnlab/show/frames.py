@@ -46,10 +46,10 @@ for (const [axis, values] of Object.entries(axes)) {{
   label.style = "display: flex; gap: 0.8em; align-items: center; margin: 0.4em 0; flex-wrap: wrap";
   const text = document.createElement("span"), output = document.createElement("output");
   text.textContent = axis;
-  output.style = "min-width: 5em";
+  output.style = "min-width: 4em";
   Object.assign(input, {{ type: "range", min: 0, max: values.length - 1, step: 1, name: axis, oninput: show }});
   input.value = values.indexOf(frames[{start}].at[axis]);
-  input.style = "flex: 1 1 12em; max-width: 24em; touch-action: pan-y";
+  input.style = "flex: 1 1 8em; max-width: 24em; touch-action: pan-y";
   input.setAttribute("aria-label", axis);
   label.append(text, input, output);
   box.insertBefore(label, picture);

@@ -99,4 +99,8 @@ def draw_result(show, result, arguments: dict):
     photo = next((arguments[name] for name in ROLES["photo"] if name in arguments), None)
     if value.dim() == 3 and photo is not None:
         return show_map(photo, value)
-    return show_grid(list(value), scale="none" if value.dim() == 4 else "each")
+    if value.dim() != 4:
+        return show_grid(list(value), scale="each")
+    # 梯度有正有负，中灰是 0
+    is_image = bool((value >= 0).all() and (value <= 1).all())
+    return show_grid(list(value), scale="none" if is_image else "symmetric_each")

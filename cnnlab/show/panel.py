@@ -288,7 +288,10 @@ class Panel:
     # 没有内核时
 
     def _draw_frames(self, frames) -> tuple[list[dict], tuple[int, int]]:
-        """画好的几帧：frames 是 {控件: 几个值}，或一次运行里取几个时刻。"""
+        """画好的几帧：frames 是 {控件: 几个值}，或一次运行里取几个时刻；慢的函数给 {} 就等“运行”。"""
+        if frames == {} and self.slow:
+            self._tell("按“运行”")
+            return [], (0, 0)
         made = self._moments(frames) if isinstance(frames, int) else self._settings_drawn(frames)
         sources, size = encode(one_size([picture for picture, _, _ in made]))
         rows = zip(sources, made, strict=True)
@@ -354,7 +357,7 @@ class Panel:
         return {}
 
     def _repr_html_(self) -> str:
-        return static_page(self.name, self.frames, self.size)
+        return static_page(self.name, self.frames, self.size) if self.frames else ""
 
     def __repr__(self) -> str:
         return f"面板：{self.code}"

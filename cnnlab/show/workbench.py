@@ -16,6 +16,7 @@ LAYERS = ["fire5", "conv1", "relu1", "fire2", "fire3", "fire4", "fire6", "fire7"
 PHOTO, CATEGORY = {"photo": "panda"}, {"category": "大熊猫"}
 # 方法 -> (函数的名字, 它的控件)；照片排在最前
 METHODS = {
+    "显著图": ("saliency_map", PHOTO | CATEGORY | {"reduce": ["max", "sum"]}),
     "遮挡": (
         "occlusion_map",
         PHOTO
@@ -27,7 +28,6 @@ METHODS = {
             "output": ["score", "probability"],
         },
     ),
-    "显著图": ("saliency_map", PHOTO | CATEGORY | {"reduce": ["max", "sum"]}),
     "平滑梯度": ("smooth_grad", PHOTO | CATEGORY | {"samples": (4, 64, 4), "noise": (0.0, 0.4)}),
     "积分梯度": ("integrated_gradients", PHOTO | CATEGORY | {"steps": (2, 64, 2)}),
     "类激活图": ("class_activation_map", PHOTO | CATEGORY),
@@ -36,7 +36,7 @@ METHODS = {
         "ruled_gradient",
         PHOTO | CATEGORY | {"rule": ["guided", "deconvnet", "plain"]},
     ),
-    "神经元的引导式梯度": ("guided_gradient", PHOTO | {"layer": LAYERS, "channel": (0, 127)}),
+    "神经元的引导式梯度": ("guided_gradient", PHOTO | {"layer": LAYERS, "channel": 12}),
     "DeepDream": ("dream", PHOTO | {"layer": LAYERS[::-1], "octaves": (1, 6), "steps": (2, 30, 2)}),
     "特征反演": ("invert_features", PHOTO | {"layer": LAYERS, "steps": (20, 200, 20)}),
     "合成一个类": (
@@ -46,7 +46,7 @@ METHODS = {
     ),
     "合成一个通道": (
         "channel_image",
-        {"layer": LAYERS, "channel": (0, 127), "size": [96, 128], "steps": (16, 128, 16)},
+        {"layer": LAYERS, "channel": 12, "size": [96, 128], "steps": (16, 128, 16)},
     ),
 }
 

@@ -19,7 +19,7 @@ from lab_server import opened, run_everything, wait_until
 from panel_cells import BOOK, panel_slices
 from PIL import Image
 
-USUAL = ("activation_maps", "occlusion", "inversion")
+USUAL = ("activation_maps", "occlusion", "style_transfer")
 ASKED = os.environ.get("CNNLAB_PANELS", "")
 ALL = sorted(path.stem for path in BOOK.glob("*.ipynb") if panel_slices(path.stem))
 CHAPTERS = ALL if ASKED == "all" else [name for name in ASKED.split(",") if name] or USUAL

@@ -224,6 +224,14 @@ def test_steps_in_several_rounds_are_not_written_as_one_number():
     assert panel.code == "rounds(0.5)  # 停在第 3 步，这一行会全部算完"
 
 
+def test_a_slow_panel_without_frames_waits_for_the_button():
+    panel = explore(slow, level=[1.0, 0.5], frames={})
+    assert panel.outcome is None and "按“运行”" in panel.says.value
+    assert panel._repr_html_() == "" and panel.code == "" and panel.save() == ""
+    panel.run()
+    assert panel.code == "slow(1.0)"
+
+
 def test_the_newest_request_wins(threads):
     calls, hold = [], threading.Event()
 

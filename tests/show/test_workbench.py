@@ -35,6 +35,19 @@ def test_methods_change_and_the_history_remembers(model):
     assert bench.places[0].children[1] is bench.panel("Grad-CAM").widget
 
 
+@pytest.mark.parametrize("method", ["平滑梯度", "积分梯度", "三条 ReLU 规则", "神经元的引导式梯度"])
+def test_gradients_of_either_sign_are_drawn(model, method):
+    panel = workbench(model, size=64, methods={**FEW, method: METHODS[method]}).panel(method)
+    assert panel.picture.width > 100 and panel.code.startswith(METHODS[method][0])
+
+
+def test_a_channel_is_clicked_in_the_workbench(model):
+    method = "神经元的引导式梯度"
+    panel = workbench(model, size=64, methods={**FEW, method: METHODS[method]}).panel(method)
+    panel.grid.buttons.value = 40
+    assert "40" in panel.code
+
+
 def test_two_methods_see_the_same_photo(model):
     bench = workbench(model, size=64, methods=FEW)
     bench.beside.value = True

@@ -142,6 +142,19 @@ def surroundings() -> list:
     ]
 
 
+def from_the_callers_code(error: Exception) -> bool:
+    """一路上经过调用者自己的函数（public_calls 里的损失、数据）：那样的错原样放过。"""
+    files, trace = [], error.__traceback__
+    while trace is not None:
+        files.append(trace.tb_frame.f_code)
+        trace = trace.tb_next
+    return any(code.co_name in ("square", "batches", "brightness") for code in files)
+
+
+# 建一个网络，权重取自全局的随机数
+DRAWS = {"ImageGenerator", "FeatureDecoder", "StylizationNetwork", "ConditionalNorm"}
+
+
 @pytest.mark.parametrize("name", NAMES)
 @SETTINGS
 @given(st.data())
@@ -160,11 +173,12 @@ def test_any_argument_gives_a_result_or_one_chinese_sentence(name, data):
             warnings.simplefilter("ignore")
             call(name, arguments)
     except Exception as error:
-        assert is_chinese(error), f"{type(error).__name__}: {error}"
+        told = is_chinese(error) or from_the_callers_code(error)
+        assert told, f"{type(error).__name__}: {error}"
         assert surroundings() == before
     else:
         pyplot.close("all")
-        assert surroundings()[:-1] == before[:-1]
+        assert surroundings()[name in DRAWS : -1] == before[name in DRAWS : -1]
     finally:
         pyplot.close("all")
     for key, value in arguments.items():

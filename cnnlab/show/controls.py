@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import ipywidgets
 from PIL import Image, UnidentifiedImageError
 
-from cnnlab.core.arguments import checked
 from cnnlab.show.layers import ChannelGrid, Layers, layers_of
 
 PHOTOS = "duck panda dog koala red_panda scarlet_macaw lemur polar_bear hedgehog bison cat petra"
@@ -87,7 +86,6 @@ LABELS = {
 WIDE = {"description_width": "initial"}
 
 
-@checked
 @dataclass(frozen=True)
 class Choice:
     """explore 菜单里的一项：值，和写它的代码，如 `Choice(twin, "randomized_copy(load_model())")`。"""

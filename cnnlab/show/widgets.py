@@ -6,7 +6,6 @@
 import hashlib
 import itertools
 
-from cnnlab.core.arguments import checked
 from cnnlab.show.frames import encode, one_size, picture_tag, render, static_page
 
 MOST_FRAMES = 9
@@ -45,7 +44,6 @@ class Explorer:
         }
 
 
-@checked
 def explore(
     function, label=None, values=None, /, *, show=None, number=None, total=None, frames=None,
     photo_size=224, **controls,

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_images, two_wholes, whole
-from cnnlab.core.hooks import activations_of, find_layer
+from cnnlab.core.checks import two_wholes, whole
+from cnnlab.core.hooks import activations_of
 from cnnlab.core.relu_rules import override_relu_gradient, refuse_unruled
-from cnnlab.engine.gradients import class_scores, gradient_of, pixel_leaf
+from cnnlab.engine.gradients import class_scores, explaining, gradient_of
 
 
 @checked
@@ -44,24 +44,20 @@ def deconvnet_gradient(
 
 
 @checked
+@explaining
 def ruled_gradient(
     model: nn.Module, image: Tensor, rule, *, target=None, layer=None, channel=None, position=None
 ) -> Tensor:
     """按 `rule`（"plain"、"deconvnet"、"guided" 或函数）回传的像素梯度 (N, 3, H, W)。"""
-    check_images(image)
     if (target is None) == (layer is None):
         raise ValueError("对谁求梯度要恰给一种：target=类别，或 layer=层名加 channel=通道号")
-    if layer is not None:
-        find_layer(model, layer)
-    with pixel_leaf(model, image) as leaf, override_relu_gradient(model, rule):
-        scored = layer is None
-        value = (
-            class_scores(model, leaf, target)
-            if scored
-            else neuron_values(activations_of(model, leaf, layer)[layer], channel, position)
-        )
+    with override_relu_gradient(model, rule):
+        if layer is None:
+            value = class_scores(model, image, target)
+        else:
+            value = neuron_values(activations_of(model, image, layer)[layer], channel, position)
         refuse_unruled(value)
-        return gradient_of(value, leaf)
+        return gradient_of(value, image)
 
 
 @checked

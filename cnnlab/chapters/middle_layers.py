@@ -85,28 +85,16 @@ def expanded_kernels(
     给了 (N, 3, H, W)：网络照常，在每张图的中央求，再对图取平均。`layer` 该是 ReLU 之前的卷积层。
     看到整张图的层、横竖感受野不同的层、装不下感受野的图：ValueError。来源：Voss 等（2021）。
     """
-    size, stride, offset = _square_field(model, layer)
+    size, stride, offset = field = _square_field(model, layer)
     first = -(-max(0, -offset) // stride)  # 感受野不出左上边的第一个位置
     if image is None:
         parameter = next(model.parameters())
         side = first * stride + offset + size + stride
         image = torch.full((1, 3, side, side), 0.5, dtype=parameter.dtype)
         with _Linearised():
-            return _gradients(model, layer, channels, image, (first, first), (size, stride, offset))
-    centre = [max(first, (side // 2 - size // 2 - offset) // stride) for side in image.shape[-2:]]
-    short = [
-        side
-        for side, index in zip(image.shape[-2:], centre, strict=True)
-        if index * stride + offset + size > side
-    ]
-    if short:
-        raise ValueError(
-            f"图像是 {tuple(image.shape[-2:])}，装不下 {layer} 的感受野 {size}×{size}；图像大一些，或选靠前的层"
-        )
-    found = [
-        _gradients(model, layer, channels, one[None], centre, (size, stride, offset))
-        for one in image
-    ]
+            return _gradients(model, layer, channels, image, (first, first), field)
+    centre = [_centre(side, first, field, layer) for side in image.shape[-2:]]
+    found = [_gradients(model, layer, channels, one[None], centre, field) for one in image]
     return torch.stack(found).mean(0)
 
 
@@ -146,6 +134,17 @@ def _square_field(model: nn.Module, layer: str) -> tuple[int, int, int]:
             f"{layer} 看到整张图，或横竖的感受野不同，展开不成方的小图；选靠前的卷积层"
         )
     return rows
+
+
+def _centre(side: int, first: int, field: tuple[int, int, int], layer: str) -> int:
+    """感受野整个在图像之内的各个位置里，最靠中央的一个。"""
+    size, stride, offset = field
+    index = max(first, (side // 2 - size // 2 - offset) // stride)
+    if index * stride + offset + size > side:
+        raise ValueError(
+            f"图像的一边是 {side} 像素，装不下 {layer} 的感受野 {size}×{size}；图像大一些，或选靠前的层"
+        )
+    return index
 
 
 def _gradients(model: nn.Module, layer: str, channels, image: Tensor, position, field) -> Tensor:

@@ -50,10 +50,9 @@ def occlusion_map(
     numbers = torch.arange(len(image))
     places = torch.cartesian_prod(numbers, *map(torch.tensor, grid)).view(-1, 3)
     with evaluating(model):
-        before = [
-            _measured(model, image[some], index[some], output) for some in numbers.split(BATCH)
-        ]
-        before = torch.cat(before)
+        before = torch.cat(
+            [_measured(model, image[some], index[some], output) for some in numbers.split(BATCH)]
+        )
         # 还没盖到的窗，得分没有掉
         after = before[places[:, 0]]
         for count, some in enumerate(torch.arange(len(places)).split(BATCH)):

@@ -30,7 +30,7 @@ RANGES = {
     **dict.fromkeys(["count", "columns", "cool_down"], (1,)),
     **dict.fromkeys(["steps", "gap", "iterations", "blocks", "pixels"], (0,)),
     **dict.fromkeys(["jitter_pixels", "margin", "view", "baseline", "noise", "sigma"], (0,)),
-    **dict.fromkeys(["tv", "tv_weight", "l2_weight", "content_weight", "code_l2"], (0,)),
+    **dict.fromkeys(["tv", "l2_weight", "content_weight", "code_l2"], (0,)),
     **dict.fromkeys(["style_weight", "feature_weight", "code_noise", "natural", "sd"], (0,)),
     **dict.fromkeys(["grey_levels", "brightness", "spread", "smallest", "cutoff"], (0,)),
     **dict.fromkeys(["share", "foreground", "background", "momentum"], (0, 1)),

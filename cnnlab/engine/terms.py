@@ -49,33 +49,27 @@ def class_score(target) -> Term:
 
     `target` 是类别号、类名，或每张图一个的列表。出处：Simonyan 等，2014。
     """
-
-    def bind(model: nn.Module) -> Term:
-        resolve = lru_cache(maxsize=None)(lambda n: resolve_target(model, target, n))
-        return Term(
-            name,
-            ("scores",),
-            lambda values: target_scores(values["scores"], resolve(len(values["scores"]))).sum(),
-        )
-
-    name = f"class_score {target}"
-    return Term(name, ("scores",), None, bind=bind)
+    return _of_class(f"class_score {target}", target, lambda scores: scores)
 
 
 @checked
 def log_probability(target) -> Term:
     """目标类的对数概率（得分取 ReLU 之前的）：别的类得分高，它就低。`target` 同 `class_score`。"""
+    return _of_class(f"log_probability {target}", target, lambda scores: scores.log_softmax(1))
+
+
+def _of_class(name: str, target, measure: Callable[[Tensor], Tensor]) -> Term:
+    """各图目标类的 measure(得分) 之和；类名要等有了网络才认得。"""
 
     def bind(model: nn.Module) -> Term:
         resolve = lru_cache(maxsize=None)(lambda n: resolve_target(model, target, n))
 
         def value(values: Values) -> Tensor:
-            scores = values["scores"]
-            return target_scores(scores.log_softmax(1), resolve(len(scores))).sum()
+            scores = measure(values["scores"])
+            return target_scores(scores, resolve(len(scores))).sum()
 
         return Term(name, ("scores",), value)
 
-    name = f"log_probability {target}"
     return Term(name, ("scores",), None, bind=bind)
 
 

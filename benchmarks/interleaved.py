@@ -1,6 +1,7 @@
 """交错计时：几种做法轮流跑，逐轮求与第一种之比，再取中位数；机器忙闲的影响落在每一种身上。
 
-不管比的是什么；各脚本把做法交给 `compare`。
+不管比的是什么；各脚本把做法交给 `compare`。上限是用 `make bench` 量的：它定下一个线程，并让 glibc 留住用过的大块内存
+（单独跑一个脚本时，先 export MALLOC_MMAP_THRESHOLD_=33554432 MALLOC_TRIM_THRESHOLD_=268435456）。
 """
 
 import gc

@@ -69,6 +69,14 @@ dream_gradient = Exercise(
             lambda x, m: _gradient(x, m, lambda a: a.abs().sum()),
             "传回去的是激活的正负号：那是绝对值之和的梯度。",
         ),
+        "strongest": (
+            lambda x, m: _gradient(x, m, lambda a: a.max(1).values.sum()),
+            "只对最强的那一个求了导：每个激活都要传回去，多少由它自己定。",
+        ),
+        "first_unit": (
+            lambda x, m: _gradient(x, m, lambda a: a[:, 0].sum()),
+            "只对第 0 个输出求了导：每个激活都要传回去。",
+        ),
         "cubed": (
             lambda x, m: _gradient(x, m, lambda a: (a**3).sum() / 3),
             "传回去的是激活的平方：应当是激活自己。",
@@ -284,6 +292,14 @@ octave_dream = Exercise(
         "skips_the_largest": (
             lambda x, s, c: _octaves(x, s[:-1], c),
             "少走了最后一个尺度：原图的大小也要做一次梦。",
+        ),
+        "one_more_dream": (
+            lambda x, s, c: c(_octaves(x, s, c)),
+            "最后多做了一次梦：返回原图加上最后的增量就好。",
+        ),
+        "full_size": (
+            lambda x, s, c: _octaves(x, [s[-1]] * len(s), c),
+            "每一步都在原图的大小上做：各尺度要从原图的缩小版出发。",
         ),
         "separately": (
             lambda x, s, c: (

@@ -48,12 +48,12 @@ def _near_in_pixels(images, features, labels, count):
     return _starts(images, images.flatten(1), labels, count)
 
 
-def _near_by(images, features, labels, count, distance, center=lambda mine: mine.mean(0)):
+def _near_by(images, features, labels, count, distance, center=lambda mine: mine.mean(0), skip=0):
     out = []
     for facet in range(int(labels.max()) + 1):
         mine = labels == facet
         far = distance(features[mine] - center(features[mine]))
-        out.append(images[mine][far.argsort()[:count]].mean(0))
+        out.append(images[mine][far.argsort()[skip : skip + count]].mean(0))
     return torch.stack(out)
 
 
@@ -101,6 +101,14 @@ facet_start = Exercise(
         "summed": (
             lambda x, f, labels, c: c * _starts(x, f, labels, c),
             "只相加没有除以张数：要平均。",
+        ),
+        "skips_the_nearest": (
+            lambda *a: _near_by(*a, lambda far: far.norm(dim=1), skip=1),
+            "跳过了最近的那一张：从第 0 名取起。",
+        ),
+        "from_the_first": (
+            lambda *a: _near_by(*a, lambda far: far.norm(dim=1), lambda mine: mine[0]),
+            "量的是到这一簇第一张的距离：要到簇中心。",
         ),
         "city_block": (
             lambda *a: _near_by(*a, lambda far: far.abs().sum(1)),

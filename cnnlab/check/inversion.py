@@ -88,6 +88,14 @@ relative_error = Exercise(
             lambda f, t: _norm(f - t) / _norm(t - t.mean((1, 2, 3), keepdim=True)),
             "分母先减了平均：“猜全零”要恰好得 1，分母是目标自己的范数。",
         ),
+        "means_first": (
+            lambda f, t: (f - t).mean((2, 3)).norm(dim=1) / t.mean((2, 3)).norm(dim=1),
+            "先在位置上平均了：同一位置的差互相抵消，要全部的数一起求范数。",
+        ),
+        "each_position": (
+            lambda f, t: ((f - t).norm(dim=1) / t.norm(dim=1)).mean((1, 2)),
+            "每个位置各求了比再平均：一张图一个范数。",
+        ),
         "two_norms": (lambda f, t: _norm(f) / _norm(t), "没有相减：比的是两份激活谁大。"),
         "angle": (
             lambda f, t: 1 - nn.functional.cosine_similarity(f.flatten(1), t.flatten(1)),
@@ -183,6 +191,10 @@ variation = Exercise(
         "cropped": (
             lambda x: _squares(x.diff(dim=2)[..., :-1]) + _squares(x.diff(dim=3)[:, :, :-1]),
             "少算了最后一行或最后一列：它们之间也有邻居。",
+        ),
+        "both_at_once": (
+            lambda x: _squares(x.diff(dim=2).diff(dim=3)),
+            "横着的差又做了竖着的差：两个方向各自平方、各自相加。",
         ),
         "two_apart": (
             lambda x: _squares(x[:, :, 2:] - x[:, :, :-2]) + _squares(x[..., 2:] - x[..., :-2]),
@@ -344,9 +356,12 @@ inversion_loop = Exercise(
 WEIGHTS = (0.299, 0.587, 0.114)
 
 
+def _luminance(image):
+    return (image * image.new_tensor(WEIGHTS).view(1, 3, 1, 1)).sum(1, keepdim=True)
+
+
 def _absolute_errors(image, original):
-    weight = image.new_tensor(WEIGHTS).view(1, 3, 1, 1)
-    bright, target = ((x * weight).sum(1, keepdim=True) for x in (image, original))
+    bright, target = _luminance(image), _luminance(original)
     color, wanted = image - bright, original - target
     ups = (bright - target, color - wanted)
     downs = (target - target.mean((2, 3), keepdim=True), wanted)
@@ -429,6 +444,16 @@ color_error = Exercise(
         "half_grey": (
             lambda i, o: _errors(i, o, middle=0.5),
             "亮度的分母猜的是 0.5 的灰：猜这张图自己的平均亮度，才是最好的一张均匀的灰。",
+        ),
+        "own_grey": (
+            lambda i, o: torch.stack(
+                [
+                    _norm(_luminance(i) - _luminance(o))
+                    / _norm(_luminance(o) - _luminance(i).mean((2, 3), keepdim=True)),
+                    _errors(i, o)[1],
+                ]
+            ),
+            "猜的灰取自 image：要原图自己的平均亮度。",
         ),
         "absolute": (
             lambda i, o: _absolute_errors(i, o),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from cnnlab.check.compare import same
@@ -28,6 +29,7 @@ REDUCTIONS = {
     "amin": torch.amin,
     "norm": torch.linalg.vector_norm,
     "vector_norm": torch.linalg.vector_norm,
+    "matrix_norm": torch.linalg.vector_norm,
     "var": torch.var,
     "std": torch.std,
     "max": torch.amax,
@@ -45,9 +47,14 @@ UNARY = {
     "取倒数": torch.reciprocal,
 }
 _UNARY_NAMES = {"abs", "square", "sqrt", "rsqrt", "relu", "relu_", "sigmoid", "sign", "exp", "log"}
+_UNARY_NAMES |= {"gelu", "relu6", "leaky_relu", "softplus", "elu", "exp2", "reciprocal"}
 _UNARY_NAMES |= {"pow", "neg", "tanh", "softmax", "log_softmax", "normalize", "clamp", "clip"}
 BINARY = {"add": torch.add, "sub": torch.sub, "mul": torch.mul, "div": torch.div}
-_OPPOSITE = {"add": "sub", "sub": "add", "mul": "div", "div": "mul"}
+BINARY |= {"maximum": torch.maximum, "minimum": torch.minimum}
+_LOSSES = {
+    f"{name}_loss": getattr(functional, f"{name}_loss")
+    for name in ("mse", "l1", "smooth_l1", "huber")
+}
 _COMPARED = {"gt": torch.ge, "ge": torch.gt, "lt": torch.le, "le": torch.lt}
 _MODES = {
     "pad": ("reflect", "replicate", "circular", "constant"),
@@ -77,8 +84,8 @@ class _TooLong(Exception):
 class _Edited(TorchFunctionMode):
     """记下学习者的每一处 torch 调用；edits 里的那几处换一种做法。"""
 
-    def __init__(self, edits: dict | None = None) -> None:
-        self.edits, self.sites, self.calls = edits or {}, {}, 0
+    def __init__(self, edits: dict | None = None, sites: dict | None = None) -> None:
+        self.edits, self.sites, self.calls = edits or {}, dict(sites or {}), 0
         super().__init__()
 
     def __torch_function__(self, function, types, arguments=(), options=None):
@@ -90,7 +97,9 @@ class _Edited(TorchFunctionMode):
             raise _TooLong
         edit = self.edits.get(site)
         made = (edit or _unchanged)(function, arguments, options)
-        self.sites.setdefault(site, (arguments, options, made))
+        before = self.sites.setdefault(site, (arguments, options, made))[2]
+        if edit and isinstance(before, tuple) and isinstance(made, Tensor):
+            return _Pair((made, before))
         return made
 
 
@@ -135,6 +144,12 @@ def _changes(name: str, arguments: tuple, options: dict) -> Iterator[tuple[str, 
     if name in _UNARY_NAMES:
         for other in UNARY.values():
             yield "这里要的是另一种运算", lambda f, a, o, other=other: other(a[0])
+    for other in _LOSSES.values() if name in _LOSSES else ():
+        for way in ("mean", "sum"):
+            yield (
+                "损失的种类，或求和还是平均，不对",
+                lambda f, a, o, g=other, way=way: g(a[0], a[1], reduction=way),
+            )
     if name in ("clamp", "clip"):
         for ends in ((0, 1), (0, None), (None, 1)):
             yield "截断的两端不对", lambda f, a, o, ends=ends: a[0].clamp(*ends)
@@ -216,11 +231,17 @@ def _reduced(function: Callable, value: Tensor, dims, keep: bool, **options) -> 
     return function(value, dim=dims, keepdim=keep, **options)
 
 
+class _Pair(tuple):
+    """像 max、median 带 dim 时返回的那一对：.values 和 .indices。"""
+
+    __slots__ = ()
+    values = property(lambda pair: pair[0])
+    indices = property(lambda pair: pair[1])
+
+
 def _operands(name: str) -> Iterator:
-    if name in _OPPOSITE:
-        other = BINARY[_OPPOSITE[name]]
-        text = "加与减弄反了" if name in ("add", "sub") else "乘与除弄反了"
-        yield text, lambda f, a, o: other(a[0], a[1])
+    for other in (BINARY[k] for k in BINARY if name in BINARY and k != name):
+        yield "加、减、乘、除、取大、取小，用错了一种", lambda f, a, o, g=other: g(a[0], a[1])
     if name in ("sub", "div", "rsub", "rdiv", "matmul"):
         yield "两边的次序反了", lambda f, a, o: f(a[1], a[0])
     if name in ("cdist", "matmul", "sub"):
@@ -231,11 +252,11 @@ def _operands(name: str) -> Iterator:
 def _numbers(arguments: tuple, options: dict) -> Iterator:
     text = "用的数不对（差一、差一倍、没有平方一类）"
     for place, value in enumerate(arguments):
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if _is_number(value):
             for change in _NUMBERS:
                 yield text, lambda f, a, o, p=place, c=change: f(*_replaced(a, p, c), **o)
     for key, value in options.items():
-        if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if _is_number(value):
             for change in _NUMBERS:
                 yield text, lambda f, a, o, k=key, c=change: f(*a, **{**o, k: c(o[k])})
 
@@ -270,7 +291,7 @@ def repaired(exercise, answer: Callable, expected: list) -> str | None:
     calls = 0
     for group, text, edits in _trials(first.sites):
         for number, wanted in enumerate(expected):
-            mode = _Edited(edits)
+            mode = _Edited(edits, first.sites)
             found = _tried(exercise, answer, number, mode)
             calls += mode.calls
             if found is None or not same(found[0], wanted, exercise.tolerance):
@@ -305,9 +326,19 @@ def _of_kind(kind: str, site: tuple, arguments: tuple, options: dict, made) -> I
 def _groups(sites: dict) -> list[tuple]:
     """先一处一处地试，再同名的几处一起，最后归并的几处一起。"""
     single = [(site,) for site in sites]
-    alike = [tuple(s for s in sites if s[3] == name) for name in sorted({s[3] for s in sites})]
+    kinds = {site: (site[3], *map(_is_number, sites[site][0])) for site in sites}
+    names = {site: site[3] for site in sites}
+    alike = [
+        tuple(site for site in sites if sort[site] == kind)
+        for sort in (names, kinds)
+        for kind in sorted(set(sort.values()), key=str)
+    ]
     reduced = tuple(site for site in sites if site[3] in REDUCTIONS)
     return [*single, *(group for group in [*alike, reduced] if len(group) > 1)]
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _tried(exercise, answer: Callable, number: int, mode: _Edited) -> tuple | None:

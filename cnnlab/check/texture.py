@@ -86,6 +86,18 @@ gram = Exercise(
             ),
             "每一行先除以了自己的长度：那是夹角的余弦，响不响就看不出来了。",
         ),
+        "covariance": (
+            lambda f: torch.stack([torch.cov(one.flatten(1)) for one in f]),
+            "用了 torch.cov：协方差减了均值，除数也不同，Gram 矩阵不减。",
+        ),
+        "correlated": (
+            lambda f: torch.stack([torch.corrcoef(one.flatten(1)) for one in f]),
+            "用了相关系数：减了均值，又除了各自的大小，响不响就看不出来了。",
+        ),
+        "distances": (
+            lambda f: torch.cdist(f.flatten(2), f.flatten(2)) / f[0].numel(),
+            "算的是两个通道的距离：要它们的乘积之和。",
+        ),
         "means": (
             lambda f: f.mean((2, 3))[:, :, None] * f.mean((2, 3))[:, None],
             "先平均再相乘：同一位置的两个数先相乘，再相加。",
@@ -426,6 +438,15 @@ shifted = Exercise(
         "negative_slice": (
             lambda f, d, r: _pairs(f[:, : -d or 0, : -r or 0], f[:, d:, r:]),
             "位移是 0 时切成了空的：[:-0] 什么也不剩，用边长减位移。",
+        ),
+        "distance": (
+            lambda f, d, r: torch.stack(
+                [
+                    torch.stack([(a - b).square().mean() for b in _cut(f, d, r)[1]])
+                    for a in _cut(f, d, r)[0]
+                ]
+            ),
+            "算的是差的平方：题目要乘积的平均。",
         ),
         "down_only": (lambda f, d, r: _pairs(*_cut(f, d, 0)), "只往下错开了：right 没有用上。"),
         "right_only": (lambda f, d, r: _pairs(*_cut(f, 0, r)), "只往右错开了：down 没有用上。"),

@@ -1,13 +1,11 @@
 """书里的格子怎样写：84 列，一格一个意思，句子短，只画图的格子折起来，一章里没有两句相同的话。
 
-还没有照此改写的章列在 book/ruff.toml 的 [format] exclude 里：改好一章，就从那里删掉它那一行。
 笔记本的卫生（无输出、标签、链接、用词）在 test_notebooks.py 里。
 """
 
 import ast
 import re
 import statistics
-import tomllib
 import unicodedata
 from collections import Counter
 
@@ -29,11 +27,12 @@ IMPORT_LINES = 6
 NODES_MEDIAN, NODES_P90, NODES_MOST = 13, 30, 40
 REPEATED = 18
 
-RULES = tomllib.loads((BOOK / "ruff.toml").read_text(encoding="utf-8"))
-NOT_YET = set(RULES["format"]["exclude"])
-REWRITTEN = [path for path in CHAPTERS if path.name not in NOT_YET]
+# 章之外的笔记本：解答、小项目、练习本、找错与大作业
+OTHERS = sorted(set(BOOK.glob("*/**/*.ipynb")) - set(CHAPTERS))
+OTHERS = [path for path in OTHERS if ".ipynb_checkpoints" not in path.parts]
 
-rewritten = pytest.mark.parametrize("path", REWRITTEN, ids=name_of)
+rewritten = pytest.mark.parametrize("path", CHAPTERS, ids=name_of)
+others = pytest.mark.parametrize("path", OTHERS, ids=name_of)
 
 
 def width(line: str) -> int:
@@ -192,7 +191,13 @@ def test_literal_markup_is_seen():
     assert not literal_markup('<p><span class="math notranslate">a * b</span></p>')
 
 
-def test_the_list_of_chapters_to_rewrite_is_true():
-    """book/ruff.toml 里列着的章都还在：改了名、改好了的不要留下。"""
-    listed = {name for name in NOT_YET if "*" not in name}
-    assert listed <= {path.name for path in CHAPTERS}
+@others
+def test_other_notebooks_fit_the_page(path):
+    for cell in cells(path, "code"):
+        for line in [] if "setup" in tags(cell) else cell.source.splitlines():
+            assert width(line) <= COLUMNS, f"{width(line)} 列：{line}"
+
+
+@others
+def test_other_notebooks_name_no_lambda(path):
+    test_functions_have_a_def(path)

@@ -7,6 +7,7 @@ import json
 import keyword
 import re
 import tokenize
+import unicodedata
 from functools import cache
 from pathlib import Path
 
@@ -216,3 +217,40 @@ def test_the_exam_asks_ten_claims_and_gives_no_verdict():
         assert "assert " in "".join(measured["source"]) and len(figures) == 2
     book = "".join(text_of(slug) for slug in SLUGS)
     assert not any(claim in book for claim in claims), "这一句在书里已经有了判断"
+
+
+@pytest.mark.parametrize("slug", SLUGS)
+def test_each_open_question_has_a_model_answer_and_three_levels(slug):
+    cells = {cell["id"]: cell for cell in cells_of("solutions/exam/open_questions")}
+    name = "open-" + slug.replace("_", "-")
+    folded = "".join(cells[f"{name}-answer"]["source"])
+    assert folded.count("<details>") == 2 and "范答" in folded
+    assert re.findall(r"\*\*([一二三]级)\*\*", folded) == ["一级", "二级", "三级"]
+    assert cells[f"{name}-1"]["cell_type"] == "code", "范答里的数要量出来"
+    assert f"练习 {slug}-open" in text_of(slug)
+    assert "(solutions/exam/open_questions.ipynb)" in text_of(slug)
+
+
+def width(line: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(mark) in "WF" else 1 for mark in line)
+
+
+EXAMS = [
+    "exam/spot",
+    "exam/ten_claims",
+    "solutions/exam/ten_claims",
+    "solutions/exam/open_questions",
+]
+
+
+@pytest.mark.parametrize("name", EXAMS)
+def test_exam_cells_follow_the_rule_of_cells(name):
+    for cell in cells_of(name):
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            assert not cell["outputs"] and cell["execution_count"] is None
+            lines = source.splitlines()
+            if "setup" not in tags_of(cell):
+                assert len(lines) <= 40 and max(map(width, lines)) <= 84, source
+        for target in re.findall(r"\]\(([^)\s]+\.(?:ipynb|md))[^)]*\)", source):
+            assert ((BOOK / name).parent / target).exists(), f"链接落空：{target}"

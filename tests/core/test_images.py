@@ -276,3 +276,27 @@ def test_a_large_photo_is_decoded_small(tmp_path):
         Image.fromarray(smooth.astype(np.uint8)).save(tmp_path / name, quality=95)
         direct = resize(load_image(tmp_path / name), 100)
         assert (load_image(tmp_path / name, 100) - direct).abs().max() < 0.03
+
+
+def test_names_as_they_are_copied_from_elsewhere(tmp_path):
+    file = tmp_path / "my photo.png"
+    picture = load_image("panda", 16)
+    save_image(picture, file)
+    for text in (f'"{file}"', f" {file}\n", file.as_uri(), f"file://{file}"):
+        assert torch.equal(load_image(text), load_image(file))
+    for text, words in (("", "空的"), ("ftp://example.com/x.jpg", "不是 http"), ("PANDA", "panda")):
+        with pytest.raises(ValueError, match=words):
+            load_image(text)
+
+
+def test_formats_that_cannot_be_read_are_named(tmp_path):
+    from PIL import Image
+
+    (tmp_path / "a.heic").write_bytes(b"\0\0\0\x18ftypheic" + b"\0" * 60)
+    with pytest.raises(ValueError, match="HEIC"):
+        load_image(tmp_path / "a.heic")
+    Image.fromarray(np.full((4, 4), 200, dtype=np.int32)).save(tmp_path / "i.tif")
+    with pytest.raises(ValueError, match="32 位整数"):
+        load_image(tmp_path / "i.tif")
+    with pytest.raises(ValueError, match="空的"):
+        load_image(Image.new("RGB", (0, 5)))

@@ -76,6 +76,7 @@ class Workbench:
     def _arrange(self, _=None) -> None:
         shown = self.places if self.beside.value else self.places[:1]
         for place in shown:
+            place.layout = {"width": "49%" if len(shown) > 1 else "100%", "min_width": "22em"}
             self._fill(place)
         self.slots.children = shown
 

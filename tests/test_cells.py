@@ -18,6 +18,7 @@ from test_notebooks import (
     name_of,
     parsed,
     prose,
+    read,
     sentences,
     tags,
 )
@@ -201,3 +202,20 @@ def test_other_notebooks_fit_the_page(path):
 @others
 def test_other_notebooks_name_no_lambda(path):
     test_functions_have_a_def(path)
+
+
+OPTIONS = {"show", "number", "total", "frames", "photo_size", "settings", "return_sources"}
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=name_of)
+def test_a_panel_with_a_question_and_its_answer(path):
+    """每章至少一块面板：三个以上的参数，上面有一个问题，下面有折着的答案。"""
+    listed, found = read(path).cells, False
+    for number, cell in enumerate(listed):
+        calls = ast.walk(parsed(cell)) if cell.cell_type == "code" else ()
+        for call in (node for node in calls if called(node) == "explore"):
+            controls = {keyword.arg for keyword in call.keywords} - OPTIONS
+            words = [one.source for one in listed[:number] if one.cell_type == "markdown"][-1]
+            below = next(one.source for one in listed[number:] if one.cell_type == "markdown")
+            found |= len(controls) >= 3 and "？**" in words and "<details>" in below
+    assert found, "没有带着问题、折着答案的面板"

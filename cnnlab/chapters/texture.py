@@ -27,6 +27,8 @@ TEXTURE_LAYERS = {
     "squeezenet": ("image", "relu1", "fire2", "fire3", "fire4", "fire5", "fire6", "fire7"),
 }
 
+MOVE = 16  # 每轮移开不到这么多像素：各网络这几层的步幅都不超过它
+
 
 @checked
 def efros_leung(
@@ -67,6 +69,7 @@ def synthesize_texture(
     shifts=(),
     steps=100,
     scales=3,
+    rounds=4,
     seed=0,
     on_step=None,
     settings: Descent = Descent(),
@@ -76,6 +79,7 @@ def synthesize_texture(
     最小化 Σ_l w_l ‖G_l(x) − G_l(样本)‖² / ‖G_l(样本)‖² + tv · TV(x)。
     `layers` 默认按网络选，"image" 指像素自己；`layer_weights` 每层一个，默认全为 1；`shifts` 是一组 (下, 右) 位移（像素），
     另加这些位移的 Gram。`scales` 个尺度从小到大，相邻差一倍，每个走 `steps` 步，短边不到 32 的尺度略去。
+    每个尺度的步数分成 `rounds` 轮，每轮把图循环移开几个像素再看：不移，对上的只是网络的网格。
     起点（默认噪声）、表示、优化器、tv 在 `settings` 里。出处：Gatys 等，2015（原文用像素、一个尺度）。
     """
     check_single(sample, "sample")
@@ -89,10 +93,22 @@ def synthesize_texture(
         moves = [(down / factor, right / factor) for down, right in shifts]
         terms = texture_terms(model, [target], layers, layer_weights=layer_weights)
         terms += shifted_terms(model, target, layers, moves) + settings.smoothness()
-        loss = objective(model, terms)
-        image = settings.run(image, loss, steps, on_step)
-        add_history(history, loss)
+        for count, move in moved_rounds(steps, rounds, seed):
+            loss = objective(model, terms, transform=lambda x, move=move: x.roll(move, (2, 3)))
+            image = settings.run(image, loss, count, on_step)
+            add_history(history, loss)
     return image, history
+
+
+def moved_rounds(steps: int, rounds: int, seed: int) -> list[tuple[int, tuple[int, int]]]:
+    """把 `steps` 步分成几轮：每轮的步数和位移。第一轮不移，以后随机移开不到 MOVE 个像素。"""
+    rounds = max(1, min(rounds, steps))
+    generator = torch.Generator().manual_seed(seed)
+    moves = [
+        (0, 0),
+        *map(tuple, torch.randint(MOVE, (rounds - 1, 2), generator=generator).tolist()),
+    ]
+    return [(steps // rounds + (k < steps % rounds), move) for k, move in enumerate(moves)]
 
 
 def reduced(image: Tensor, size, factor: int) -> Tensor:

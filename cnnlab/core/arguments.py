@@ -44,12 +44,12 @@ RANGES = {
 }
 # 没有注解时，名字说明它该是什么
 KINDS = {
-    **dict.fromkeys(["seed", "steps", "octaves", "jitter_pixels", "scales", "facets"], int),
+    **dict.fromkeys(["seed", "steps", "octaves", "jitter_pixels", "scales", "rounds"], int),
     **dict.fromkeys(["learning_rate", "decay", "tv", "l2_weight", "keep", "natural"], float),
     **dict.fromkeys(["octave_scale", "step_size", "content_weight", "style_weight"], float),
     **dict.fromkeys(["code_l2", "spread", "radius", "sd"], float),
     **dict.fromkeys(["content", "sample"], Tensor),
-    "nearest": int,
+    **dict.fromkeys(["nearest", "facets"], int),
     "layer": str,
     "parameterization": str,
     "model": nn.Module,

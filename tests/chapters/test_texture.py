@@ -6,6 +6,7 @@ from torch import nn
 
 from cnnlab.chapters.texture import (
     gram_matrix,
+    moved_rounds,
     noise_like,
     shifted_gram,
     shifted_terms,
@@ -107,6 +108,18 @@ def test_synthesis_comes_close_to_the_sample_and_touches_nothing(network, parame
     assert torch.equal(sample, before) and not any(
         parameter.requires_grad for parameter in network.parameters()
     )
+
+
+def test_rounds_share_the_steps_and_move_the_picture(network):
+    plan = moved_rounds(10, 4, seed=0)
+    assert sum(count for count, _ in plan) == 10 and max(count for count, _ in plan) == 3
+    assert plan[0][1] == (0, 0) and len({move for _, move in plan}) > 1
+    assert plan == moved_rounds(10, 4, seed=0) and plan != moved_rounds(10, 4, seed=1)
+    assert moved_rounds(7, 1, seed=0) == [(7, (0, 0))] and moved_rounds(0, 4, seed=0) == [
+        (0, (0, 0))
+    ]
+    with pytest.raises(ValueError, match="rounds"):
+        synthesize_texture(network, torch.rand(1, 3, 40, 40), 40, ["1"], rounds=0)
 
 
 def test_scales_too_small_to_see_are_left_out():

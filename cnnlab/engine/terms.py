@@ -133,8 +133,9 @@ def half_squared_norm(layer: str, channels=None) -> Term:
     chosen = [channels] if isinstance(channels, int) else channels
 
     def value(values: Values) -> Tensor:
-        activation = values[layer] if chosen is None else _maps(values, layer)
-        return (activation if chosen is None else activation[:, chosen]).square().sum() / 2
+        activation = values[layer] if chosen is None else _maps(values, layer)[:, chosen]
+        amount = activation.detach()
+        return with_gradient(activation, amount.square().sum() / 2, amount)
 
     return Term(f"half_squared_norm {layer}", (layer,), value)
 

@@ -310,7 +310,11 @@ purity = Exercise(
     title="近邻纯度",
     level=2,
     stub="my_purity(x, labels, k)",
-    probes=(lambda: (*_labelled(15, 35), 3), lambda: (*_labelled(19, 36), 4)),
+    probes=(
+        lambda: (*_labelled(15, 35), 3),
+        lambda: (*_labelled(19, 36), 4),
+        lambda: (*_labelled(29, 37), 5),
+    ),
     answer="一个 0 到 1 之间的数：每个点的 k 个近邻里同类的比例，对所有点取平均",
     idea="这个数在原空间能算，在平面图上也能算。两边一比，就知道图添了多少、丢了多少。",
     where="看 torch.cdist 与 Tensor.topk；对角上是自己到自己的距离。",

@@ -314,7 +314,7 @@ GOOD = {
     "equal_steps": lambda: {"losses": [3.0, 2.0, 1.0], "loss": 2.0},
     "period_energy": lambda: {"images": PHOTOS.clone(), "period": 4},
     "style_grams": lambda: {"model": book(), "styles": squeezed(), "layers": ["conv1"]},
-    "stylization_loss": lambda: {"model": book(), "content": squeezed(), "grams": grams(), "content_layer": None, "content_weight": 1.0, "style_weight": 20.0, "tv_weight": 0.1},
+    "stylization_loss": lambda: {"model": book(), "content": squeezed(), "grams": grams(), "content_layer": None, "content_weight": 1.0, "style_weight": 20.0, "tv": 0.1},
     "stylize": lambda: {"network": stylizer(), "image": photo(), "style": 0},
     "train_stylizer": lambda: {"network": stylizer(), "model": book(), "contents": rand(2, 3, 64, 64), "styles": rand(2, 3, 64, 64), "steps": 1, "batch_size": 1, "size": 64, "learning_rate": 0.002, "seed": 0},
     # show
@@ -328,7 +328,7 @@ GOOD = {
     "use_style": dict,
     "show_film": lambda: {"frames": FRAMES.clone(), "seconds": 0.2, "caption": "", "alt": ""},
     "show_filmstrip": lambda: {"frames": FRAMES.clone(), "labels": ["1", "2", "3"]},
-    "show_grid": lambda: {"images": PHOTOS[:2].clone(), "titles": ["1", "2"], "columns": 2, "scale": "none", "row_labels": None, "column_labels": None, "size": 1.0, "cmap": None, "colorbar": False},
+    "show_grid": lambda: {"images": PHOTOS[:2].clone(), "titles": ["1", "2"], "columns": 2, "scale": "none", "row_labels": None, "column_labels": None, "size": 1.0, "cmap": None, "colorbar": None},
     "show_map": lambda: {"image": photo(), "heatmap": HEAT.clone(), "titles": None, "label": "数值", "limit": None, "beside": True, "smooth": True, "size": 1.0},
     "show_source": lambda: {"function": cnnlab.pca, "docstring": True},
     "show_table": lambda: {"rows": [["a", 1.0], ["b", 2.0]], "headers": ["x", "y"], "caption": "", "digits": 3},

@@ -187,3 +187,12 @@ def test_any_argument_gives_a_result_or_one_chinese_sentence(name, data):
             now = kept(value)
             assert torch.equal(now[0].nan_to_num(7), given_[key][0].nan_to_num(7)), f"{key} 被改了"
             assert now[1:] == given_[key][1:], f"{key} 的梯度被改了"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_good_call_is_good(name):
+    """换参数之前的那一次调用自己要通：不然乱试试的只是同一句错。"""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        call(name, GOOD[name]())
+    pyplot.close("all")

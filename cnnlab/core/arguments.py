@@ -160,15 +160,15 @@ def _members(hint) -> list:
     return [each for each in members if each not in (None, type(None))]
 
 
-_NAMES = {str: "字符串", nn.Module: "nn.Module", Callable: "函数"}
-_NAMES[torch.Generator] = "torch.Generator"
+_NAMES = {str: "字符串", nn.Module: " nn.Module", Callable: "函数"}
+_NAMES[torch.Generator] = " torch.Generator"
 
 
 def _instance(value, name: str, kind):
     good = callable(value) if kind is Callable else isinstance(value, kind)
     if not good or (isinstance(value, type) and kind is nn.Module):
         hint = _hint(value) if kind is nn.Module else ""
-        raise TypeError(f"{name} 应是 {_NAMES[kind]}，得到 {describe(value)}{hint}")
+        raise TypeError(f"{name} 应是{_NAMES[kind]}，得到 {describe(value)}{hint}")
     if isinstance(value, nn.Module) and any(each.is_meta for each in value.parameters()):
         raise ValueError(
             f"{name} 在 meta 设备上，只有形状，没有权重；先 to_empty(device='cpu') 再读入权重"

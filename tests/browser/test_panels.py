@@ -24,8 +24,8 @@ ASKED = os.environ.get("CNNLAB_PANELS", "")
 ALL = sorted(path.stem for path in BOOK.glob("*.ipynb") if panel_slices(path.stem))
 CHAPTERS = ALL if ASKED == "all" else [name for name in ASKED.split(",") if name] or USUAL
 SECONDS = 180
-# 起先没有用的控件：几次取平均，只管要取平均的方法
-IDLE = {("faithfulness", "滑块")}
+# 起先没有用的控件：几次取平均只管要取平均的方法；conv1 之前没有 ReLU
+IDLE = {("faithfulness", "滑块"), ("middle_layers", "勾")}
 
 
 class Driven:

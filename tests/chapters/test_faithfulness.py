@@ -15,9 +15,9 @@ from cnnlab.chapters.faithfulness import (
     explain,
     insertion_curve,
     mass_inside,
-    randomize_layers,
 )
 from cnnlab.core.hooks import activations_of
+from cnnlab.networks.random_twins import randomize_layers
 
 
 def state(model):

@@ -12,8 +12,8 @@ from cnnlab.chapters.getting_started import (
     finite_difference,
     layer_probe,
     map_correlations,
-    sobel,
 )
+from cnnlab.core.measures import sobel
 
 
 def cubic(image):

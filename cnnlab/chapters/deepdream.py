@@ -65,8 +65,8 @@ def dream(
         )
         detail = dreamed - base
         losses += next(iter(loss.ledger.values()), [])
-    # 一步也没走时，增量恰好为 0，得到的就是原图
-    return image + detail, {"loss": losses, "sizes": sizes}
+    # 一步也没走时，增量恰好为 0，得到的就是原图；半途停下的，增量还没有截过
+    return (image + detail).clamp(0, 1), {"loss": losses, "sizes": sizes}
 
 
 def octave_sizes(

@@ -141,3 +141,17 @@ def test_wavelength_of_stripes_is_their_period(period):
     assert torch.allclose(
         change_wavelength(5 * stripes + 0.3), change_wavelength(stripes), rtol=1e-3
     )
+
+
+def test_a_dream_stopped_between_scales_is_still_a_picture(network, image):
+    taken = []
+
+    def stop(step):
+        taken.append(step)
+        if len(taken) > 6:  # 最后一个尺度的第一步
+            raise KeyboardInterrupt
+
+    harsh = image.sub(0.25).mul(2).round()  # 只有黑白：增量放大之后再加上去会越界
+    made = dream(network, harsh, "3", octaves=3, octave_scale=1.3, steps=3, on_step=stop).image
+    assert len(taken) == 7 and made.shape == harsh.shape
+    assert 0 <= made.min() and made.max() <= 1

@@ -189,7 +189,10 @@ def _resized(image: Tensor, size) -> Tensor:
 
 @checked
 def natural_statistics(
-    model: nn.Module, *, size: int = 224, layers: dict[str, float] = STATISTIC_LAYERS
+    model: nn.Module,
+    *,
+    size: int | tuple[int, int] = 224,
+    layers: dict[str, float] = STATISTIC_LAYERS,
 ) -> list[Term]:
     """自然先验：各层每个通道的均值、标准差离照片的有多远（以照片之间的标准差为单位，平方后对通道平均），每层一项。
 

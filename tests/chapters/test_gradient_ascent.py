@@ -344,3 +344,9 @@ def test_similarity_is_one_for_a_pair_of_equal_pictures(squeezenet):
     image = cnnlab.photo("panda", 64)
     loss = objective(squeezenet, similarity("fire3"))
     assert float(loss(image.repeat(2, 1, 1, 1))) == pytest.approx(1, rel=1e-4)
+
+
+def test_natural_prior_is_taken_at_the_size_of_the_picture(squeezenet):
+    settings = Ascent(natural=5.0)
+    made = class_image(squeezenet, "zebra", size=(48, 64), steps=1, settings=settings)
+    assert made.image.shape == (1, 3, 48, 64)

@@ -47,7 +47,7 @@ def test_content_weight_zero_is_texture_synthesis(network):
         settings=Painting(start, **LAYERS),
     )  # fmt: skip
     texture = synthesize_texture(
-        network, style, (40, 48), ["1", "4"], steps=8, settings=Descent(start)
+        network, style, (40, 48), ["1", "4"], steps=8, rounds=1, settings=Descent(start)
     )
     assert (
         torch.equal(styled.image, texture.image)

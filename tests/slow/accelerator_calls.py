@@ -30,7 +30,7 @@ NOT_COMPUTED = """STYLIZER_HELD_OUT DECODER_HELD_OUT face_labels break_even equa
     image_folder imagenette stl10 photo photos style_image texture_image class_gallery shortcut_photos outlined_photos
     object_mask load_image run_profile load_model load_digit_network load_shortcut_network load_stylizer load_decoder
     wrap_model VisionModel ImageGenerator ConditionalNorm StylizationNetwork FeatureDecoder ablation_gallery layer_gallery stylizer_film ImageSet Result Ascent Descent
-    Painting ledger record use_style show_source explore workbench adam lbfgs sgd objective class_score channel half_squared_norm
+    Painting ledger record use_style show_source explore Choice workbench adam lbfgs sgd objective class_score channel half_squared_norm
     image_prior gram_distance feature_distance content_terms style_terms texture_terms stylization_loss compose clamp
     random_crop random_rotate random_scale jitter pad robust_transforms center_bias CodeImage PixelImage start_image grating
     count_kernels cascade_layers content_layer_of texture_layers copied_regions"""

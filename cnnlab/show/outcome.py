@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import html
 import re
 
 from cnnlab.show.controls import ROLES
@@ -104,3 +105,19 @@ def draw_result(show, result, arguments: dict):
     # 梯度有正有负，中灰是 0
     is_image = bool((value >= 0).all() and (value <= 1).all())
     return show_grid(list(value), scale="none" if is_image else "symmetric_each")
+
+
+def imports_of(code: str) -> str:
+    """那行代码要先导入的：其中的调用里属于 cnnlab 的名字；一个也没有时是空的。"""
+    import cnnlab
+
+    called = set(re.findall(r"(?<![\w.])([A-Za-z_]\w*)\(", code))
+    known = sorted(name for name in called & set(dir(cnnlab)) if callable(getattr(cnnlab, name)))
+    return f"from cnnlab import {', '.join(known)}" if known else ""
+
+
+def code_tag(code: str) -> str:
+    """写出同样结果的那行代码，上面小字是它要先导入的；一点就全选中。"""
+    style = "user-select: all; white-space: pre-wrap"
+    first = f'<div style="{style}; font: 0.8em monospace">{imports_of(code)}</div>'
+    return f'{first}<code style="{style}">{html.escape(code)}</code>'

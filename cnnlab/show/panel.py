@@ -20,6 +20,7 @@ from cnnlab.show.controls import LABELS, ROLES, make_controls
 from cnnlab.show.frames import data_uri, encode, one_size, picture_tag, render, static_page
 from cnnlab.show.outcome import (
     Outcome,
+    code_tag,
     default_settings,
     draw_result,
     growing,
@@ -279,8 +280,7 @@ class Panel:
         ]
         text = "；".join(part for part in parts if part)
         self.image.value = picture_tag(data_uri(outcome.picture), f"{outcome.code}：{text}")
-        code = html.escape(outcome.code)
-        self.line.value = f'<code style="user-select: all; white-space: pre-wrap">{code}</code>'
+        self.line.value = code_tag(outcome.code)
         self._tell(text)
         if self.after is not None:
             self.after(self)

@@ -24,6 +24,7 @@ from cnnlab import (
 from cnnlab.engine.optimize import Step
 from cnnlab.show.controls import Choice, make_control, uploaded
 from cnnlab.show.layers import layers_of
+from cnnlab.show.outcome import imports_of
 from cnnlab.show.widgets import explore
 
 
@@ -420,3 +421,16 @@ def test_saving_keeps_the_settings(tmp_path, monkeypatch):
     assert "cnnlab" in Image.open(path).text
     assert re.fullmatch(r"class_image-[0-9a-f]{6}\.png", path)
     assert isinstance(panel.outcome.result.settings, dict) and Ascent
+
+
+def test_the_line_of_code_comes_with_what_it_imports():
+    code = (
+        "mine(load_image('a.png', 96), photo('duck', 96), settings=Ascent(blur=1.0), x=f.dream(1))"
+    )
+    assert imports_of(code) == "from cnnlab import Ascent, load_image, photo"
+    assert imports_of("mine(3)") == ""
+    scope = {}
+    exec(imports_of(code), scope)
+    assert {"Ascent", "load_image", "photo"} <= scope.keys()
+    panel = explore(stripes, count=[1, 2])
+    assert panel.line.value.count("<code") == 1 and panel.code in panel.line.value

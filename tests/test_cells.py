@@ -139,7 +139,7 @@ def test_no_comprehension_within_another(path):
                 assert len(inside) == 1, f"推导式套着推导式：{ast.unparse(node)}"
 
 
-@rewritten
+@pytest.mark.parametrize("path", [*CHAPTERS, *OTHERS], ids=name_of)
 def test_functions_have_a_def(path):
     for cell in cells(path, "code"):
         for node in ast.walk(parsed(cell)):
@@ -197,11 +197,6 @@ def test_other_notebooks_fit_the_page(path):
     for cell in cells(path, "code"):
         for line in [] if "setup" in tags(cell) else cell.source.splitlines():
             assert width(line) <= COLUMNS, f"{width(line)} 列：{line}"
-
-
-@others
-def test_other_notebooks_name_no_lambda(path):
-    test_functions_have_a_def(path)
 
 
 OPTIONS = {"show", "number", "total", "frames", "photo_size", "settings", "return_sources"}

@@ -191,8 +191,10 @@ def test_any_argument_gives_a_result_or_one_chinese_sentence(name, data):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_good_call_is_good(name):
-    """换参数之前的那一次调用自己要通：不然乱试试的只是同一句错。"""
+    """换参数之前的那一次调用自己要通：不然乱试试的只是同一句错；它也不改周围。"""
+    arguments, before = GOOD[name](), surroundings()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        call(name, GOOD[name]())
+        call(name, arguments)
     pyplot.close("all")
+    assert surroundings()[name in DRAWS :] == before[name in DRAWS :]

@@ -41,7 +41,7 @@ def exports() -> dict[str, str]:
 
 
 def definitions(module: str) -> dict[str, ast.AST]:
-    """模块顶层的函数、类和常量：名字到语法节点；从别处导入的名字跟到它的出处。"""
+    """模块顶层的函数、类和常量：名字到语法节点。"""
     tree = ast.parse((PACKAGE / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
     found: dict[str, ast.AST] = {}
     for node in tree.body:
@@ -51,14 +51,6 @@ def definitions(module: str) -> dict[str, ast.AST]:
             for target in ast.walk(node.targets[0]):
                 if isinstance(target, ast.Name):
                     found[target.id] = node
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("cnnlab."):
-            source = node.module.removeprefix("cnnlab.")
-            for alias in node.names:
-                if (
-                    alias.asname == alias.name
-                    and (PACKAGE / f"{source.replace('.', '/')}.py").exists()
-                ):
-                    found[alias.name] = definitions(source)[alias.name]
     return found
 
 

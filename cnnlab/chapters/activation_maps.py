@@ -8,7 +8,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from cnnlab.core.arguments import checked, masks
-from cnnlab.pictures.faces import face_labels as face_labels
 
 
 @checked(activation="C h w | N C h w")

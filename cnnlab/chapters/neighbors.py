@@ -14,7 +14,6 @@ from cnnlab.core.checks import check_images, check_maps, check_tensor, vectors, 
 from cnnlab.core.hooks import activations_of, layer_names
 from cnnlab.core.images import resize
 from cnnlab.core.names import unknown
-from cnnlab.networks.random_twins import randomized_copy as randomized_copy
 
 BATCH = 8
 # 一次算多少个查询、库里多少行：得分矩阵留在缓存附近，内存与库的大小无关

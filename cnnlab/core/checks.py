@@ -112,10 +112,7 @@ def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Te
     形状 (N, 3, H, W)（灰度网络的图是 (N, 1, H, W)），浮点，取值 [0, 1]（`bounded=False` 时只要求有限、不像 0–255），
     高和宽不小于 `minimum`。
     """
-    if not isinstance(image, Tensor):
-        raise TypeError(
-            f"图像应当是 torch.Tensor，得到的是 {type(image).__name__}；文件、PIL 图像或 numpy 数组先用 load_image 读入"
-        )
+    _tensor_image(image)
     shape = tuple(image.shape)
     if image.dim() == 4 and shape[1] not in (1, 3) and shape[-1] in (1, 3):
         raise ValueError(
@@ -129,8 +126,7 @@ def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Te
         raise ValueError(f"图像的形状是 {shape}，应为 (N, 3, H, W)；单张图像先加一维：image[None]")
     if image.dim() != 4 or shape[1] not in (1, 3):
         raise ValueError(f"图像的形状是 {shape}，应为 (N, 3, H, W)：N 张、红绿蓝三个通道、高、宽")
-    if not image.is_floating_point():
-        raise ValueError(f"图像的类型是 {image.dtype}，应为浮点数，取值 [0, 1]；整数图像先除以 255")
+    _floating_image(image)
     if image.numel() == 0:
         raise ValueError(f"图像是空的：形状 {tuple(image.shape)}")
     if min(image.shape[-2:]) < minimum:
@@ -147,6 +143,18 @@ def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Te
     return image
 
 
+def _tensor_image(image) -> None:
+    if not isinstance(image, Tensor):
+        raise TypeError(
+            f"图像应当是 torch.Tensor，得到的是 {type(image).__name__}；文件、PIL 图像或 numpy 数组先用 load_image 读入"
+        )
+
+
+def _floating_image(image: Tensor) -> None:
+    if not image.is_floating_point():
+        raise ValueError(f"图像的类型是 {image.dtype}，应为浮点数，取值 [0, 1]；整数图像先除以 255")
+
+
 def check_single(image: Tensor, name: str) -> Tensor:
     """核对恰是一张图像 (1, 3, H, W)。"""
     if len(check_images(image)) != 1:
@@ -156,12 +164,8 @@ def check_single(image: Tensor, name: str) -> Tensor:
 
 def check_kind(image: Tensor, parameter: Tensor | None = None) -> Tensor:
     """图像送到网络参数所在的设备，变成它的浮点类型（numpy 来的多是 float64）；不是张量、不是浮点时说明。"""
-    if not isinstance(image, Tensor):
-        raise TypeError(
-            f"图像应当是 torch.Tensor，得到的是 {type(image).__name__}；文件、PIL 图像或 numpy 数组先用 load_image 读入"
-        )
-    if not image.is_floating_point():
-        raise ValueError(f"图像的类型是 {image.dtype}，应为浮点数，取值 [0, 1]；整数图像先除以 255")
+    _tensor_image(image)
+    _floating_image(image)
     if parameter is None or not parameter.is_floating_point():
         return image
     # 先换类型：有的设备没有 float64

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import hashlib
 import io
 from collections.abc import Callable
@@ -98,13 +99,14 @@ class Choice:
 class Control:
     """一个控件：`box` 画出来（None 是不变的参数），`watched` 的 value 变了就是动了，`read` 给出 (值, 代码)。
 
-    `names` 是菜单各项的短名字：标签里还写着别的（层的感受野和形状）时，`put` 也认它。
+    `names` 是菜单各项的短名字：标签里还写着别的（层的感受野和形状）时，`put` 也认它；`grid` 是点选通道的激活图。
     """
 
     box: ipywidgets.Widget | None
     watched: ipywidgets.Widget | None
     read: Callable[[], tuple[object, str]]
     names: tuple[str, ...] = ()
+    grid: ChannelGrid | None = None
 
     def put(self, value) -> str:
         """拨到一个值，返回写在静态滑块旁的文字；菜单按名字、标签或序号。"""
@@ -139,15 +141,10 @@ def make_controls(controls: dict, defaults: Callable, size: int) -> dict[str, Co
 
 
 def channel_control(start: int, layer: Control, layers: Layers) -> Control:
-    """通道：打号码，或点激活图；`read.grid` 是那一格格的图。"""
+    """通道：打号码，或点激活图。"""
     grid = ChannelGrid(start, LABELS["channel"], lambda: layer.read()[0], layers)
     layer.watched.observe(grid.limit, "value")
-
-    def read():
-        return grid.typed.value, repr(grid.typed.value)
-
-    read.grid = grid
-    return Control(grid.box, grid.typed, read)
+    return dataclasses.replace(plain(grid.typed), box=grid.box, grid=grid)
 
 
 def make_control(name: str, given, default, size: int) -> Control:

@@ -49,13 +49,13 @@ class Panel:
         made = make_controls(controls, self._default, size)
         self.controls = {self._role(name): control for name, control in made.items()}
         self.boxes = {name: control.watched for name, control in made.items()}
-        self.grid = getattr(getattr(made.get("channel"), "read", None), "grid", None)
+        self.grid = next((each.grid for each in made.values() if each.grid), None)
         self.slow = "on_step" in self.parameters
         self.outcome, self.cache, self.current = None, {}, Run()
         self.after = None
         self.idle = threading.Event()
         self.idle.set()
-        self.worker = Worker(self._work)
+        self.worker = Worker(lambda do, *job: do(*job))
         digest = hashlib.sha1(repr((function.__name__, sorted(controls))).encode()).hexdigest()[:8]
         self.name = f"cnnlab-panel-{digest}-{next(_numbers)}"
         self._build()
@@ -140,9 +140,9 @@ class Panel:
     def _changed(self, _=None) -> None:
         """快的跟着走；慢的停下正在算的，等“运行”。"""
         self.current.replaced = True
-        self._show_maps()
         if self.slow:
             self._tell("参数变了，按“运行”")
+            self.worker.submit((self._show_maps,))
         else:
             self.run()
 
@@ -169,7 +169,7 @@ class Panel:
             return
         self.current = Run()
         self.idle.clear()
-        self.worker.submit((*job, self.current))
+        self.worker.submit((self._work, *job, self.current))
 
     def stop(self) -> None:
         """停：正在做的一步做完就停，留下到那时最好的图。"""
@@ -212,6 +212,7 @@ class Panel:
             self.halt.disabled, self.go.disabled = False, True
             if not run.over:
                 self._tell("正在算……")
+                self._show_maps()
                 self._finish(self.cache.get(key) or self._compute(arguments, code, key, run), run)
         except KeyboardInterrupt:
             if not run.replaced:

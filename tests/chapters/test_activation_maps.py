@@ -8,10 +8,10 @@ from cnnlab.chapters.activation_maps import (
     activation_tiles,
     auc,
     dead_channels,
-    face_labels,
     mask_iou,
     pick_and_test,
 )
+from cnnlab.pictures.faces import face_labels
 from cnnlab.pictures.photos import photos
 
 

@@ -10,9 +10,9 @@ from cnnlab.chapters.neighbors import (
     found_again,
     nearest_neighbors,
     pixel_vectors,
-    randomized_copy,
     retrieval_score,
 )
+from cnnlab.networks.random_twins import randomized_copy
 
 
 @pytest.fixture

@@ -91,12 +91,8 @@ def channel(layer: str, channel, position=None) -> Term:
             raise ValueError(
                 f"通道号 {channel} 超出范围：{layer} 有 {activation.shape[1]} 个通道，编号从 0 开始"
             )
-        # 只数这几个：写成相乘，梯度的布局与激活相同，往回传快一成
-        counted = torch.zeros_like(activation)
-        counted[range(len(chosen)), chosen] = _place(activation.shape[2:], position, layer).to(
-            activation
-        )
-        return (activation * counted).sum()
+        planes = activation[range(len(chosen)), chosen]
+        return (planes if planes.dim() == 1 else _at(planes, position, layer)).sum()
 
     return Term(
         f"channel {layer}:{channel}" + ("" if position is None else f"@{position}"), (layer,), value
@@ -111,17 +107,15 @@ def _maps(values: Values, layer: str) -> Tensor:
     return activation
 
 
-def _place(size, position, layer: str) -> Tensor:
-    """一个通道里各处的权重，和为 1：全图平均是处处一样，取一处是那里为 1；没有空间位置时就是 1。"""
-    places = torch.zeros(tuple(size))
-    if position is None or not size:
-        return places + 1 / places.numel()
-    height, width = size
+def _at(planes: Tensor, position, layer: str) -> Tensor:
+    """(N, h, w) 在一个位置上的值，或全图平均：(N,)。"""
+    if position is None:
+        return planes.mean((1, 2))
+    height, width = planes.shape[-2:]
     row, column = (height // 2, width // 2) if position == "center" else position
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(f"位置 {position} 超出范围：{layer} 在这张图上是 {height}×{width}")
-    places[row, column] = 1
-    return places
+    return planes[:, row, column]
 
 
 @checked

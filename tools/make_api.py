@@ -23,11 +23,11 @@ ROOMS = {
 }
 HEAD = """# 接口表
 
-按书的次序：每个名字列在推导它的那一章，或最先用到它的那一章；“也见”是另外用到它的章。
+按书的次序：每个名字列在推导它的那一章，或最先用到它的那一章；“也用于”是另外用到它的章。
 每个名字都可以写成 `cnnlab.名字`，例外的在名字后面写明从哪里取。参数的意思写在说明里，也可以用 `help(名字)` 看。
 这一页由 `make pages` 从源码和各章写出。
 """
-TABLE = "| 名字与参数 | 说明 | 也见 |\n| --- | --- | --- |\n"
+TABLE = "| 名字与参数 | 说明 |\n| --- | --- |\n"
 
 
 def exports() -> dict[str, str]:
@@ -141,7 +141,8 @@ def row(name: str, module: str, also: list[str], *, reachable: bool = True) -> s
     node = definitions(module)[name]
     text = about(node) if not isinstance(node, ast.Assign) else comment(module, node)
     place = "" if reachable else f"<br>取自 `cnnlab.{module}`"
-    cells = (f"`{signature(node, name)}`".replace("|", "\\|") + place, text, "、".join(also))
+    text += f"<br>也用于：{'、'.join(also)}" if also else ""
+    cells = (f"`{signature(node, name)}`".replace("|", "\\|") + place, text)
     return "| " + " | ".join(cell or "–" for cell in cells) + " |"
 
 

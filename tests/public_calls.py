@@ -298,7 +298,7 @@ GOOD = {
     "load_decoder": dict,
     "luminance_and_color_error": lambda: {"image": photo(), "original": PHOTOS[:1].clone()},
     "activations_at": lambda: {**MI(), "layers": [LAYER]},
-    "efros_leung": lambda: {"sample": rand(1, 3, 16, 16), "size": 18, "window": 5, "seed": 0, "return_sources": False},
+    "efros_leung": lambda: {"sample": rand(1, 3, 16, 16), "size": 18, "window": 5, "seed": 0, "return_sources": False, "on_step": None},
     "shifted_gram": lambda: {"activation": MAPS.clone(), "shift": (0, 1)},
     "synthesize_texture": lambda: {"model": book(), "sample": squeezed(), "size": 48, "layers": ["conv1"], "layer_weights": None, "shifts": (), "steps": 1, "scales": 1, "seed": 0},
     "texture_layers": lambda: {"model": book()},

@@ -14,6 +14,7 @@ from cnnlab.core.hooks import activations_of
 from cnnlab.core.images import resize
 from cnnlab.engine.descent import Descent, several_scales
 from cnnlab.engine.objectives import objective
+from cnnlab.engine.optimize import Step
 from cnnlab.engine.pixel_growth import grow_pixels
 from cnnlab.engine.results import reproducible
 from cnnlab.engine.terms import Term, gram_distance, gram_matrix
@@ -32,29 +33,52 @@ MOVE = 16  # 每轮移开不到这么多像素：各网络这几层的步幅都�
 
 @checked
 def efros_leung(
-    sample: Tensor, size, window: int = 11, *, seed: int = 0, return_sources: bool = False
+    sample: Tensor,
+    size,
+    window: int = 11,
+    *,
+    seed: int = 0,
+    return_sources: bool = False,
+    on_step=None,
 ):
     """从 3×3 的种子一圈圈长出 (1, 3, 高, 宽) 的纹理：每个新像素抄样本里邻域与它最像的那个点。
 
     距离 d = Σ 已填(q) · 高斯(q) · ‖邻域(q) − 样本窗(q)‖²，在 d ≤ 1.1 · 最小值的候选里任取一个。
     `sample` (1, 3, H, W)；`size` 是边长或 (高, 宽)；`window` 是奇数。同一 `seed` 同一张图。
-    `return_sources=True` 时另给每个像素抄自样本的哪一行哪一列，(高, 宽, 2)。出处：Efros 与 Leung，1999。
+    `return_sources=True` 时另给每个像素抄自样本的哪一行哪一列，(高, 宽, 2)。
+    `on_step` 每长完一圈收到一个 `Step`：image 是到那时的图，loss 是还空着的几分之几。
+    按 Ctrl-C 时给出已经长出来的，空着的地方是白的，出处是 −1。出处：Efros 与 Leung，1999。
     """
-    check_images(sample)
+    _check_growth(sample, size, window)
     height, width = (size, size) if isinstance(size, int) else size
+
+    def ring(count: int, sources) -> None:
+        on_step(Step(count, float((sources[..., 0] < 0).mean()), _copied(sample, sources)))
+
+    levels = sample[0].detach().cpu().numpy()
+    sources = grow_pixels(levels, (height, width), window, seed, None if on_step is None else ring)
+    picture = _copied(sample, sources)
+    return (picture, torch.from_numpy(sources)) if return_sources else picture
+
+
+def _check_growth(sample: Tensor, size, window: int) -> None:
+    check_images(sample)
     if len(sample) != 1:
         raise ValueError(f"一次只长一张：sample 有 {len(sample)} 张，应为 (1, 3, H, W)")
-    if window % 2 == 0 or window < 3 or min(height, width) < 3:
+    smallest = size if isinstance(size, int) else min(size)
+    if window % 2 == 0 or window < 3 or smallest < 3:
         raise ValueError(f"window 是 {window}、size 是 {size}：窗口应是不小于 3 的奇数，图至少 3×3")
     if min(sample.shape[-2:]) < window + 1:
         raise ValueError(
             f"样本 {tuple(sample.shape[-2:])} 装不下 {window}×{window} 的窗口；把 window 改小，或换大一些的样本"
         )
-    sources = torch.from_numpy(
-        grow_pixels(sample[0].detach().cpu().numpy(), (height, width), window, seed)
-    )
-    picture = sample[:, :, sources[..., 0], sources[..., 1]].detach()
-    return (picture, sources) if return_sources else picture
+
+
+def _copied(sample: Tensor, sources) -> Tensor:
+    """照出处从样本里抄来的图；还没有出处的地方是白的。"""
+    rows, columns = torch.from_numpy(sources).to(sample.device).unbind(-1)
+    picture = sample.detach()[:, :, rows.clamp(min=0), columns.clamp(min=0)]
+    return picture.masked_fill(rows < 0, 1)
 
 
 @checked

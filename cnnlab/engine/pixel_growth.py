@@ -4,6 +4,8 @@
 所以与逐窗口、逐点的循环逐位相同，与求和的次序和矩阵乘法的实现无关。
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from cnnlab.core.arguments import checked
@@ -13,15 +15,30 @@ LEVELS, WEIGHT_LEVELS = 4095, 1023
 TOLERANCE = (10, 11)
 
 
-def grow_pixels(sample: np.ndarray, size: tuple[int, int], window: int, seed: int) -> np.ndarray:
-    """(C, H, W) 的样本长成 size 大小的图；给出每个像素抄自样本的 (行, 列)，(高, 宽, 2)。"""
+def grow_pixels(
+    sample: np.ndarray,
+    size: tuple[int, int],
+    window: int,
+    seed: int,
+    on_ring: Callable[[int, np.ndarray], None] | None = None,
+) -> np.ndarray:
+    """(C, H, W) 的样本长成 size 大小的图；给出每个像素抄自样本的 (行, 列)，(高, 宽, 2)，没长到的是 −1。
+
+    每长完一圈调一次 `on_ring`(第几圈, 到那时的出处)。按 Ctrl-C 时给出已经长出来的。
+    """
     canvas = Canvas(sample, size, window, seed)
-    while not canvas.full:
-        rows, columns = canvas.front()
-        for together in canvas.independent(rows, columns):
-            canvas.fill(rows[together], columns[together])
-    inside = slice(canvas.radius, -canvas.radius)
-    return canvas.sources[inside, inside]
+    ring = 0
+    try:
+        while not canvas.full:
+            rows, columns = canvas.front()
+            for together in canvas.independent(rows, columns):
+                canvas.fill(rows[together], columns[together])
+            if on_ring is not None:
+                on_ring(ring, canvas.grown.copy())
+            ring += 1
+    except KeyboardInterrupt:
+        pass
+    return canvas.grown
 
 
 class Canvas:
@@ -36,7 +53,7 @@ class Canvas:
         shape = tuple(side + 2 * radius for side in size)
         self.values = np.zeros((*shape, self.sample.shape[2]))
         self.filled = np.zeros(shape, bool)
-        self.sources = np.zeros((*shape, 2), np.int64)
+        self.sources = np.full((*shape, 2), -1)
         self.inner = np.zeros(shape, bool)
         self.inner[radius:-radius, radius:-radius] = True
         self.weights, self.library, self.centers = gaussian(window), *_library(self.sample, window)
@@ -54,6 +71,12 @@ class Canvas:
     @property
     def full(self) -> bool:
         return bool(self.filled[self.inner].all())
+
+    @property
+    def grown(self) -> np.ndarray:
+        """每个像素的出处，不带空边；还没长到的是 −1。"""
+        inside = slice(self.radius, -self.radius)
+        return self.sources[inside, inside]
 
     def front(self) -> tuple[np.ndarray, np.ndarray]:
         """一圈里要填的像素：挨着已填的，已填的邻居多的先来，一样多的按抽好的次序。"""

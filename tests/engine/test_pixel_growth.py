@@ -78,6 +78,37 @@ def test_same_seed_same_picture_and_the_global_generator_is_untouched():
     )
 
 
+def test_each_ring_reports_the_picture_so_far():
+    sample = torch.rand(1, 3, 10, 9, generator=torch.Generator().manual_seed(0))
+    seen = []
+    whole, sources = efros_leung(sample, (12, 11), 5, return_sources=True, on_step=seen.append)
+    assert torch.equal(whole, efros_leung(sample, (12, 11), 5))
+    assert [step.index for step in seen] == list(range(len(seen))) and len(seen) >= 5
+    empty = [step.loss for step in seen]
+    assert empty == sorted(empty, reverse=True) and empty[0] > 0.5 and empty[-1] == 0
+    assert torch.equal(seen[-1].image, whole) and (sources >= 0).all()
+    # 长过的不再改动，空着的是白的
+    for step in seen:
+        grown = (step.image == whole).all(1)
+        assert (step.image.amin(1)[~grown] == 1).all()
+        assert float(1 - grown.float().mean()) == pytest.approx(step.loss, abs=1e-6)
+
+
+def test_an_interrupt_keeps_what_has_grown():
+    sample = torch.rand(1, 3, 10, 9, generator=torch.Generator().manual_seed(0))
+
+    def stop(step):
+        if step.index == 2:
+            raise KeyboardInterrupt
+
+    whole = efros_leung(sample, 13, 5)
+    part, sources = efros_leung(sample, 13, 5, return_sources=True, on_step=stop)
+    grown = (sources >= 0).all(-1)
+    assert 9 < int(grown.sum()) < 13 * 13
+    assert torch.equal(part[..., grown], whole[..., grown]) and (part[..., ~grown] == 1).all()
+    assert (sources[~grown] == -1).all()
+
+
 def test_copied_regions_by_hand():
     sources = np.stack(np.mgrid[:4, :5], -1)
     assert copied_regions(sources).tolist() == [20]

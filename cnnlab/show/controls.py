@@ -158,6 +158,8 @@ def make_control(name: str, given, default, size: int) -> Control:
         return picture_control(name, given, size, label)
     if name == "category":
         return category_control(given, label)
+    if isinstance(given, Control):
+        return given
     if isinstance(given, ipywidgets.Widget):
         return plain(given)
     if isinstance(given, bool):
@@ -199,7 +201,9 @@ def slider(bounds: tuple, default, label: str) -> ipywidgets.Widget:
     return kind(min=low, max=high, step=step, value=start, description=label, **options)
 
 
-def menu(given: list | dict, default, label: str, names: tuple = ()) -> Control:
+def menu(
+    given: list | dict, default, label: str, names: tuple = (), kind=ipywidgets.Dropdown
+) -> Control:
     """列表的各项是值；字典是 {文字: 值}；值可以是 Choice。默认值在里面就从它起步，否则从第一项。"""
     pairs = given.items() if isinstance(given, dict) else [(str(one), one) for one in given]
     texts, values, codes = [], [], []
@@ -213,7 +217,7 @@ def menu(given: list | dict, default, label: str, names: tuple = ()) -> Control:
     simple = [value if isinstance(value, bool | int | float | str) else None for value in values]
     start = simple.index(default) if default is not None and default in simple else 0
     options = [(text, number) for number, text in enumerate(texts)]
-    box = ipywidgets.Dropdown(options=options, value=start, description=label, style=WIDE)
+    box = kind(options=options, value=start, description=label, style=WIDE)
     return Control(box, box, lambda: (values[box.value], codes[box.value]), names)
 
 

@@ -16,7 +16,7 @@ import time
 
 import ipywidgets
 
-from cnnlab.show.controls import LABELS, ROLES, make_controls
+from cnnlab.show.controls import ROLES, make_controls
 from cnnlab.show.frames import data_uri, encode, one_size, picture_tag, render, static_page
 from cnnlab.show.outcome import (
     Outcome,
@@ -59,6 +59,7 @@ class Panel:
         digest = hashlib.sha1(repr((function.__name__, sorted(controls))).encode()).hexdigest()[:8]
         self.name = f"cnnlab-panel-{digest}-{next(_numbers)}"
         self._build()
+        self.opening = 0
         self.frames, self.size = self._draw_frames(frames)
         self.bar.value = 0
         for control in self.controls.values():
@@ -276,12 +277,13 @@ class Panel:
         self.outcome = outcome
         parts = [
             outcome.note,
-            f"{outcome.seconds:.1f} 秒",
+            f"{outcome.seconds:.1f} 秒" if outcome.seconds >= 0.05 else "不到 0.1 秒",
             "停在半途，这是到那时的图" * outcome.stopped,
         ]
         text = "；".join(part for part in parts if part)
-        self.image.value = picture_tag(data_uri(outcome.picture), f"{outcome.code}：{text}")
-        self.line.value = code_tag(outcome.code)
+        named = [outcome.code] if self.function.__name__.isidentifier() else []
+        self.image.value = picture_tag(data_uri(outcome.picture), "：".join([*named, text]))
+        self.line.value = "".join(map(code_tag, named))
         self._tell(text)
         if self.after is not None:
             self.after(self)
@@ -306,6 +308,7 @@ class Panel:
             raise ValueError(
                 f"frames 是 {count} 个时刻，应在 2 到 {min(MOST_FRAMES, len(seen))} 之间"
             )
+        self.opening = count - 1
         chosen = [seen[round(i * (len(seen) - 1) / (count - 1))] for i in range(count)]
         return [
             (growing(step.image), {"第几步": str(step.index + 1)}, f"第 {step.index + 1} 步的图")
@@ -325,9 +328,11 @@ class Panel:
         made = []
         for setting in grid:
             texts = {
-                LABELS.get(name, name): self.controls[self._role(name)].put(value)
+                self.boxes[name].description: self.controls[self._role(name)].put(value)
                 for name, value in setting.items()
             }
+            if all(self.boxes[name].value == value for name, value in before.items()):
+                self.opening = len(made)
             outcome = self._made()
             words = "，".join(f"{name} {text}" for name, text in texts.items()) or outcome.code
             made.append((outcome.picture, texts, f"{words}。{outcome.note}".strip("。")))
@@ -358,7 +363,7 @@ class Panel:
         return {}
 
     def _repr_html_(self) -> str:
-        return static_page(self.name, self.frames, self.size) if self.frames else ""
+        return static_page(self.name, self.frames, self.size, self.opening) if self.frames else ""
 
     def __repr__(self) -> str:
         return f"面板：{self.code}"

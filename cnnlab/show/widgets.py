@@ -1,47 +1,17 @@
-"""滑块与面板：一个单元格的输出，有内核时是控件，静态书页里是预先画好的几帧。
+"""`explore`：一个单元格的输出，有内核时是控件，静态书页里是预先画好的几帧。
 
 不管画什么、算什么：由给出的函数决定。不从别处取任何脚本。
 """
 
-import hashlib
-import itertools
+from __future__ import annotations
 
-from cnnlab.show.frames import encode, one_size, picture_tag, render, static_page
+import functools
+import inspect
 
-MOST_FRAMES = 9
-_numbers = itertools.count(1)
+import ipywidgets
 
-
-class Explorer:
-    """一个菜单的 explore：frames 是每帧的文字、替代文字与图；显示时兼有控件与静态滑块。"""
-
-    def __init__(self, label: str, frames: list[dict], size: tuple[int, int], start: int):
-        self.label, self.frames, self.size, self.start = label, frames, size, start
-        digest = hashlib.sha1((label + str(frames)).encode()).hexdigest()[:8]
-        self.name = f"cnnlab-frames-{digest}-{next(_numbers)}"
-        self._widget = None
-
-    def __repr__(self) -> str:
-        return f"滑块“{self.label}”：{'、'.join(frame['at'][self.label] for frame in self.frames)}"
-
-    @property
-    def widget(self):
-        """ipywidgets 的滑块与图；第一次用到时才建。"""
-        if self._widget is None:
-            self._widget = _live(self.label, self.frames, self.start)
-            self._widget.add_class(f"{self.name}-live")
-        return self._widget
-
-    def _repr_html_(self) -> str:
-        return static_page(self.name, self.frames, self.size, self.start)
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        return {
-            "text/plain": repr(self),
-            "text/html": self._repr_html_(),
-            "application/vnd.jupyter.widget-view+json": view,
-        }
+from cnnlab.show.controls import menu
+from cnnlab.show.panel import Panel
 
 
 def explore(
@@ -58,66 +28,32 @@ def explore(
     `total(参数)` 是总步数。`frames` 是没有内核时画好的几帧：{控件: 几个值}（一两个，至多 12 张），或一次运行里取几个时刻。
     返回 Panel：`.widget` 是控件，`.code` 是写出同样结果的一行代码。
 
-    旧的写法 `explore(draw, label, values, start=0, alt=None)` 是一个菜单：每个值用 draw(value) 画一次，至多 9 个。
+    `explore(draw, label, values, start=0, alt=None)` 是只有一个滑块的面板：每个值用 draw(value) 画一次，至多 12 个；
+    draw 返回图或坐标轴，或画在当前图上。alt 是每个值的一句话：alt(value)，或与 values 一样长的列表。
     """
     if label is not None:
-        return menu_of_pictures(function, label, values, **controls)
-    from cnnlab.show.panel import Panel
-
+        return one_menu(function, label, list(values), **controls)
     options = {"show": show, "number": number, "total": total, "frames": frames}
     return Panel(function, controls, size=photo_size, **options)
 
 
-def menu_of_pictures(draw, label: str, values, *, start: int = 0, alt=None) -> Explorer:
-    """用滑块在 values 中选一个值，看 draw(value) 画出的图；每个值只画一次。
-
-    draw 用 matplotlib 画图，返回图或坐标轴，或画在当前图上；不要调用 plt.show。
-    values：2 到 9 个文字或数；start 是起始的序号；
-    alt 是每帧的替代文字：alt(value) 或与 values 一样长的列表，默认“label：值”。
-    """
-    values = list(values)
-    if not 2 <= len(values) <= MOST_FRAMES:
-        raise ValueError(
-            f"滑块要有 2 到 {MOST_FRAMES} 个值，得到 {len(values)} 个：挑出最说明问题的几个"
-        )
+def one_menu(draw, label: str, values: list, *, start: int = 0, alt=None) -> Panel:
+    """一个滑块的面板：函数只挑出一个值，画图的是 draw。"""
     if not 0 <= start < len(values):
         raise ValueError(f"start 是起始值的序号，要在 0 到 {len(values) - 1} 之间，得到 {start}")
-    texts = [str(value) for value in values]
-    alts = _alts(alt, label, values, texts)
-    sources, size = encode(one_size([render(draw, value) for value in values]))
-    frames = [
-        {"at": {label: text}, "alt": words, "source": source}
-        for text, words, source in zip(texts, alts, sources, strict=True)
-    ]
-    return Explorer(label, frames, size, start)
+    if not callable(alt) and alt is not None and len(alt) != len(values):
+        raise ValueError(f"每个值都要有一句替代文字：值 {len(values)} 个，文字 {len(alt)} 个")
+    words = alt if alt is None or callable(alt) else dict(zip(values, alt, strict=True)).get
+    name = next(iter(inspect.signature(draw).parameters))
 
+    @functools.wraps(draw)
+    def picked(**given):
+        return given[name]
 
-def _alts(alt, label: str, values: list, texts: list[str]) -> list[str]:
-    if alt is None:
-        return [f"{label}：{text}" for text in texts]
-    words = [str(alt(value)) for value in values] if callable(alt) else [str(one) for one in alt]
-    if len(words) != len(values) or not all(words):
-        raise ValueError(f"每个值都要有一句替代文字：值 {len(values)} 个，文字 {len(words)} 个")
-    return words
-
-
-def _live(label: str, frames: list[dict], start: int):
-    """有内核时的控件：滑块换图，图仍是预先画好的那几帧。"""
-    import ipywidgets
-
-    slider = ipywidgets.SelectionSlider(
-        options=[(frame["at"][label], order) for order, frame in enumerate(frames)],
-        value=start,
-        description=label,
-        style={"description_width": "initial"},
-        layout={"width": "auto", "max_width": "34em"},
+    return explore(
+        picked,
+        show=lambda value, _: draw(value),
+        number=words and (lambda value, _: words(value)),
+        frames={name: [str(value) for value in values]},
+        **{name: menu(values, values[start], label, kind=ipywidgets.SelectionSlider)},
     )
-    first = frames[start]
-    picture = ipywidgets.HTML(picture_tag(first["source"], first["alt"]))
-
-    def show(change) -> None:
-        frame = frames[change["new"]]
-        picture.value = picture_tag(frame["source"], frame["alt"])
-
-    slider.observe(show, names="value")
-    return ipywidgets.VBox([slider, picture])

@@ -42,9 +42,8 @@ def test_each_frame_is_drawn_once_even_when_shown_and_used():
         return line(value)
 
     explorer = explore(draw, "斜率", [1, 2, 3])
-    explorer._repr_mimebundle_()
     explorer._repr_html_()
-    explorer.widget.children[0].value = 2
+    explorer.boxes["value"].value = 2
     assert calls == [1, 2, 3]
 
 
@@ -95,7 +94,7 @@ def test_static_slider_has_label_alt_and_all_frames():
     page = explorer._repr_html_()
     assert 'class="cnnlab-frames"' in page
     before_script = page.split("<script>")[0]
-    assert f'alt="{html.escape("看见 fire4<b>")}"' in before_script and "<b>" not in before_script
+    assert html.escape("看见 fire4<b>") in before_script and "<b>" not in before_script
     data = json.loads(re.search(r"\{ frames, axes \} = (\{.*\});\n", page).group(1))
     assert data["axes"] == {"层": values}
     assert [frame["at"]["层"] for frame in data["frames"]] == values
@@ -114,21 +113,30 @@ def test_script_cannot_be_closed_by_a_value():
 
 
 def test_live_widget_follows_the_slider():
-    explorer = explore(line, "斜率", [1, 2, 3], alt=["一", "二", "三"])
-    slider, picture = explorer.widget.children
-    assert slider.description == "斜率" and 'alt="一"' in picture.value
+    panel = explore(line, "斜率", [1, 2, 3], start=1, alt=["一", "二", "三"])
+    slider = panel.widget.children[0]
+    assert slider.description == "斜率" and "二" in panel.says.value and panel.code == "line(2)"
+    before = panel.image.value
     slider.value = 2
-    assert 'alt="三"' in picture.value and explorer.frames[2]["source"] in picture.value
-    bundle = explorer._repr_mimebundle_()
-    view = bundle["application/vnd.jupyter.widget-view+json"]
-    assert view["model_id"] == explorer.widget.model_id and "text/html" in bundle
+    assert "三" in panel.image.value and panel.image.value != before and panel.code == "line(3)"
+
+
+def test_static_page_opens_where_the_slider_starts():
+    panel = explore(line, "斜率", [1, 2, 3], start=1, alt=lambda value: f"陡 {value}")
+    page = panel._repr_html_().split("<script>")[0]
+    assert "陡 2" in page and panel.frames[1]["source"] in page
+
+
+def test_an_unnamed_function_shows_no_line_of_code():
+    panel = explore(lambda value: line(value), "斜率", [1, 2])
+    assert "lambda" not in panel.line.value + panel.image.value
 
 
 @pytest.mark.parametrize(
     ("values", "options", "words"),
     [
-        (list(range(10)), {}, "9 个值"),
-        ([1], {}, "2 到 9"),
+        (list(range(13)), {}, "最多 12 张"),
+        ([], {}, "start"),
         ([1, 2], {"start": 2}, "start"),
         ([1, 2], {"alt": ["一"]}, "替代文字"),
     ],

@@ -120,20 +120,36 @@ def text_width(text: str) -> float:
 
 
 def wrap_text(text: str, width: float, size: float) -> str:
-    """把文字折成不宽于 width 英寸的几行；含公式（$）的文字保持原样。"""
+    """把文字折成不宽于 width 英寸的几行，末行不单落一两个字；含公式（$）的文字保持原样。"""
     if "$" in text:
         return text
     room, lines = max(width * 72 / size, 1.0), []
     for paragraph in str(text).split("\n"):
-        line = ""
-        for piece in _pieces(paragraph):
-            if line and text_width((line + piece).rstrip()) > room:
-                lines.append(line.rstrip())
-                line = piece.lstrip()
-            else:
-                line += piece
-        lines.append(line.rstrip())
+        lines += _evened(_pieces(paragraph), room)
     return "\n".join(lines)
+
+
+def _evened(pieces: list[str], room: float) -> list[str]:
+    """折行之后末行太短，就收窄一点再折，行数不增。"""
+    lines = _folded(pieces, room)
+    while len(lines) > 1 and text_width(lines[-1]) < 2.5:
+        room -= 0.5
+        closer = _folded(pieces, room)
+        if len(closer) > len(lines):
+            break
+        lines = closer
+    return lines
+
+
+def _folded(pieces: list[str], room: float) -> list[str]:
+    lines, line = [], ""
+    for piece in pieces:
+        if line and text_width((line + piece).rstrip()) > room:
+            lines.append(line.rstrip())
+            line = piece.lstrip()
+        else:
+            line += piece
+    return [*lines, line.rstrip()]
 
 
 def _pieces(text: str) -> list[str]:

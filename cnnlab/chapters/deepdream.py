@@ -18,6 +18,7 @@ from cnnlab.engine.objectives import objective
 from cnnlab.engine.optimize import optimize_image, sgd
 from cnnlab.engine.priors import clamp, jitter
 from cnnlab.engine.results import reproducible
+from cnnlab.engine.stopping import stoppable
 from cnnlab.engine.terms import Term, half_squared_norm
 
 
@@ -65,7 +66,7 @@ def dream(
         )
         detail = dreamed - base
         losses += next(iter(loss.ledger.values()), [])
-    # 一步也没走时，增量恰好为 0，得到的就是原图；半途停下的，增量还没有截过
+    # 一步也没走时，增量恰好为 0，得到的就是原图；半途停下的，后面的尺度只放大增量
     return (image + detail).clamp(0, 1), {"loss": losses, "sizes": sizes}
 
 
@@ -127,19 +128,20 @@ def dream_zoom(
 ) -> Tensor:
     """一边放大画面一边继续做梦，得到 (frames, 3, H, W)：第 0 帧是一次 dream 的结果，每帧从上一帧的中央放大而来。
 
-    `options` 与 `dream` 的相同。只支持一张图。
+    `options` 与 `dream` 的相同。只支持一张图。按 Ctrl-C 时是到那时的几帧。
     """
     if len(image) != 1 or frames < 1 or zoom <= 1:
         raise ValueError(
             f"要一张图、至少一帧、zoom 大于 1；得到 {len(image)} 张、{frames} 帧、zoom={zoom}"
         )
     height, width = image.shape[-2:]
-    film = [dream(model, image, layer, **options).image]
-    while len(film) < frames:
-        rows, columns = round(height / zoom), round(width / zoom)
-        top, left = (height - rows) // 2, (width - columns) // 2
-        closer = resize(film[-1][..., top : top + rows, left : left + columns], (height, width))
-        film.append(dream(model, closer, layer, **options).image)
+    rows, columns = round(height / zoom), round(width / zoom)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    with stoppable() as stop:
+        film = [dream(model, image, layer, **options).image]
+        while len(film) < frames and not stop.asked:
+            closer = resize(film[-1][..., top : top + rows, left : left + columns], (height, width))
+            film.append(dream(model, closer, layer, **options).image)
     return torch.cat(film)
 
 

@@ -18,6 +18,7 @@ from cnnlab.engine.optimize import adam, optimize_image
 from cnnlab.engine.parameterizations import CodeImage, FourierImage
 from cnnlab.engine.priors import center_bias, compose, jitter, random_rotate
 from cnnlab.engine.results import reproducible
+from cnnlab.engine.stopping import stoppable
 from cnnlab.engine.terms import Term, class_score
 from cnnlab.engine.training import Training, cosine, fit, shuffled_batches
 
@@ -124,6 +125,7 @@ def class_facets(
 
 
 @checked(starts="N C H W")
+@stoppable()
 def ascend_from(
     model,
     target,

@@ -169,7 +169,8 @@ def _instance(value, name: str, kind):
     if not good or (isinstance(value, type) and kind is nn.Module):
         hint = _hint(value) if kind is nn.Module else ""
         raise TypeError(f"{name} 应是{_NAMES[kind]}，得到 {describe(value)}{hint}")
-    if isinstance(value, nn.Module) and any(each.is_meta for each in value.parameters()):
+    first = next(value.parameters(), None) if isinstance(value, nn.Module) else None
+    if first is not None and first.is_meta:
         raise ValueError(
             f"{name} 在 meta 设备上，只有形状，没有权重；先 to_empty(device='cpu') 再读入权重"
         )

@@ -31,7 +31,10 @@ def named_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
     """按名字找一层；找不到时列出相近的名字和全部的层。"""
-    layers = named_layers(model)
+    return _found(named_layers(model), name)
+
+
+def _found(layers: dict[str, nn.Module], name: str) -> nn.Module:
     if not isinstance(name, str):
         raise ValueError(
             f"层要用名字（字符串）指明，得到 {name!r}；这个模型的层：{'、'.join(layers)}"
@@ -50,12 +53,12 @@ def layer_names(layers) -> list[str]:
     return list(layers)
 
 
-def find_call(model: nn.Module, name: str) -> tuple[nn.Module, int]:
+def find_call(layers: dict[str, nn.Module], name: str) -> tuple[nn.Module, int]:
     """层名写成 "relu:2" 时是 relu 在一次前向里的第 2 次使用；不写次数是第 1 次。得到（模块，第几次）。"""
     found = re.fullmatch(r"(.+):([1-9]\d*)", name) if isinstance(name, str) else None
-    if found is None or name in named_layers(model):
-        return find_layer(model, name), 1
-    return find_layer(model, found[1]), int(found[2])
+    if found is None or name in layers:
+        return _found(layers, name), 1
+    return _found(layers, found[1]), int(found[2])
 
 
 # 各次求值都要评估模式：两个线程同时用一个模型时，最后离开的那个才恢复
@@ -188,7 +191,6 @@ def run_model(model: nn.Module, image: Tensor, *more):
     """model(image, …)，但送进去的是一份类型、设备与模型相同的副本：在输入上原地计算的网络改不到调用者的图。
 
     结果回到图像原来的设备。
-    尺寸、通道数不合时，把 torch 的错换成一句说明。
     """
     parameter = next(model.parameters(), None)
     if parameter is not None and parameter.is_meta:
@@ -196,10 +198,15 @@ def run_model(model: nn.Module, image: Tensor, *more):
             "网络在 meta 设备上，只有形状，没有权重；先 model.to_empty(device='cpu') 再读入权重"
         )
     home, image = image.device, check_kind(image, parameter)
+    with answering(home):
+        output = run_or_explain(model, image.clone(), *more)
+    return output.to(home) if isinstance(output, Tensor) else output
+
+
+def run_or_explain(model: nn.Module, image: Tensor, *more):
+    """model(image, …)；尺寸、通道数不合时，把 torch 的错换成一句说明。"""
     try:
-        with answering(home):
-            output = model(image.clone(), *more)
-        return output.to(home) if isinstance(output, Tensor) else output
+        return model(image, *more)
     except (RuntimeError, AssertionError) as error:
         reason = _reason(str(error), image, model)
         if reason is None:
@@ -236,14 +243,23 @@ def _at_home(value):
     return value if home is None or not isinstance(value, Tensor) else value.to(home)
 
 
+def _laid_out(output):
+    """channels_last 的激活，反传回来的梯度也换成 channels_last：两种布局混在一起，卷积的反传要慢四分之一。"""
+    last = torch.channels_last
+    on_graph = isinstance(output, Tensor) and output.requires_grad and output.dim() == 4
+    if on_graph and output.is_contiguous(memory_format=last):
+        output.register_hook(lambda gradient: gradient.contiguous(memory_format=last))
+    return output
+
+
 class _AllRecorded(Exception):
     """要的层都记下了，前向可以停了。"""
 
 
 @contextmanager
 def _recording(model: nn.Module, layers, stop: bool) -> Iterator[dict[str, Tensor]]:
-    names = layer_names(layers)
-    wanted = {name: find_call(model, name) for name in names}
+    there = named_layers(model)
+    wanted = {name: find_call(there, name) for name in layer_names(layers)}
     activations: dict[str, Tensor] = {}
     # 一次前向里各模块用到第几次；不在模型的前向里时（只调用了一个子模块）不数，记最近的一次
     calls, inside = Counter(), []
@@ -257,7 +273,7 @@ def _recording(model: nn.Module, layers, stop: bool) -> Iterator[dict[str, Tenso
 
     def keep(module, inputs, output):
         calls[module] += 1
-        kept = _at_home(output)
+        kept = _at_home(_laid_out(output))
         for name, (each, number) in wanted.items():
             if each is module and (number == calls[module] or not inside):
                 activations[name] = kept

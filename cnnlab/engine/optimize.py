@@ -18,6 +18,7 @@ from cnnlab.core.hooks import device_of
 from cnnlab.engine.optimizers import OptimizerFactory, adam, find_optimizer, lbfgs, sgd
 from cnnlab.engine.parameterizations import PixelImage
 from cnnlab.engine.priors import compose
+from cnnlab.engine.stopping import stoppable
 
 __all__ = ["Step", "adam", "lbfgs", "optimize_image", "progress", "sgd"]
 
@@ -59,13 +60,7 @@ def optimize_image(
     project = _one(after_step, _in_turn)
     stepper = find_optimizer(optimizer)(parameters)
     try:
-        while run.steps < steps and not run.dead:
-            stepper.step(run)
-            if project is not None:
-                _project(parameters, project, run.steps)
-            run.steps += 1
-    except KeyboardInterrupt:
-        run.restore_best()
+        _walk(run, stepper, project, steps)
     finally:
         for parameter in parameters:
             parameter.grad = None
@@ -77,6 +72,21 @@ def optimize_image(
             f"走了 {run.steps} 步之后图像里出现了 NaN 或无穷大；把学习率或权重调小"
         )
     return result
+
+
+def _walk(run: "_Evaluation", stepper, project, steps: int) -> None:
+    """走 `steps` 步；按了 Ctrl-C 就停在到那时损失最低的图上。"""
+    with stoppable() as stop:
+        try:
+            while run.steps < steps and not (run.dead or stop.asked):
+                stepper.step(run)
+                if project is not None:
+                    _project(run.parameters, project, run.steps)
+                run.steps += 1
+        except KeyboardInterrupt:
+            stop.asked = True
+        if stop.asked:
+            run.restore_best()
 
 
 class _Evaluation:
@@ -178,7 +188,7 @@ def _warn_dead_start(loss: float, still: list[int], count: int) -> None:
     warnings.warn(
         f"{which}起点的梯度恰好处处为 0（损失 {loss:.4g}），图像不会动。可能的原因：{reasons}",
         RuntimeWarning,
-        stacklevel=5,
+        stacklevel=6,
     )
 
 

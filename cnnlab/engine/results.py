@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
+from cnnlab.engine.stopping import stoppable
 from cnnlab.networks.models import VisionModel, load_model
 from cnnlab.networks.zoo import is_at_hand
 
@@ -61,7 +62,7 @@ def reproducible(function: Callable[..., tuple[Tensor, dict]]) -> Callable[..., 
         # 先记后算：发生器的状态会被用掉
         settings = _settings(function.__name__, bound.arguments)
         # 合成要求梯度：外面是 inference_mode 也照做，给的图换成能求梯度的副本
-        with torch.inference_mode(False), torch.enable_grad():
+        with torch.inference_mode(False), torch.enable_grad(), stoppable():
             given = [_trainable(value) for value in arguments]
             options = {key: _trainable(value) for key, value in options.items()}
             image, history = function(*given, **options)

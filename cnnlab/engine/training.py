@@ -6,8 +6,6 @@
 import hashlib
 import math
 import os
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -28,6 +26,7 @@ from cnnlab.engine.processes import (
     process_group,
     rank_and_world,
 )
+from cnnlab.engine.stopping import Stop, stoppable
 
 Batches = Callable[[int, torch.Generator], object]
 
@@ -108,12 +107,7 @@ def fit(
     steps = None if steps is None else whole(steps, "steps", 0)
     save_every = whole(save_every, "save_every", 1)
     _check_limits(seconds=seconds, learning_rate=learning_rate)
-    with (
-        torch.inference_mode(False),
-        process_group(),
-        _training_mode(network),
-        deferred_interrupt() as interrupted,
-    ):
+    with torch.inference_mode(False), process_group(), _training_mode(network), stoppable() as stop:
         settings = {
             "steps": steps,
             "limit": seconds,
@@ -128,7 +122,7 @@ def fit(
             run.identity = run.identify(optimizer)
         run.load(checkpoint)
         try:
-            run.train(interrupted, on_step, checkpoint, save_every)
+            run.train(stop, on_step, checkpoint, save_every)
         except KeyboardInterrupt:
             run.record.interrupted = True
         finally:
@@ -173,8 +167,8 @@ class _Run:
             "数据或批量（第 0 步的那一批）": _digest(first)[:12],
         }
 
-    def train(self, interrupted, on_step, checkpoint, save_every: int) -> None:
-        while not self.finished(interrupted()):
+    def train(self, stop: Stop, on_step, checkpoint, save_every: int) -> None:
+        while not self.finished(stop.asked):
             index = self.advance()
             if on_step is not None and rank_and_world()[0] == 0:
                 on_step(TrainingStep(index, self.record.losses[-1], self.record.seconds))
@@ -365,24 +359,3 @@ def _training_mode(network: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-
-
-@contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C 先记下，等这一步走完再停：权重和优化器不会一半新一半旧；第二次 Ctrl-C 立刻停。"""
-    pressed = []
-
-    def note(number, frame):
-        if pressed:
-            raise KeyboardInterrupt
-        pressed.append(number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    previous = signal.getsignal(signal.SIGINT)
-    try:
-        signal.signal(signal.SIGINT, note)
-        yield lambda: bool(pressed)
-    finally:
-        signal.signal(signal.SIGINT, previous or signal.SIG_DFL)

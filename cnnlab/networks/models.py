@@ -13,7 +13,15 @@ from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images, check_kind, whole
-from cnnlab.core.hooks import activations_of, answering, evaluating, find_layer, input_of, run_model
+from cnnlab.core.hooks import (
+    activations_of,
+    answering,
+    evaluating,
+    find_layer,
+    input_of,
+    run_model,
+    run_or_explain,
+)
 from cnnlab.core.profiles import default_device
 from cnnlab.networks.categories import imagenet_categories
 from cnnlab.networks.zoo import ZOO, ModelInfo, build
@@ -84,7 +92,7 @@ class VisionModel(nn.Module):
             (image - self.mean).mul_(self.scale).contiguous(memory_format=torch.channels_last)
         )
         with answering(home):
-            scores = run_model(self.network, normalized)
+            scores = run_or_explain(self.network, normalized)
         return scores.to(home) if isinstance(scores, Tensor) else scores
 
     def double(self) -> "VisionModel":

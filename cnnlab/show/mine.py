@@ -25,7 +25,7 @@ from cnnlab.core.checks import whole
 from cnnlab.core.hooks import find_layer
 from cnnlab.core.images import load_image
 from cnnlab.engine.processes import any_process, gather, process_group, rank_and_world
-from cnnlab.engine.training import deferred_interrupt
+from cnnlab.engine.stopping import stoppable
 from cnnlab.networks.models import load_model
 from cnnlab.pictures.photos import PhotoFolder
 from cnnlab.show.plotting import show_grid
@@ -179,10 +179,10 @@ def _look(search, folder: PhotoFolder, progress: _Progress, rank: int, world: in
     done = saved = progress.load(search, folder)
     hidden = rank != 0 or os.environ.get("CNNLAB_BARS") == "0"
     with (
-        deferred_interrupt() as interrupted,
+        stoppable() as stop,
         tqdm(total=len(mine), initial=done, unit="张", desc="看照片", disable=hidden) as bar,
     ):
-        while done < len(mine) and not interrupted():
+        while done < len(mine) and not stop.asked:
             numbers = list(mine[done : done + BATCH])
             images = {number: folder.read(number) for number in numbers}
             seen = {number: image for number, image in images.items() if image is not None}

@@ -1,5 +1,7 @@
 """“激活图”一章的练习：取一层、取几层、两把尺、给通道记分。"""
 
+from functools import partial
+
 import torch
 
 from cnnlab.check.core import Exercise
@@ -211,27 +213,27 @@ tiles = Exercise(
             "处处相同的图除成了 NaN：最大值等于最小值，题目说画成 0。",
         ),
         "flat_bright": (
-            lambda a: _tiles(a, flat=1.0),
+            partial(_tiles, flat=1.0),
             "没有起伏的图画成了白的：不响的通道被画成了有发现。",
         ),
         "only_divided": (
-            lambda a: _tiles(a, low=False),
+            partial(_tiles, low=False),
             "各用一把尺时只除了最大值：最小值也要拉到 0。",
         ),
         "common_is_each": (
-            lambda a: _tiles(a, common="own"),
+            partial(_tiles, common="own"),
             "两把尺画出来一样：同一把尺要让全部通道除以同一个数。",
         ),
         "common_range": (
-            lambda a: _tiles(a, common="range"),
+            partial(_tiles, common="range"),
             "同一把尺时最小值也拉了：0 不再是黑，通道之间的比例变了。",
         ),
         "absolute": (
-            lambda a: _tiles(a, common="absolute"),
+            partial(_tiles, common="absolute"),
             "同一把尺时取了绝对值：负数应画成黑，不是亮。",
         ),
         "all_zero": (
-            lambda a: _tiles(a, silent="zero"),
+            partial(_tiles, silent="zero"),
             "全是负数的通道漏掉了：没有一个正数，就是不响。",
         ),
         "all_silent": (
@@ -316,10 +318,10 @@ channel_auc = Exercise(
     ),
     mistakes={
         "accuracy": (_accuracy, "这是一个固定门槛下的准确率：门槛换了结论就换，所以用 AUC。"),
-        "no_ties": (lambda a, t: _pairs(a, t, tie=0.0), "平手没有算：一样大的算半次。"),
-        "ties_win": (lambda a, t: _pairs(a, t, tie=1.0), "平手算成了赢：一样大的只算半次。"),
+        "no_ties": (partial(_pairs, tie=0.0), "平手没有算：一样大的算半次。"),
+        "ties_win": (partial(_pairs, tie=1.0), "平手算成了赢：一样大的只算半次。"),
         "mean_map": (
-            lambda a, t: _pairs(a, t, reduce=lambda b: b.mean((2, 3))),
+            partial(_pairs, reduce=lambda b: b.mean((2, 3))),
             "分数取的是整张图的平均：一小块很亮的会被冲淡，题目要最大值。",
         ),
         "reversed": (lambda a, t: 1 - _pairs(a, t), "正反对调了：有的比没有的大，才算赢。"),

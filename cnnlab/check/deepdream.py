@@ -1,5 +1,7 @@
 """“DeepDream”一章的练习：梯度等于激活、归一化的一步、只带增量的多尺度、谁长得快。"""
 
+from functools import partial
+
 import torch
 from torch.nn import functional
 
@@ -25,10 +27,16 @@ def _by_differences(image, model):
     return gradient
 
 
+def _leaves_grad(image, model):
+    image.requires_grad_()
+    (model(image).square().sum() / 2).backward()
+    return image.grad.clone()
+
+
 dream_gradient = Exercise(
     id="deepdream-1",
     name="dream_gradient",
-    ours=lambda x, m: _gradient(x, m, lambda a: a.square().sum() / 2),
+    ours=partial(_gradient, objective=lambda a: a.square().sum() / 2),
     title="把梯度设成激活",
     level=1,
     stub="my_dream_gradient(image, model)",
@@ -45,40 +53,40 @@ dream_gradient = Exercise(
     tolerance=1e-5,
     mistakes={
         "sum": (
-            lambda x, m: _gradient(x, m, lambda a: a.sum()),
+            partial(_gradient, objective=lambda a: a.sum()),
             "传回去的是全 1：那是激活之和的梯度，强的和弱的一视同仁。",
         ),
         "twice": (
-            lambda x, m: _gradient(x, m, lambda a: (a * a).sum()),
+            partial(_gradient, objective=lambda a: (a * a).sum()),
             "差一个 2：传回去的激活要当常数，或者目标里少了二分之一。",
         ),
         "norm": (
-            lambda x, m: _gradient(x, m, lambda a: a.norm()),
+            partial(_gradient, objective=lambda a: a.norm()),
             "求导的是范数：方向对，大小被激活的范数除了一次。",
         ),
         "mean": (
-            lambda x, m: _gradient(x, m, lambda a: a.square().mean() / 2),
+            partial(_gradient, objective=lambda a: a.square().mean() / 2),
             "取了平均：结果随激活的个数缩小，这里约定求和。",
         ),
-        "left_grad": (lambda x, m: _leaves_grad(x, m),),
+        "left_grad": (_leaves_grad,),
         "positive_only": (
-            lambda x, m: _gradient(x, m, lambda a: a.clamp_min(0).square().sum() / 2),
+            partial(_gradient, objective=lambda a: a.clamp_min(0).square().sum() / 2),
             "负的激活没有传回去：传回的梯度就是激活自己，正负都在。",
         ),
         "absolute": (
-            lambda x, m: _gradient(x, m, lambda a: a.abs().sum()),
+            partial(_gradient, objective=lambda a: a.abs().sum()),
             "传回去的是激活的正负号：那是绝对值之和的梯度。",
         ),
         "strongest": (
-            lambda x, m: _gradient(x, m, lambda a: a.max(1).values.sum()),
+            partial(_gradient, objective=lambda a: a.max(1).values.sum()),
             "只对最强的那一个求了导：每个激活都要传回去，多少由它自己定。",
         ),
         "first_unit": (
-            lambda x, m: _gradient(x, m, lambda a: a[:, 0].sum()),
+            partial(_gradient, objective=lambda a: a[:, 0].sum()),
             "只对第 0 个输出求了导：每个激活都要传回去。",
         ),
         "cubed": (
-            lambda x, m: _gradient(x, m, lambda a: (a**3).sum() / 3),
+            partial(_gradient, objective=lambda a: (a**3).sum() / 3),
             "传回去的是激活的平方：应当是激活自己。",
         ),
         "batch_mean": (
@@ -91,12 +99,6 @@ dream_gradient = Exercise(
         ),
     },
 )
-
-
-def _leaves_grad(image, model):
-    image.requires_grad_()
-    (model(image).square().sum() / 2).backward()
-    return image.grad.clone()
 
 
 # 2 归一化的一步
@@ -148,35 +150,32 @@ dream_step = Exercise(
     mistakes={
         "raw": (lambda x, g, s: (x + s * g).clamp(0, 1), "没有归一化：换一层，步长就炸了。"),
         "norm": (
-            lambda x, g, s: _step(x, g, s, lambda g: g.flatten(1).norm(dim=1).view(-1, 1, 1, 1)),
+            partial(_step, scale=lambda g: g.flatten(1).norm(dim=1).view(-1, 1, 1, 1)),
             "除的是范数：步子会随像素的个数变小，这里除以绝对值的平均。",
         ),
         "maximum": (
-            lambda x, g, s: _step(x, g, s, lambda g: g.abs().amax((1, 2, 3), keepdim=True)),
+            partial(_step, scale=lambda g: g.abs().amax((1, 2, 3), keepdim=True)),
             "除的是最大值：一个离群的像素就能让整张图几乎不动。",
         ),
         "batch": (
-            lambda x, g, s: _step(x, g, s, lambda g: g.abs().mean()),
+            partial(_step, scale=lambda g: g.abs().mean()),
             "整批共用了一个平均：每张图各算各的，互不影响。",
         ),
-        "descends": (
-            lambda x, g, s: _step(x, g, s, sign=-1),
-            "方向反了：要让激活变大，沿着梯度走。",
-        ),
+        "descends": (partial(_step, sign=-1), "方向反了：要让激活变大，沿着梯度走。"),
         "free": (
             lambda x, g, s: x + s * g / g.abs().mean((1, 2, 3), keepdim=True),
             "没有截断：像素跑出了 [0, 1]。",
         ),
         "each_channel": (
-            lambda x, g, s: _step(x, g, s, lambda g: g.abs().mean((2, 3), keepdim=True)),
+            partial(_step, scale=lambda g: g.abs().mean((2, 3), keepdim=True)),
             "三个通道各除了自己的平均：一张图一个数，颜色才不会变。",
         ),
         "deviation": (
-            lambda x, g, s: _step(x, g, s, lambda g: g.std((1, 2, 3), keepdim=True)),
+            partial(_step, scale=lambda g: g.std((1, 2, 3), keepdim=True)),
             "除的是标准差：题目要绝对值的平均。",
         ),
         "signed_mean": (
-            lambda x, g, s: _step(x, g, s, lambda g: g.mean((1, 2, 3), keepdim=True)),
+            partial(_step, scale=lambda g: g.mean((1, 2, 3), keepdim=True)),
             "平均之前没有取绝对值：正负会抵消，除出来又大又可能反向。",
         ),
         "sign": (
@@ -184,7 +183,7 @@ dream_step = Exercise(
             "只用了梯度的正负号：每个像素走了一样多。",
         ),
         "root_mean_square": (
-            lambda x, g, s: _step(x, g, s, lambda g: g.square().mean((1, 2, 3), True).sqrt()),
+            partial(_step, scale=lambda g: g.square().mean((1, 2, 3), True).sqrt()),
             "除的是均方根：题目要绝对值的平均。",
         ),
         "clamps_the_step": (
@@ -273,11 +272,11 @@ octave_dream = Exercise(
     mistakes={
         "picture": (_picture_carried, "你放大的是整张图：原图的细节被重采样磨掉了，只放大增量。"),
         "last_only": (
-            lambda x, s, c: _octaves(x, s, c, keep="step"),
+            partial(_octaves, keep="step"),
             "增量只留了最后一个尺度的：前面各尺度添上的东西丢了。",
         ),
         "from_large": (
-            lambda x, s, c: _octaves(x, s, c, order=-1),
+            partial(_octaves, order=-1),
             "次序反了：从最小的尺度开始，先有大轮廓，再添细节。",
         ),
         "no_carry": (

@@ -1,7 +1,7 @@
 """“降维”一章的练习：主成分、邻居概率、近邻纯度、对号入座、骗人的簇。"""
 
 import math
-from functools import cache
+from functools import cache, partial
 from itertools import combinations
 
 import torch
@@ -66,31 +66,31 @@ principal = Exercise(
     tolerance=1e-6,
     mistakes={
         "not_centred": (
-            lambda x, n: _projected(x, n, centre=False),
+            partial(_projected, centre=False),
             "没有减去均值：第一主成分会指向均值，而不是起伏最大的方向。",
         ),
         "whitened": (
-            lambda x, n: _projected(x, n, whiten=True),
+            partial(_projected, whiten=True),
             "各方向的长度都变成一样了：左奇异向量还要乘奇异值。",
         ),
         "not_squared": (
-            lambda x, n: _projected(x, n, power=1),
+            partial(_projected, power=1),
             "比例用了奇异值本身：方差与奇异值的平方成正比。",
         ),
         "kept_only": (
-            lambda x, n: _projected(x, n, kept_only=True),
+            partial(_projected, kept_only=True),
             "分母只加了留下的几个方向：要除以全部方差，否则看不出丢了多少。",
         ),
         "rows": (
-            lambda x, n: _projected(x, n, axis=1),
+            partial(_projected, axis=1),
             "减的是每一行自己的平均：要减各列的平均，把云团移到原点。",
         ),
         "standardised": (
-            lambda x, n: _projected(x, n, unit=True),
+            partial(_projected, unit=True),
             "各列还除了标准差：那是另一种做法，这里只减平均。",
         ),
         "smallest": (
-            lambda x, n: _projected(x, n, last=True),
+            partial(_projected, last=True),
             "取的是起伏最小的方向：eigh 的特征值从小到大排。",
         ),
         "projects_uncentred": (
@@ -216,23 +216,23 @@ neighbor_odds = Exercise(
     ),
     mistakes={
         "one_sigma": (
-            lambda x, p: _affinities(x, p, shared=True),
+            partial(_affinities, shared=True),
             "所有行用了同一个 σ：密处 σ 小，疏处 σ 大，逐行二分。",
         ),
         "itself": (
-            lambda x, p: _affinities(x, p, self_too=True),
+            partial(_affinities, self_too=True),
             "自己也算成了邻居：对角应当是 0，归一化之前就要去掉。",
         ),
         "bits": (
-            lambda x, p: _affinities(x, p, target=lambda v: math.log(v) / math.log(2)),
+            partial(_affinities, target=lambda v: math.log(v) / math.log(2)),
             "熵的单位混了：自然对数的熵要配 e 的幂，以 2 为底的熵才配 2 的幂。",
         ),
         "joint": (
-            lambda x, p: _affinities(x, p, joint=True),
+            partial(_affinities, joint=True),
             "你已经把它对称化了：这里要每行自己的条件概率，合计为 1。",
         ),
         "unsquared": (
-            lambda x, p: _affinities(x, p, squared=False),
+            partial(_affinities, squared=False),
             "指数里用了距离本身：高斯里是距离的平方。",
         ),
         "mean_perplexity": (
@@ -240,7 +240,7 @@ neighbor_odds = Exercise(
             "全部行共用一个 σ，只让平均的困惑度对上：每一行要自己对上。",
         ),
         "mixed_logarithms": (
-            lambda x, p: _affinities(x, p, target=lambda v: math.log(v) * math.log(2)),
+            partial(_affinities, target=lambda v: math.log(v) * math.log(2)),
             "熵用了以 2 为底的对数，困惑度却用 e 的幂：底要一致。",
         ),
         "nearest_only": (_nearest_only, "给最近的几个平分了概率：应当是高斯，近的多、远的少。"),
@@ -322,21 +322,12 @@ purity = Exercise(
     oracle=_purity,
     mistakes={
         "itself": (
-            lambda x, y, k: _purity(x, y, k, own=True),
+            partial(_purity, own=True),
             "把自己也算成了邻居：自己总与自己同类，纯度被抬高了。",
         ),
-        "farthest": (
-            lambda x, y, k: _purity(x, y, k, farthest=True),
-            "取成了最远的 k 个：距离越小越近。",
-        ),
-        "per_class": (
-            lambda x, y, k: _purity(x, y, k, per_class=True),
-            "先按类取了平均：这里每个点的分量相同。",
-        ),
-        "first": (
-            lambda x, y, k: _purity(x, y, k, first=True),
-            "只看了最近的一个：题目要 k 个近邻里的比例。",
-        ),
+        "farthest": (partial(_purity, farthest=True), "取成了最远的 k 个：距离越小越近。"),
+        "per_class": (partial(_purity, per_class=True), "先按类取了平均：这里每个点的分量相同。"),
+        "first": (partial(_purity, first=True), "只看了最近的一个：题目要 k 个近邻里的比例。"),
         "majority": (
             _majority,
             "数的是多数表决对不对：题目要同类的比例，三个里有两个同类记三分之二。",
@@ -432,7 +423,7 @@ seating = Exercise(
         ),
         "sorted": (_sorted_rows, "你先按行排序、再在行内按列排序：整齐，但移动的总和不是最小。"),
         "unsquared": (
-            lambda p, r, c: _seats(p, r, c, 1.0),
+            partial(_seats, power=1.0),
             "代价用了距离本身：题目要距离平方的总和最小，宁可大家都挪一点。",
         ),
         "inverse": (

@@ -1,6 +1,7 @@
 """“多侧面与自然先验”一章的练习：簇中心作起点、偏向中心的窗口、代码走一步、侧面之间的距离。"""
 
 import math
+from functools import partial
 
 import torch
 
@@ -79,15 +80,15 @@ facet_start = Exercise(
     oracle=_starts,
     mistakes={
         "global_center": (
-            lambda *a: _starts(*a, center="all"),
+            partial(_starts, center="all"),
             "用了全部照片的中心：每一簇有自己的中心。",
         ),
         "other_members": (
-            lambda *a: _starts(*a, distance="all"),
+            partial(_starts, distance="all"),
             "挑进了别的簇的照片：先限定在这一簇里，再比距离。",
         ),
         "single": (
-            lambda *a: _starts(*a, average=False),
+            partial(_starts, average=False),
             "只用了最近的一张：要几张平均，免得起点就是某张照片。",
         ),
         "farthest": (_far, "挑的是离中心最远的：排序的方向反了。"),
@@ -194,22 +195,13 @@ center_mask = Exercise(
     tolerance=1e-6,
     mistakes={
         "pixels": (
-            lambda g, w: _mask(g, w, by="pixel"),
+            partial(_mask, by="pixel"),
             "坐标用了像素：宽度是边长的倍数，换个尺寸也该一样宽。",
         ),
-        "no_half": (
-            lambda g, w: _mask(g, w, half=False),
-            "指数里少了 2：标准差为 σ 的高斯，分母是 2σ²。",
-        ),
-        "edges": (
-            lambda g, w: _mask(g, w, target="edge"),
-            "留下的是边缘：中心应当是 1，越往外越小。",
-        ),
+        "no_half": (partial(_mask, half=False), "指数里少了 2：标准差为 σ 的高斯，分母是 2σ²。"),
+        "edges": (partial(_mask, target="edge"), "留下的是边缘：中心应当是 1，越往外越小。"),
         "corner": (_corner, "高斯的中心在左上角：坐标的零点要放在图像正中。"),
-        "not_squared": (
-            lambda g, w: _mask(g, w, power=1.0),
-            "距离没有平方：那是另一种衰减，中心会有个尖。",
-        ),
+        "not_squared": (partial(_mask, power=1.0), "距离没有平方：那是另一种衰减，中心会有个尖。"),
         "to_one": (lambda g, w: _mask(g, w / 2), "坐标从 −1 走到了 1：题目是从 −½ 到 ½。"),
         "whole_variance": (lambda g, w: _mask(g, w**0.5), "分母用了 width 本身：标准差要平方。"),
         "only_mask": (lambda g, w: _mask(torch.ones_like(g), w), "返回的是权重：再乘上梯度。"),
@@ -217,12 +209,9 @@ center_mask = Exercise(
             lambda g, w: _mask(g, w) / _mask(torch.ones_like(g[:1, :1]), w).sum(),
             "权重除以了它们的和：中心应当是 1。",
         ),
-        "pixel_centres": (
-            lambda g, w: _pixel_centres(g, w),
-            "取点的位置差半格：两端正好取到 −½ 和 ½。",
-        ),
+        "pixel_centres": (_pixel_centres, "取点的位置差半格：两端正好取到 −½ 和 ½。"),
         "never_at_the_end": (
-            lambda g, w: _from_the_corner(g, w),
+            _from_the_corner,
             "坐标没有走到 ½：最后一行、最后一列也要取到端点，左右才对称。",
         ),
         "hard": (
@@ -234,7 +223,7 @@ center_mask = Exercise(
             "只看了列的坐标：行的坐标也要平方、相加。",
         ),
         "one_axis": (
-            lambda g, w: _pixel_centres(g, w, ends=True, rows_only=True),
+            partial(_pixel_centres, ends=True, rows_only=True),
             "只看了一个方向：行、列两个坐标的平方要相加。",
         ),
     },
@@ -312,30 +301,27 @@ code_step = Exercise(
     properties=((_in_bounds, "有的分量越界了：走完以后要截到 [0, 均值 + 3 个标准差]。"),),
     mistakes={
         "no_floor": (
-            lambda *a: _code_step(*a, floor=False),
+            partial(_code_step, floor=False),
             "代码出现了负数：它来自 ReLU，训练时从没有负的。",
         ),
-        "no_cap": (
-            lambda *a: _code_step(*a, cap=False),
-            "有的分量太大了：上界是均值加 3 个标准差。",
-        ),
-        "descends": (lambda *a: _code_step(*a, sign=-1.0), "得分在变小：沿着梯度走，不是逆着。"),
+        "no_cap": (partial(_code_step, cap=False), "有的分量太大了：上界是均值加 3 个标准差。"),
+        "descends": (partial(_code_step, sign=-1.0), "得分在变小：沿着梯度走，不是逆着。"),
         "no_pull": (
-            lambda *a: _code_step(*a, pull=0.0),
+            partial(_code_step, pull=0.0),
             "没有先验的拉力：代码会跑到训练时没见过的地方。",
         ),
         "not_whitened": (
-            lambda *a: _code_step(*a, whiten=0),
+            partial(_code_step, whiten=0),
             "拉力没有除以方差：每一维要以自己的标准差为单位。",
         ),
-        "pushes": (lambda *a: _code_step(*a, pull=-1.0), "拉力的方向反了：它应当把代码拉回均值。"),
-        "half_pull": (lambda *a: _code_step(*a, pull=0.5), "拉力小了一半：平方求导之后有一个 2。"),
+        "pushes": (partial(_code_step, pull=-1.0), "拉力的方向反了：它应当把代码拉回均值。"),
+        "half_pull": (partial(_code_step, pull=0.5), "拉力小了一半：平方求导之后有一个 2。"),
         "single_deviation": (
-            lambda *a: _code_step(*a, whiten=1),
+            partial(_code_step, whiten=1),
             "拉力只除了标准差：先验里是比值的平方，导数要除以方差。",
         ),
         "pull_alone": (
-            lambda c, g, m, s: _code_step(c, g, m, s, decay=0.2),
+            partial(_code_step, decay=0.2),
             "拉力没有乘步长 0.1：得分与先验合起来走一步。",
         ),
         "to_zero": (
@@ -361,7 +347,7 @@ code_step = Exercise(
             "上界少了均值：从均值往上数 3 个标准差。",
         ),
         "one_deviation": (
-            lambda *a: _code_step(*a, spread=1.0),
+            partial(_code_step, spread=1.0),
             "上界只有一个标准差：题目是均值加 3 个标准差。",
         ),
         "unit_range": (
@@ -376,10 +362,7 @@ code_step = Exercise(
             lambda c, g, m, s: _code_step(c, g, c.mean(0), c.std(0, correction=0) + 1e-6),
             "均值和标准差取自这一批代码：它们由参数给出。",
         ),
-        "whole_step": (
-            lambda c, g, m, s: _code_step(c, g, m, s, rate=1.0),
-            "步长没有用上：走的是 0.1 倍。",
-        ),
+        "whole_step": (partial(_code_step, rate=1.0), "步长没有用上：走的是 0.1 倍。"),
         "divided_gap": (
             lambda c, g, m, s: (
                 (c + 0.1 * (g - 0.04 * (c - m).abs() / s**2)).clamp_min(0).minimum(m + 3 * s)
@@ -447,17 +430,14 @@ spread_ratio = Exercise(
     laws=((_repeats, "把侧面换个次序，答案变了：每一对都要算，地位相同。"),),
     mistakes={
         "with_diagonal": (
-            lambda *a: _ratio(*a, diagonal=True),
+            partial(_ratio, diagonal=True),
             "把自己到自己的 0 也平均了进去：张数不同的两组会被压低得不一样。",
         ),
-        "squared": (lambda *a: _ratio(*a, squared=True), "用了距离的平方：题目要的是距离的平均。"),
-        "flipped": (
-            lambda *a: _ratio(*a, flip=True),
-            "分子分母反了：大于 1 应当表示侧面之间差得更多。",
-        ),
-        "from_first": (lambda *a: _ratio(*a, first=True), "只算了到第一张的距离：每一对都要算。"),
+        "squared": (partial(_ratio, squared=True), "用了距离的平方：题目要的是距离的平均。"),
+        "flipped": (partial(_ratio, flip=True), "分子分母反了：大于 1 应当表示侧面之间差得更多。"),
+        "from_first": (partial(_ratio, first=True), "只算了到第一张的距离：每一对都要算。"),
         "across": (
-            lambda *a: _ratio(*a, across=True),
+            partial(_ratio, across=True),
             "分母是侧面与种子之间的距离：对照是种子与种子之间。",
         ),
         "difference": (

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from functools import partial
 
 import torch
 
@@ -134,12 +135,12 @@ redrawn_layer = Exercise(
             lambda m, layer, g: _redrawn(m, [layer], g, value=0.0),
             "你把这一层清零了：那是剪断，不是打乱；梯度会处处为 0。",
         ),
-        "permuted": (lambda m, layer, g: _how(m, layer, g, _permuted),),
+        "permuted": (partial(_how, draw=_permuted),),
         "own_seed": (
             lambda m, layer, g: _redrawn(m, [layer], _generator(0)),
             "用了自己的种子，没有用传进来的 generator。",
         ),
-        "alternating": (lambda m, layer, g: _how(m, layer, g, _alternating),),
+        "alternating": (partial(_how, draw=_alternating),),
     },
 )
 
@@ -250,14 +251,14 @@ rank_agreement = Exercise(
             "取了绝对值：一张图高的地方另一张低，相关应当是负的。",
         ),
         "argsort_twice": (
-            lambda a, b: _pair(a, b, lambda v: v.argsort().argsort().double()),
+            partial(_pair, rank=lambda v: v.argsort().argsort().double()),
             "排序两次得到的名次没有管并列：一样大的应当得到同样的名次。",
         ),
         "dense": (
-            lambda a, b: _pair(a, b, _dense),
+            partial(_pair, rank=_dense),
             "并列之后的名次没有跳过去：三个并列第二之后是第五，名次取它们的平均。",
         ),
-        "lowest": (lambda a, b: _pair(a, b, _lowest), "并列的都取了最小的名次：要取平均名次。"),
+        "lowest": (partial(_pair, rank=_lowest), "并列的都取了最小的名次：要取平均名次。"),
         "differences": (
             _by_differences_of_ranks,
             "用了名次之差平方的简便公式：它只在没有并列时才对。",
@@ -340,26 +341,26 @@ deletion = Exercise(
     oracle=_deletion,
     tolerance=1e-6,
     mistakes={
-        "weakest": (lambda *a: _deletion(*a, weakest=True), "从最弱的像素删起了：要从最强的开始。"),
+        "weakest": (partial(_deletion, weakest=True), "从最弱的像素删起了：要从最强的开始。"),
         "apart": (
-            lambda *a: _deletion(*a, apart=True),
+            partial(_deletion, apart=True),
             "每一步只删了自己那一份，前面删的又放回去了：要累积。",
         ),
         "black": (
-            lambda *a: _deletion(*a, fill="black"),
+            partial(_deletion, fill="black"),
             "删掉的像素填成了黑色：题目要这张图自己的平均色。",
         ),
-        "batch": (lambda *a: _deletion(*a, fill="batch"), "填的是整批图的平均色：每张图用自己的。"),
+        "batch": (partial(_deletion, fill="batch"), "填的是整批图的平均色：每张图用自己的。"),
         "probability": (
-            lambda *a: _deletion(*a, probability=True),
+            partial(_deletion, probability=True),
             "返回了概率：题目要 softmax 之前的得分。",
         ),
         "grey": (
-            lambda *a: _deletion(*a, fill="grey"),
+            partial(_deletion, fill="grey"),
             "三个通道填了同一个数：平均色是一种颜色，有三个分量。",
         ),
         "insertion": (
-            lambda *a: _deletion(*a, back=True),
+            partial(_deletion, back=True),
             "做的是插入：从平均色开始往回放；题目是从原图开始往下删。",
         ),
         "reversed": (lambda *a: _deletion(*a).flip(1), "列的次序反了：第 0 列一个像素也没有删。"),
@@ -431,23 +432,20 @@ cascade = Exercise(
     tolerance=1e-4,
     mistakes={
         "alone": (
-            lambda *a: _cascade(*a, alone=True),
+            partial(_cascade, alone=True),
             "每次都从原模型打乱一层：要逐层累积，在前一个模型上继续。",
         ),
-        "no_original": (
-            lambda *a: _cascade(*a, first=False),
-            "少了第一张：原模型的图是比较的起点。",
-        ),
+        "no_original": (partial(_cascade, first=False), "少了第一张：原模型的图是比较的起点。"),
         "upside_down": (
             lambda x, t, m, layers, s: _cascade(x, t, m, layers[::-1], s),
             "次序反了：layers 已经按从输出到输入排好，照着走。",
         ),
         "signed": (
-            lambda *a: _cascade(*a, absolute=False),
+            partial(_cascade, absolute=False),
             "没有取绝对值就取了最大：负的大梯度同样要紧。",
         ),
         "summed": (
-            lambda *a: _cascade(*a, gather=torch.sum),
+            partial(_cascade, gather=torch.sum),
             "跨通道用了求和：这里取最大，与显著图一致。",
         ),
         "predicted": (
@@ -455,7 +453,7 @@ cascade = Exercise(
             "每个模型用了它自己预测的类：类别要一直是 target，才比得了。",
         ),
         "stuck": (
-            lambda *a: _cascade(*a, stuck=True),
+            partial(_cascade, stuck=True),
             "每一张都是原模型的图：shuffle 返回新模型，要接住它。",
         ),
     },
@@ -538,31 +536,28 @@ shortcut_evidence = Exercise(
     tolerance=1e-6,
     mistakes={
         "share_only": (
-            lambda *a: _evidence(*a, density=False),
+            partial(_evidence, density=False),
             "份额没有除以面积：大方块天然占得多，1 应当表示“和随便撒一样”。",
         ),
         "absolute": (
-            lambda *a: _evidence(*a, part_of="absolute"),
+            partial(_evidence, part_of="absolute"),
             "把负的也算进去了：负的是反对的证据，这里只数正的部分。",
         ),
         "own_colour": (
-            lambda *a: _evidence(*a, colour="all"),
+            partial(_evidence, colour="all"),
             "填的颜色里混进了方块自己：用方块之外的平均色，才是真的拿走了它。",
         ),
         "probability": (
-            lambda *a: _evidence(*a, probability=True),
+            partial(_evidence, probability=True),
             "用了概率的下降：饱和时概率几乎不动，要看得分。",
         ),
-        "black": (
-            lambda *a: _evidence(*a, colour="zero"),
-            "方块填成了黑色：题目要方块之外的平均色。",
-        ),
+        "black": (partial(_evidence, colour="zero"), "方块填成了黑色：题目要方块之外的平均色。"),
         "batch_colour": (
-            lambda *a: _evidence(*a, colour="batch"),
+            partial(_evidence, colour="batch"),
             "平均色取自整批：每张图用它自己方块之外的。",
         ),
         "signed": (
-            lambda *a: _evidence(*a, part_of="signed"),
+            partial(_evidence, part_of="signed"),
             "热力图没有只取正的部分：负的把份额冲淡了。",
         ),
         "inverted": (

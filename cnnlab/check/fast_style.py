@@ -1,6 +1,7 @@
 """“快速风格迁移”一章的练习：实例归一化、镜像填充、训练一步、AdaIN、几张才划算。"""
 
 import math
+from functools import partial
 
 import torch
 from torch import nn
@@ -53,19 +54,19 @@ instance_norm = Exercise(
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "batch": (
-            lambda a: _normalized(a, (0, 2, 3)),
+            partial(_normalized, axes=(0, 2, 3)),
             "统计量跨了图：整批共用一个均值，那是批归一化。",
         ),
         "layer": (
-            lambda a: _normalized(a, (1, 2, 3)),
+            partial(_normalized, axes=(1, 2, 3)),
             "统计量跨了通道：每个通道要有自己的均值和标准差。",
         ),
         "no_epsilon": (
-            lambda a: _normalized(a, inside=False),
+            partial(_normalized, inside=False),
             "有个通道是常数，方差为 0，除出了 NaN：开方之前先加一个小量 1e-5。",
         ),
         "unbiased": (
-            lambda a: _normalized(a, correction=1),
+            partial(_normalized, correction=1),
             "方差除的是个数减一：归一化里用个数本身（correction=0）。",
         ),
         "outside": (
@@ -105,17 +106,17 @@ instance_norm = Exercise(
             ),
             "先除再减：减的均值没有跟着除，先减均值再除。",
         ),
-        "pixels": (lambda a: _normalized(a, (1,)), "在通道之间算的统计量：要在位置之间算。"),
+        "pixels": (partial(_normalized, axes=(1,)), "在通道之间算的统计量：要在位置之间算。"),
         "everything": (
-            lambda a: _normalized(a, (0, 1, 2, 3)),
+            partial(_normalized, axes=(0, 1, 2, 3)),
             "整批共用了一个均值和标准差：每张图、每个通道各一个。",
         ),
         "columns": (
-            lambda a: _normalized(a, (2,)),
+            partial(_normalized, axes=(2,)),
             "统计量只跨了一列：每张图、每个通道，行和列一起算。",
         ),
         "rows": (
-            lambda a: _normalized(a, (3,)),
+            partial(_normalized, axes=(3,)),
             "统计量只跨了一行：每张图、每个通道，行和列一起算。",
         ),
         "by_length": (
@@ -173,11 +174,11 @@ reflect_convolution = Exercise(
     oracle=_mirrored_loop,
     mistakes={
         "zero": (
-            lambda x, w, b: _padded(x, w, b, "constant"),
+            partial(_padded, mode="constant"),
             "图外面填了 0，等于围了一圈黑框：边上会暗一圈。",
         ),
         "edge": (
-            lambda x, w, b: _padded(x, w, b, "replicate"),
+            partial(_padded, mode="replicate"),
             "你重复了最边上的像素；镜像填充以它为轴翻折，它自己不重复。",
         ),
         "bare": (
@@ -193,7 +194,7 @@ reflect_convolution = Exercise(
             "偏置加错了维：每个输出通道只加它自己的那一个数。",
         ),
         "circular": (
-            lambda x, w, b: _padded(x, w, b, "circular"),
+            partial(_padded, mode="circular"),
             "首尾相接了：外面填的是对边的像素，镜像填充填的是近旁的。",
         ),
         "flipped": (
@@ -294,9 +295,9 @@ training_step = Exercise(
     oracle=_by_differences,
     mistakes={
         "no_grad": (_blocked, "model 被包在 no_grad 里，梯度断了：权重冻结，但梯度要穿过去。"),
-        "ascent": (lambda *a: _descended(*a, sign=1), "损失变大了：要沿梯度的反方向走。"),
+        "ascent": (partial(_descended, sign=1), "损失变大了：要沿梯度的反方向走。"),
         "pixels": (
-            lambda *a: _descended(*a, through=False),
+            partial(_descended, through=False),
             "你比的是像素；损失在 model 的输出上量，与 target 比。",
         ),
         "in_place": (_moved_in_place,),
@@ -436,28 +437,25 @@ adain = Exercise(
             "用谁的均值去还原？还原用的统计量应当来自 style。",
         ),
         "mean_only": (
-            lambda c, s: _adain(c, s, scale=False),
+            partial(_adain, scale=False),
             "只换了均值，标准差还是 1：再乘上 style 的标准差。",
         ),
         "batch": (
-            lambda c, s: _adain(c, s, axes=(0, 2, 3)),
+            partial(_adain, axes=(0, 2, 3)),
             "统计量跨了图：每张图换上的是它自己那张 style。",
         ),
         "unwashed": (
             lambda c, s: c * _statistics(s)[1] + _statistics(s)[0],
             "还没有减去 content 自己的均值、除以自己的标准差。",
         ),
-        "shift_first": (
-            lambda c, s: _adain_with(c, s, order="shift"),
-            "次序反了：先乘标准差，再加均值。",
-        ),
+        "shift_first": (partial(_adain_with, order="shift"), "次序反了：先乘标准差，再加均值。"),
         "unbiased": (
-            lambda c, s: _adain_with(c, s, correction=1),
+            partial(_adain_with, correction=1),
             "方差除的是个数减一：这里用个数本身（correction=0）。",
         ),
-        "variance": (lambda c, s: _adain_with(c, s, power=1.0), "用了方差：要开方，成为标准差。"),
+        "variance": (partial(_adain_with, power=1.0), "用了方差：要开方，成为标准差。"),
         "no_epsilon": (
-            lambda c, s: _adain_with(c, s, epsilon=0.0),
+            partial(_adain_with, epsilon=0.0),
             "方差没有加 1e-5：起伏很小的通道上看得出来。",
         ),
         "std_only": (
@@ -505,7 +503,7 @@ adain = Exercise(
             lambda c, s: (c + _adain_with(c, s)) / 2,
             "与 content 对半混了：题目要完全换过去。",
         ),
-        "layer": (lambda c, s: _adain(c, s, axes=(1, 2, 3)), "统计量跨了通道：每个通道各换各的。"),
+        "layer": (partial(_adain, axes=(1, 2, 3)), "统计量跨了通道：每个通道各换各的。"),
         "first_style": (
             lambda c, s: _adain_with(c, s[:1].expand_as(s)),
             "都用了第一张 style：每张图配自己的那一张。",
@@ -604,27 +602,27 @@ break_even = Exercise(
     laws=((_called_as_told, "调用的次数不对：训练和读入各一次，画图的两个各空跑一次、再量一次。"),),
     mistakes={
         "ignored_loading": (
-            lambda *a: _break_even(*a, loading=False),
+            partial(_break_even, loading=False),
             "读入网络也要时间，它只付一次，和训练加在一起。",
         ),
         "cold": (
-            lambda *a: _break_even(*a, warm_up=False),
+            partial(_break_even, warm_up=False),
             "第一次调用含准备时间：fast 与 slow 先各空跑一次，再量一次。",
         ),
         "floor": (
-            lambda *a: _break_even(*a, rounding=math.floor),
+            partial(_break_even, rounding=math.floor),
             "向下取整时还差一点才追平：要最小的、已经不慢的整数。",
         ),
         "gross": (
-            lambda *a: _break_even(*a, saved=False),
+            partial(_break_even, saved=False),
             "每张省下的不是 slow 的全部：前馈的那一张也要花时间。",
         ),
         "strictly_less": (
-            lambda *a: _break_even(*a, rounding=lambda n: math.floor(n) + 1),
+            partial(_break_even, rounding=lambda n: math.floor(n) + 1),
             "恰好追平时多算了一张：总时间不超过就算，相等也行。",
         ),
         "nearest": (
-            lambda *a: _break_even(*a, rounding=round),
+            partial(_break_even, rounding=round),
             "四舍五入了：没追平的那一张不算，要向上取整。",
         ),
         "no_training": (
@@ -660,7 +658,7 @@ break_even = Exercise(
             "空跑的那一次也平均了进去：它含准备时间，先空跑，再量一次。",
         ),
         "training_only_gross": (
-            lambda *a: _break_even(*a, loading=False, saved=False),
+            partial(_break_even, loading=False, saved=False),
             "既没有算读入，也没有减去前馈自己的时间。",
         ),
     },

@@ -1,6 +1,7 @@
 """“第一个卷积层”一章的练习：拼图、内积、最佳图像块、方向调谐。"""
 
 import math
+from functools import partial
 
 import torch
 from torch.nn import functional
@@ -61,38 +62,32 @@ kernel_sheet = Exercise(
     oracle=_sheet,
     mistakes={
         "one_scale": (
-            lambda w, c: _sheet(w, c, scale="all"),
+            partial(_sheet, scale="all"),
             "所有核用了同一个最小值和最大值：这里要每个核各自归一化。",
         ),
         "zero_division": (
             lambda w, c: _sheet(w, c, flat=float("nan")),
             "常数核的最大值等于最小值，除出了 NaN：这样的核画成中灰。",
         ),
-        "flat_black": (
-            lambda w, c: _sheet(w, c, flat=0.0),
-            "常数核画成了黑色：没有起伏的核应当是中灰。",
-        ),
+        "flat_black": (partial(_sheet, flat=0.0), "常数核画成了黑色：没有起伏的核应当是中灰。"),
         "signed": (
-            lambda w, c: _sheet(w, c, signed=True),
+            partial(_sheet, signed=True),
             "你除的是最大绝对值，那是本章 kernel_tiles 的画法；这里要最小值为 0、最大值为 1。",
         ),
-        "no_gap": (
-            lambda w, c: _sheet(w, c, gap=0),
-            "核与核贴在一起了：隔 1 个白色像素，边界才看得见。",
-        ),
+        "no_gap": (partial(_sheet, gap=0), "核与核贴在一起了：隔 1 个白色像素，边界才看得见。"),
         "column_first": (
-            lambda w, c: _sheet(w, c, down=True),
+            partial(_sheet, down=True),
             "排的次序是先上后下：要先左后右，满一行再换行。",
         ),
         "each_channel": (
-            lambda w, c: _sheet(w, c, scale="channel"),
+            partial(_sheet, scale="channel"),
             "一个核的三个通道各用了一把尺：颜色会变，三个通道要共用一个最小值和最大值。",
         ),
         "only_clamped": (
-            lambda w, c: _sheet(w, c, scale="none"),
+            partial(_sheet, scale="none"),
             "只截断到了 [0, 1]，没有拉伸：负的权重全成了黑。",
         ),
-        "black_gap": (lambda w, c: _sheet(w, c, blank=0.0), "缝和空着的格是黑的：题目要白色。"),
+        "black_gap": (partial(_sheet, blank=0.0), "缝和空着的格是黑的：题目要白色。"),
     },
 )
 
@@ -297,30 +292,30 @@ tuning = Exercise(
     idea="同一个方向的光栅可以左右平移：相位不对时，再合适的核也可能一点不响应。余弦和正弦两个相位就够拼出任意相位。",
     where="看本章“用光栅量方向”一节；三个通道看到的是同一张灰色光栅。",
     question="把核转 90°，曲线会怎样？用你的函数验证。",
-    oracle=lambda w, a, p: _tuning(w, a, p, measure=_by_search),
+    oracle=partial(_tuning, measure=_by_search),
     tolerance=1e-4,
     laws=((_rotates, "把核转 90°，曲线应当正好平移一半，你的不是。"),),
     mistakes={
         "one_phase": (
-            lambda w, a, p: _tuning(w, a, p, measure=lambda g, f: _inner(g, f.cos())),
+            partial(_tuning, measure=lambda g, f: _inner(g, f.cos())),
             "只用了一个相位：相位不对时响应为零，对相位取最大。",
         ),
         "absolute": (
-            lambda w, a, p: _tuning(w, a, p, measure=lambda g, f: _inner(g, f.cos()).abs()),
+            partial(_tuning, measure=lambda g, f: _inner(g, f.cos()).abs()),
             "一个相位取绝对值还是一个相位：隔四分之一个周期的那张光栅也要看。",
         ),
         "full_turn": (
-            lambda w, a, p: _tuning(w, a, p, measure=_amplitude, turn=2 * math.pi),
+            partial(_tuning, measure=_amplitude, turn=2 * math.pi),
             "方向走了一整圈：光栅转 180° 还是它自己，走半圈就够。",
         ),
         "added": (
-            lambda w, a, p: _tuning(
-                w, a, p, measure=lambda g, f: _inner(g, f.cos()).abs() + _inner(g, f.sin()).abs()
+            partial(
+                _tuning, measure=lambda g, f: _inner(g, f.cos()).abs() + _inner(g, f.sin()).abs()
             ),
             "两个相位的响应直接相加了：它们像直角三角形的两条边那样合成。",
         ),
         "swapped": (
-            lambda w, a, p: _tuning(w, a, p, measure=_amplitude, swap=True),
+            partial(_tuning, measure=_amplitude, swap=True),
             "u 和 v 对调了：u 是列号，v 是行号。",
         ),
         "no_turn": (

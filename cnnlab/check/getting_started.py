@@ -1,5 +1,7 @@
 """“开始之前”一章的练习：像素与图像、求导、有限差分、一个不动的循环。"""
 
+from functools import partial
+
 import torch
 
 from cnnlab.check.core import Exercise
@@ -96,6 +98,12 @@ to_image = Exercise(
 # 2 平方和的梯度
 
 
+def _left_grad(image):
+    image.requires_grad_()
+    (image**2).sum().backward()
+    return image.grad.clone()
+
+
 square_gradient = Exercise(
     id="getting_started-2",
     name="square_gradient",
@@ -126,18 +134,12 @@ square_gradient = Exercise(
         ),
         "half": (lambda x: x.clone(), "差一个因子：这是平方和的一半的梯度。"),
         "norm": (lambda x: x / x.norm(), "求导的是范数：平方和外面多开了一次根号。"),
-        "left_grad": (lambda x: _left_grad(x),),
+        "left_grad": (_left_grad,),
         "graph": (lambda x: 2 * x.detach().clone().requires_grad_(),),
         "of_sum": (lambda x: torch.ones_like(x), "求导的是像素之和：平方在哪里？"),
         "formula": (lambda x: 2 * x,),
     },
 )
-
-
-def _left_grad(image):
-    image.requires_grad_()
-    (image**2).sum().backward()
-    return image.grad.clone()
 
 
 # 3 有限差分
@@ -174,6 +176,12 @@ def _error_ratio(call, function, image, position, step):
     return 50 < coarse / fine < 200
 
 
+def _in_place(function, image, position, step):
+    result = _difference(function, image, position, step)
+    image[position] += step
+    return result
+
+
 finite_difference = Exercise(
     id="getting_started-3",
     name="finite_difference",
@@ -192,39 +200,27 @@ finite_difference = Exercise(
     tolerance=1e-8,
     laws=((_error_ratio, "步长缩到十分之一，三次函数上的误差应当缩到约百分之一，你的不是。"),),
     mistakes={
-        "one_sided": (
-            lambda f, x, p, s: _difference(f, x, p, s, low=0, width=1),
-            "误差只按步长缩小：两边各走一步。",
-        ),
+        "one_sided": (partial(_difference, low=0, width=1), "误差只按步长缩小：两边各走一步。"),
         "backward_sided": (
-            lambda f, x, p, s: _difference(f, x, p, s, high=0, width=1),
+            partial(_difference, high=0, width=1),
             "只往回走了一步：往前也走一步，误差小一个量级。",
         ),
-        "one_width": (
-            lambda f, x, p, s: _difference(f, x, p, s, width=1),
-            "大了一倍：两个端点之间隔着几个步长？",
-        ),
+        "one_width": (partial(_difference, width=1), "大了一倍：两个端点之间隔着几个步长？"),
         "swapped": (
             lambda f, x, p, s: -_difference(f, x, p, s),
             "符号反了：用往前一步的值减往后一步的值。",
         ),
         "low_precision": (
-            lambda f, x, p, s: _difference(f, x, p, s, dtype=torch.float32),
+            partial(_difference, dtype=torch.float32),
             "精度不够：两个相近的数相减，有效数字所剩无几，换 float64。",
         ),
-        "in_place": (lambda f, x, p, s: _in_place(f, x, p, s),),
+        "in_place": (_in_place,),
         "half_steps": (
             lambda f, x, p, s: _difference(f, x, p, s / 2),
             "两边各走了半步，合起来才一步：题目要两边各走一个 step。",
         ),
     },
 )
-
-
-def _in_place(function, image, position, step):
-    result = _difference(function, image, position, step)
-    image[position] += step
-    return result
 
 
 # 4 不动的循环
@@ -280,7 +276,7 @@ fitted_image = Exercise(
             "图像一步没动：叶子张量被换掉了，优化器还拿着旧的那个。",
         ),
         "accumulated": (
-            lambda x, t, n, r: _descend(x, t, n, r, momentum=1.0),
+            partial(_descend, momentum=1.0),
             "步子越迈越大：每一步之前要把旧的梯度清零。",
         ),
         "ascends": (lambda x, t, n, r: _descend(x, t, n, -r), "离目标越来越远：方向反了。"),
@@ -297,9 +293,6 @@ fitted_image = Exercise(
             "每一步用的都是起点的梯度：损失要在循环里用现在的图像重新算。",
         ),
         "adam": (_by_adam, "换了优化器：Adam 的步子与梯度大小无关，题目要普通的梯度下降。"),
-        "half": (
-            lambda x, t, n, r: _descend(x, t, n, r, factor=1.0),
-            "步子小了一半：平方求导之后有一个 2。",
-        ),
+        "half": (partial(_descend, factor=1.0), "步子小了一半：平方求导之后有一个 2。"),
     },
 )

@@ -1,5 +1,7 @@
 """“梯度上升”一章的练习：一步上升、抖动与还原、小贡献、死起点、傅里叶参数。"""
 
+from functools import partial
+
 import torch
 from torch.nn import functional
 
@@ -91,29 +93,23 @@ ascent_step = Exercise(
     idea="要变大的是得分减 ½ decay ‖图像 − 0.5‖²，先写出它的梯度，再把每张图的方向各自除以自己的长度。",
     where="看本章“想法”一节的公式；求梯度用 torch.autograd.grad，网络的权重一个也不动。",
     question="decay 很大时，这一步会把图像带到哪里去？",
-    oracle=lambda *arguments: _step(*arguments, gradient=_numeric),
+    oracle=partial(_step, gradient=_numeric),
     properties=((_length, "步长不对：每张图走的距离都应当恰好是 rate。"),),
     tolerance=1e-5,
     mistakes={
-        "descends": (lambda *a: _step(*a, sign=-1), "得分在变小：符号反了，这里是上升。"),
-        "pushes": (
-            lambda *a: _step(*a, pull=1),
-            "正则项的方向反了：它应当把图像拉回灰色，而不是推开。",
-        ),
-        "no_pull": (
-            lambda *a: _step(*a, pull=0),
-            "方向里没有正则项：要上升的是两项之差，不只是得分。",
-        ),
+        "descends": (partial(_step, sign=-1), "得分在变小：符号反了，这里是上升。"),
+        "pushes": (partial(_step, pull=1), "正则项的方向反了：它应当把图像拉回灰色，而不是推开。"),
+        "no_pull": (partial(_step, pull=0), "方向里没有正则项：要上升的是两项之差，不只是得分。"),
         "to_black": (
-            lambda *a: _step(*a, center=0.0),
+            partial(_step, center=0.0),
             "正则项把图像拉向了黑色：[0, 1] 的图像里中性的是灰。",
         ),
         "batch_length": (
-            lambda *a: _step(*a, scale="batch"),
+            partial(_step, scale="batch"),
             "整批共用了一个长度：每张图各自除以自己的梯度长度。",
         ),
         "raw": (
-            lambda *a: _step(*a, scale=None),
+            partial(_step, scale=None),
             "方向没有归一：各层、各类的梯度大小差得远，步长就没有意义了。",
         ),
         "trains": (_trains, "网络的权重变了：训练时改权重，合成图像时只改像素。"),
@@ -122,7 +118,7 @@ ascent_step = Exercise(
             "正则项的梯度大了一倍：前面有 ½，求导之后正好消去 2。",
         ),
         "probability": (
-            lambda *a: _step(*a, gradient=_probabilities),
+            partial(_step, gradient=_probabilities),
             "求的是概率的梯度：要上升的是 softmax 之前的得分。",
         ),
         "unit_first": (
@@ -182,7 +178,7 @@ jitter_undo = Exercise(
     idea="循环移动不丢像素：移出去的从另一边回来，所以能一个不差地移回去。",
     where="看 torch.roll 的文档，注意 dims 的次序。",
     question="optimize_image 里的抖动为什么不必移回来？",
-    oracle=lambda *a: _both(*a, move=_roll, back=_unroll),
+    oracle=partial(_both, move=_roll, back=_unroll),
     properties=(
         (
             lambda out, image, down, right: torch.equal(out[1], image),
@@ -191,7 +187,7 @@ jitter_undo = Exercise(
     ),
     mistakes={
         "zero_padding": (
-            lambda *a: _both(*a, move=_padded, back=lambda x, d, r: _padded(x, -d, -r)),
+            partial(_both, move=_padded, back=lambda x, d, r: _padded(x, -d, -r)),
             "移出去的像素丢了，空出来的地方补了零：要循环移动。",
         ),
         "swapped": (
@@ -199,11 +195,11 @@ jitter_undo = Exercise(
             "行和列对调了：down 是行，right 是列。",
         ),
         "no_undo": (
-            lambda *a: _both(*a, move=_roll, back=_roll),
+            partial(_both, move=_roll, back=_roll),
             "还原时又朝同一个方向移了一次：两个方向都要取反。",
         ),
         "reversed": (
-            lambda *a: _both(*a, move=_unroll, back=_roll),
+            partial(_both, move=_unroll, back=_roll),
             "移动的方向反了：正数是向下、向右。",
         ),
         "wrong_axes": (
@@ -282,48 +278,48 @@ keep_contribution = Exercise(
     idea="贡献是一阶近似：把这个像素换成灰，得分大约掉多少。三个通道先相加，再取绝对值。",
     where="看本章“正则项，一样一样地加”一节；排序用 Tensor.argsort 或 Tensor.topk。",
     question="梯度很大、像素却正好是灰色的地方，贡献是多少？它会被留下吗？",
-    oracle=lambda *a: _keep(*a, measure=_contribution),
+    oracle=partial(_keep, measure=_contribution),
     mistakes={
         "gradient": (
-            lambda *a: _keep(*a, measure=lambda x, g, c: g.sum(0).abs()),
+            partial(_keep, measure=lambda x, g, c: g.sum(0).abs()),
             "只看了梯度：贡献是像素（离灰多远）乘梯度。",
         ),
         "pixel": (
-            lambda *a: _keep(*a, measure=lambda x, g, c: (x - c).sum(0).abs()),
+            partial(_keep, measure=lambda x, g, c: (x - c).sum(0).abs()),
             "只看了像素的大小：离灰再远，梯度为零也没有贡献。",
         ),
         "abs_first": (
-            lambda *a: _keep(*a, measure=lambda x, g, c: ((x - c) * g).abs().sum(0)),
+            partial(_keep, measure=lambda x, g, c: ((x - c) * g).abs().sum(0)),
             "先取了绝对值再相加：一个像素的三个通道可以互相抵消。",
         ),
         "from_zero": (
-            lambda *a: _keep(*a, measure=lambda x, g, c: (x * g).sum(0).abs()),
+            partial(_keep, measure=lambda x, g, c: (x * g).sum(0).abs()),
             "像素没有减去灰：换成灰时，变化的是像素与灰之差。",
         ),
         "smallest": (
-            lambda *a: _keep(*a, measure=_contribution, largest=False),
+            partial(_keep, measure=_contribution, largest=False),
             "留反了：丢掉的应当是贡献小的。",
         ),
         "gradient_size": (
-            lambda *a: _keep(*a, measure=lambda x, g, c: g.abs().sum(0)),
+            partial(_keep, measure=lambda x, g, c: g.abs().sum(0)),
             "只看了梯度的大小：贡献是像素离灰多远，乘梯度。",
         ),
         "signed": (
-            lambda *a: _keep(*a, measure=lambda x, g, c: sum((x[k] - c) * g[k] for k in range(3))),
+            partial(_keep, measure=lambda x, g, c: sum((x[k] - c) * g[k] for k in range(3))),
             "没有取绝对值：很负的贡献同样大。",
         ),
         "one_channel": (
-            lambda *a: _keep(*a, measure=lambda x, g, c: ((x - c) * g).abs().amax(0)),
+            partial(_keep, measure=lambda x, g, c: ((x - c) * g).abs().amax(0)),
             "只看了贡献最大的一个通道：三个通道先相加，再取绝对值。",
         ),
         "entries": (_keep_entries, "三个通道分开排了名次：一个像素要么整个留下，要么整个换成灰。"),
         "whole_batch": (_keep_in_batch, "整批一起排了名次：每张图各留自己的 share 份。"),
         "black": (
-            lambda *a: _keep(*a, measure=_contribution, fill=0.0),
+            partial(_keep, measure=_contribution, fill=0.0),
             "其余像素填成了黑：题目要换成 0.5。",
         ),
         "drops_the_best": (
-            lambda *a: _keep(*a, measure=_contribution, rest=True),
+            partial(_keep, measure=_contribution, rest=True),
             "把贡献大的换成了灰：该留下的丢了。",
         ),
         "other_share": (
@@ -331,7 +327,7 @@ keep_contribution = Exercise(
             "留下的份额反了：share 是留下的，不是丢掉的。",
         ),
         "rounded_down": (
-            lambda *a: _keep(*a, measure=_contribution, counted=int),
+            partial(_keep, measure=_contribution, counted=int),
             "个数向下取了整：题目要四舍五入。",
         ),
         "quantile": (_above_quantile, "用分位数当门槛，个数会差一两个：题目定了留几个，按名次取。"),
@@ -386,7 +382,7 @@ dead_start = Exercise(
     laws=((_moves, "梯度还是恰好为零：这个目标里有一道关着的门。"),),
     mistakes={
         "rectified": (
-            lambda *a: _objective(*a, layer="relu"),
+            partial(_objective, layer="relu"),
             "目标取自 ReLU 之后：门关着，梯度恰好为零。",
         ),
         "negated": (lambda *a: -_objective(*a), "多了一个负号：题目要的是得分，负号留给优化循环。"),
@@ -499,7 +495,7 @@ def _real_half(spectrum, width):
 fourier = Exercise(
     id="gradient_ascent-5",
     name="fourier",
-    ours=lambda *a: _fourier(*a, part="irfft", scale=lambda h, w: _scale(h, w).float()),
+    ours=partial(_fourier, part="irfft", scale=lambda h, w: _scale(h, w).float()),
     title="傅里叶参数化",
     level=3,
     stub="my_fourier_image(spectrum, width)",
@@ -515,22 +511,21 @@ fourier = Exercise(
     oracle=_by_waves,
     tolerance=1e-6,
     mistakes={
-        "not_hermitian": (
-            lambda *a: _fourier(*a),
-            "没有用上共轭的另一半：直接逆变换再取实部，每个频率只剩一半。",
-        ),
+        "not_hermitian": (_fourier, "没有用上共轭的另一半：直接逆变换再取实部，每个频率只剩一半。"),
         "no_decay": (
-            lambda *a: _fourier(
-                *a, part="irfft", scale=lambda h, w: torch.ones(h, w // 2 + 1, dtype=torch.float64)
+            partial(
+                _fourier,
+                part="irfft",
+                scale=lambda h, w: torch.ones(h, w // 2 + 1, dtype=torch.float64),
             ),
             "没有除以频率：高频和低频一样大，就和优化像素没有区别了。",
         ),
         "twice": (
-            lambda *a: _fourier(*a, part="irfft", scale=lambda h, w: _scale(h, w).square()),
+            partial(_fourier, part="irfft", scale=lambda h, w: _scale(h, w).square()),
             "除了两次频率：自然图像的幅度按频率的一次方下降。",
         ),
         "black": (
-            lambda *a: _fourier(*a, part="irfft", shift=0.0),
+            partial(_fourier, part="irfft", shift=0.0),
             "忘了加上灰：谱为零时应当是一张灰图。",
         ),
         "real_only": (_real_half, "虚部没有用上：没有相位，图像会变得中心对称。"),
@@ -547,15 +542,15 @@ fourier = Exercise(
             "下限只看了宽：题目要 1 除以高与宽里较长的一个。",
         ),
         "grows": (
-            lambda *a: _fourier(*a, part="irfft", scale=_grows),
+            partial(_fourier, part="irfft", scale=_grows),
             "乘的是频率：应当除以频率，低频大、高频小。",
         ),
         "per_image": (
-            lambda *a: _fourier(*a, part="irfft", scale=_per_image),
+            partial(_fourier, part="irfft", scale=_per_image),
             "频率用了每张图的周期数：题目要每像素的周期数，fftfreq 给的就是。",
         ),
         "one_sided": (
-            lambda *a: _fourier(*a, part="irfft", scale=_one_sided),
+            partial(_fourier, part="irfft", scale=_one_sided),
             "行的频率没有折回来：后一半的行是负频率，fftfreq 给的就是。",
         ),
         "half_inverse": (

@@ -1,6 +1,7 @@
 """“引导式反向传播”一章的练习：三条规则、一个 autograd 函数、换掉再还回 ReLU、构造差别、换类别检验。"""
 
 from contextlib import suppress
+from functools import partial
 
 import torch
 
@@ -50,24 +51,24 @@ relu_rules = Exercise(
     oracle=_element_by_element,
     mistakes={
         "guided_is_deconv": (
-            lambda v, g: _rules(v, g, guided=lambda p, d: d),
+            partial(_rules, guided=lambda p, d: d),
             "你的引导式规则只看传回的梯度：那是反卷积网络，前向的门也要关。",
         ),
         "guided_is_plain": (
-            lambda v, g: _rules(v, g, guided=lambda p, d: p),
+            partial(_rules, guided=lambda p, d: p),
             "你的引导式规则只有前向的门：那是普通反向传播，负的梯度也要拦下。",
         ),
         "zero_open": (
-            lambda v, g: _rules(v, g, gate=lambda v: v >= 0),
+            partial(_rules, gate=lambda v: v >= 0),
             "value 恰好为 0 的地方，门是关着的：ReLU 只放行大于 0 的数。",
         ),
-        "swapped": (lambda v, g: _rules(v, g, order=(1, 0, 2)), "普通与反卷积网络的次序对调了。"),
+        "swapped": (partial(_rules, order=(1, 0, 2)), "普通与反卷积网络的次序对调了。"),
         "absolute": (
-            lambda v, g: _rules(v, g, guided=lambda p, d: p.abs()),
+            partial(_rules, guided=lambda p, d: p.abs()),
             "负的梯度被翻成了正的：要清零。",
         ),
         "guided_first": (
-            lambda v, g: _rules(v, g, order=(0, 2, 1)),
+            partial(_rules, order=(0, 2, 1)),
             "反卷积网络与引导式的次序对调了：两道门都有的是引导式。",
         ),
         "times_value": (
@@ -201,22 +202,20 @@ guided_map = Exercise(
             "前向关着的门你也放行了：那是反卷积网络。",
         ),
         "first_only": (
-            lambda x, t, m: swapping(x, t, m, names=("relu1",)),
+            partial(swapping, names=("relu1",)),
             "只换了一个 ReLU：每一个都要换，漏一个图就混了。",
         ),
         "at_the_end": (
             lambda x, t, m: pixel_gradient(x, t, m).clamp_min(0),
             "只在最后把负的梯度清零：规则要在每个 ReLU 处执行，不是在像素处。",
         ),
-        "never_restored": (lambda x, t, m: swapping(x, t, m, restore=False),),
+        "never_restored": (partial(swapping, restore=False),),
         "children_only": (
             _children_only,
             "套在别的模块里的 ReLU 没有换：named_children 只看一层，Fire 模块里的在更深处。",
         ),
         "softmax": (
-            lambda x, t, m: swapping(
-                x, t, m, pick=lambda n, z, y: n(z).softmax(1).gather(1, y[:, None])
-            ),
+            partial(swapping, pick=lambda n, z, y: n(z).softmax(1).gather(1, y[:, None])),
             "用了概率：要的是 softmax 之前的得分。",
         ),
         "left_grad": (_leaves_grad,),
@@ -275,15 +274,15 @@ two_gates = Exercise(
     ),
     mistakes={
         "negative_gradient": (
-            lambda size, index: _example(size, index, (1.0, -1.0)),
+            partial(_example, at=(1.0, -1.0)),
             "那里的梯度是负的：两条规则都会把它清零，换一处。",
         ),
         "both_open": (
-            lambda size, index: _example(size, index, (2.0, 3.0)),
+            partial(_example, at=(2.0, 3.0)),
             "那里两道门都开着，两条规则都放行：要关上其中一道。",
         ),
-        "everywhere": (lambda size, index: _example(size, index, (-1.0, 1.0), (-1.0, 1.0)),),
-        "silent": (lambda size, index: _example(size, index, (-1.0, 1.0), (1.0, -1.0)),),
+        "everywhere": (partial(_example, at=(-1.0, 1.0), elsewhere=(-1.0, 1.0)),),
+        "silent": (partial(_example, at=(-1.0, 1.0), elsewhere=(1.0, -1.0)),),
     },
 )
 
@@ -372,27 +371,24 @@ class_swap = Exercise(
     oracle=_counting_pairs,
     mistakes={
         "pearson": (
-            lambda *a: _swap(*a, ranks=lambda v: v),
+            partial(_swap, ranks=lambda v: v),
             "直接对数值求了相关：几个亮点会左右它，用名次。",
         ),
         "signed": (
-            lambda *a: _swap(*a, reduce=lambda g: g.amax(1)),
+            partial(_swap, reduce=lambda g: g.amax(1)),
             "没有取绝对值：显著的像素正负都算。",
         ),
         "summed": (
-            lambda *a: _swap(*a, reduce=lambda g: g.abs().sum(1)),
+            partial(_swap, reduce=lambda g: g.abs().sum(1)),
             "跨通道用了求和：这里取最大，与显著图一致。",
         ),
-        "whole_batch": (
-            lambda *a: _swap(*a, whole=True),
-            "把整批图混在一起排了名次：一张图一个数。",
-        ),
+        "whole_batch": (partial(_swap, whole=True), "把整批图混在一起排了名次：一张图一个数。"),
         "once": (
-            lambda *a: _swap(*a, ranks=lambda v: v.argsort(1).double()),
+            partial(_swap, ranks=lambda v: v.argsort(1).double()),
             "只排了一次序，得到的是下标，不是名次：再排一次。",
         ),
         "every_channel": (
-            lambda *a: _swap(*a, reduce=lambda g: g.abs()),
+            partial(_swap, reduce=lambda g: g.abs()),
             "没有先取通道的最大：一个像素一个数，再排名次。",
         ),
         "cosine": (_cosine_of_ranks, "名次没有减去平均就比了夹角：相关系数要先各减平均。"),

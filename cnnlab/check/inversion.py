@@ -1,5 +1,7 @@
 """“特征反演”一章的练习：相对误差、全变差、反演的循环、亮度与颜色、网络看不见的改动。"""
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -159,11 +161,11 @@ variation = Exercise(
             "首尾相接了：最后一列与第一列不是邻居。",
         ),
         "mean": (
-            lambda x: _both(x, lambda d: d.square().mean((1, 2, 3))),
+            partial(_both, measure=lambda d: d.square().mean((1, 2, 3))),
             "取了平均：题目约定求和。",
         ),
         "absolute": (
-            lambda x: _both(x, lambda d: d.abs().sum((1, 2, 3))),
+            partial(_both, measure=lambda d: d.abs().sum((1, 2, 3))),
             "用的是绝对值：题目要差的平方。",
         ),
         "by_rows_only": (lambda x: _squares(x.diff(dim=2)), "只比了上下的邻居：左右的也要比。"),
@@ -304,18 +306,15 @@ inversion_loop = Exercise(
     tolerance=1e-6,
     mistakes={
         "ascends": (
-            lambda *a: _descend(*a, sign=1),
+            partial(_descend, sign=1),
             "距离在变大：讲义写的“梯度上升”用在这里方向就反了，要下降。",
         ),
         "moving_target": (
             _moving_target,
             "图像一步也没动：目标是不是跟着图一起变了？它是原图的激活，整个循环里不变。",
         ),
-        "norm": (
-            lambda *a: _descend(*a, power=1),
-            "距离没有平方：离得远时步子太小，离得近时停不下来。",
-        ),
-        "free": (lambda *a: _descend(*a, clamp=False), "没有截断：像素跑出了 [0, 1]。"),
+        "norm": (partial(_descend, power=1), "距离没有平方：离得远时步子太小，离得近时停不下来。"),
+        "free": (partial(_descend, clamp=False), "没有截断：像素跑出了 [0, 1]。"),
         "one_step": (lambda i, t, m, n, s: _descend(i, t, m, 1, s), "只走了一步：要走 steps 步。"),
         "late_clamp": (
             lambda *a: _descend(*a, clamp=False).clamp(0, 1),
@@ -425,24 +424,24 @@ color_error = Exercise(
     oracle=_errors_by_matrix,
     mistakes={
         "mean_of_channels": (
-            lambda i, o: _errors(i, o, weights=(1 / 3, 1 / 3, 1 / 3)),
+            partial(_errors, weights=(1 / 3, 1 / 3, 1 / 3)),
             "亮度用了三个通道的平均：题目约定 0.299、0.587、0.114。",
         ),
         "not_centered": (
-            lambda i, o: _errors(i, o, center=False),
+            partial(_errors, center=False),
             "亮度的分母没有减去平均：猜一张均匀的灰，应当恰好得 1。",
         ),
         "whole_picture": (
-            lambda i, o: _errors(i, o, remainder=False),
+            partial(_errors, remainder=False),
             "颜色里还混着亮度：先从每个通道减去 Y。",
         ),
-        "squared": (lambda i, o: _errors(i, o, root=False), "没有开方：题目要均方根误差之比。"),
+        "squared": (partial(_errors, root=False), "没有开方：题目要均方根误差之比。"),
         "mean_square": (
             lambda i, o: _errors(i, o).flip(0),
             "两行的次序反了：第一行是亮度，第二行是颜色。",
         ),
         "half_grey": (
-            lambda i, o: _errors(i, o, middle=0.5),
+            partial(_errors, middle=0.5),
             "亮度的分母猜的是 0.5 的灰：猜这张图自己的平均亮度，才是最好的一张均匀的灰。",
         ),
         "own_grey": (
@@ -455,16 +454,13 @@ color_error = Exercise(
             ),
             "猜的灰取自 image：要原图自己的平均亮度。",
         ),
-        "absolute": (
-            lambda i, o: _absolute_errors(i, o),
-            "用的是绝对值之和：范数是平方和的平方根。",
-        ),
+        "absolute": (_absolute_errors, "用的是绝对值之和：范数是平方和的平方根。"),
         "equal_sum": (
-            lambda i, o: _errors(i, o, weights=(1.0, 1.0, 1.0)),
+            partial(_errors, weights=(1.0, 1.0, 1.0)),
             "亮度的三个权重加起来不是 1：0.299、0.587、0.114。",
         ),
         "swapped_weights": (
-            lambda i, o: _errors(i, o, weights=(0.114, 0.587, 0.299)),
+            partial(_errors, weights=(0.114, 0.587, 0.299)),
             "红和蓝的权重对调了：本书的次序是 RGB。",
         ),
     },

@@ -1,5 +1,7 @@
 """“中间层的卷积核”一章的练习：计数、灰度表、两层合成、给结构打分。"""
 
+from functools import partial
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -114,25 +116,25 @@ kernel_sheet_of_planes = Exercise(
     oracle=_plane_sheet,
     mistakes={
         "transposed": (
-            lambda w: _plane_sheet(w, transposed=True),
+            partial(_plane_sheet, transposed=True),
             "行和列对调了：一行是一个输出核，一列是一个输入通道。",
         ),
         "plane_scale": (
-            lambda w: _plane_sheet(w, scale="plane"),
+            partial(_plane_sheet, scale="plane"),
             "每张小图各用了一把尺：同一个核的各张要除以同一个数。",
         ),
         "one_scale": (
-            lambda w: _plane_sheet(w, scale="all"),
+            partial(_plane_sheet, scale="all"),
             "全层用了一把尺：每个核除以自己的最大绝对值。",
         ),
-        "no_gap": (lambda w: _plane_sheet(w, gap=0), "小块贴在一起了：隔 1 个白色像素才分得清。"),
-        "framed": (lambda w: _plane_sheet(w, edge=1), "四周多了一圈白边：缝只在小块之间。"),
+        "no_gap": (partial(_plane_sheet, gap=0), "小块贴在一起了：隔 1 个白色像素才分得清。"),
+        "framed": (partial(_plane_sheet, edge=1), "四周多了一圈白边：缝只在小块之间。"),
         "signed_maximum": (
-            lambda w: _plane_sheet(w, raw=True),
+            partial(_plane_sheet, raw=True),
             "除的是最大值，没有取绝对值：最负的权重会画到黑以下。",
         ),
         "stretched": (
-            lambda w: _plane_sheet(w, stretch=True),
+            partial(_plane_sheet, stretch=True),
             "用了最小值到最大值的拉伸：这里 0 要正好是中灰，式子在题面里。",
         ),
     },
@@ -199,11 +201,11 @@ composed_kernel = Exercise(
             "大小没有长：两个窗口错开着叠起来，比任何一个都大。",
         ),
         "flipped": (
-            lambda f, s: _summed(f, s, flip_second=True),
+            partial(_summed, flip_second=True),
             "合成时翻转错了一层：两层都是互相关，合成的核是两个核的真卷积。",
         ),
         "flipped_first": (
-            lambda f, s: _summed(f, s, flip_first=True),
+            partial(_summed, flip_first=True),
             "第一层的核不该翻转：副本是原样错开的。",
         ),
         "one_channel": (

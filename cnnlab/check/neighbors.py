@@ -1,6 +1,7 @@
 """“最近邻”一章的练习：特征向量、距离、不算自己、两种距离的分歧、打乱权重的对照。"""
 
 import copy
+from functools import partial
 
 import torch
 
@@ -132,7 +133,7 @@ squared_distances = Exercise(
     ),
     mistakes={
         "cross_sign": (
-            lambda q, g: _expand(q, g, cross=2.0),
+            partial(_expand, cross=2.0),
             "交叉项的符号反了：越像的两个向量，内积越大，距离应当越小。",
         ),
         "no_query_norm": (
@@ -143,14 +144,14 @@ squared_distances = Exercise(
             lambda q, g: _expand(q, g, right=False).clamp_min(0),
             "少了库里向量的平方和：长的向量会占便宜。",
         ),
-        "root": (lambda q, g: _expand(q, g, root=True), "多开了一次根号：要的是距离的平方。"),
+        "root": (partial(_expand, root=True), "多开了一次根号：要的是距离的平方。"),
         "single_cross": (
             lambda q, g: _expand(q, g, cross=-1.0).clamp_min(0),
             "交叉项少了一半：展开完全平方再数一遍。",
         ),
         "big_tensor": (lambda q, g: (q[:, None] - g).square().sum(2),),
         "looped": (lambda q, g: torch.stack([(one - g).square().sum(1) for one in q]),),
-        "no_clamp": (lambda q, g: _expand(q, g),),
+        "no_clamp": (_expand,),
         "absolute": (lambda q, g: torch.cdist(q, g, p=1), "各维相加的是绝对值：要平方和。"),
         "mean": (
             lambda q, g: _expand(q, g).clamp_min(0) / q.shape[1],
@@ -225,12 +226,12 @@ neighbors_without_self = Exercise(
         ),
     ),
     mistakes={
-        "itself": (lambda v, k: _ranked(v, k),),
+        "itself": (_ranked,),
         "hides_twins": (
-            lambda v, k: _ranked(v, k, hide=True),
+            partial(_ranked, hide=True),
             "一模一样的另一个也被去掉了：它是别人，应当留下。",
         ),
-        "farthest": (lambda v, k: _ranked(v, k, descending=True), "取的是最远的：方向反了。"),
+        "farthest": (partial(_ranked, descending=True), "取的是最远的：方向反了。"),
         "last_of_equals": (
             _last_of_equals,
             "距离相同时下标大的排到了前面：题目要小的在前，排序要稳定。",
@@ -398,7 +399,7 @@ def _global_seed(model, seed):
 shuffled_copy = Exercise(
     id="neighbors-5",
     name="shuffled_copy",
-    ours=lambda model, seed: _fresh(model, seed, _permuted),
+    ours=partial(_fresh, how=_permuted),
     title="同样的数，打乱了次序",
     level=3,
     stub="my_shuffled_copy(model, seed)",
@@ -434,15 +435,13 @@ shuffled_copy = Exercise(
     ),
     mistakes={
         "unit_noise": (
-            lambda m, s: _fresh(
-                m, s, lambda p, g: torch.randn(p.shape, generator=g, dtype=p.dtype)
-            ),
+            partial(_fresh, how=lambda p, g: torch.randn(p.shape, generator=g, dtype=p.dtype)),
         ),
         "untouched": (lambda m, s: copy.deepcopy(m),),
         "in_place": (_in_place,),
         "global_seed": (_global_seed,),
-        "within_kernels": (lambda m, s: _fresh(m, s, _within_kernels),),
-        "weights_only": (lambda m, s: _fresh(m, s, _weights_only),),
+        "within_kernels": (partial(_fresh, how=_within_kernels),),
+        "weights_only": (partial(_fresh, how=_weights_only),),
         "frozen": (lambda m, s: _fresh(m, s, _permuted).requires_grad_(False),),
         "itself": (lambda m, s: m,),
     },

@@ -1,5 +1,7 @@
 """“遮挡实验”一章的练习：窗的位置、遮挡图、逐像素的平均、概率上升的玩具、随机掩码。"""
 
+from functools import partial
+
 import torch
 
 from cnnlab.check.core import Exercise
@@ -119,17 +121,17 @@ occlusion_map = Exercise(
     mistakes={
         "kept": (_map_keeping, "前一扇窗还留在图上：每扇窗都要从原图开始。"),
         "probability": (
-            lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s, lambda scores: scores.softmax(1)),
+            partial(_map_by_masks, measure=lambda scores: scores.softmax(1)),
             "给的是概率的下降：softmax 把别的类也搅了进来，这里要得分。",
         ),
-        "black": (lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s, fill=0.0), "窗里填的是 0：在像素上 0 是黑色，不是这张图的平均色。"),
+        "black": (partial(_map_by_masks, fill=0.0), "窗里填的是 0：在像素上 0 是黑色，不是这张图的平均色。"),
         "batch_mean": (lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s, fill=x.mean((0, 2, 3), keepdim=True)), "平均色取自整批：每张图该用自己的。"),
         "grey_mean": (lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s, fill=x.mean((1, 2, 3), keepdim=True)), "三个通道填了同一个数：平均色是一种颜色，有三个分量。"),
         "after": (lambda x, t, m, w, s: _score(x, t, m) - _map_by_masks(x, t, m, w, s), "给的是遮住之后的得分：题目要的是掉了多少。"),
         "negated": (lambda *a: -_map_by_masks(*a), "符号反了：得分下降记作正数。"),
         "first_target": (lambda x, t, m, w, s: _map_by_masks(x, t[:1].expand_as(t), m, w, s), "整批都用了第一张图的目标类：每张图有自己的。"),
         "graph": (lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s) + 0 * m(x).sum(),),
-        "grey": (lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s, fill=0.5), "窗里填的是 0.5 的灰：题目要这张图自己的平均色。"),
+        "grey": (partial(_map_by_masks, fill=0.5), "窗里填的是 0.5 的灰：题目要这张图自己的平均色。"),
         "own_window": (
             lambda *a: _map_filling(*a, lambda inside: inside.mean((2, 3), keepdim=True)),
             "填的是窗里那一块的平均色：要整张图的平均色。",

@@ -1,5 +1,7 @@
 """“最大激活区块”一章的练习：感受野、边界、逐批的前几名、每图一处、有效感受野。"""
 
+from functools import partial
+
 import torch
 
 from cnnlab.check.core import Exercise
@@ -70,30 +72,27 @@ receptive_size = Exercise(
     oracle=_by_tracing,
     mistakes={
         "no_product": (
-            lambda x: _accumulate(x, kind="only"),
+            partial(_accumulate, kind="only"),
             "步幅没有累乘：前面每过一次步幅 2，后面的一格就值两格。",
         ),
         "late": (
-            lambda x: _accumulate(x, late=True),
+            partial(_accumulate, late=True),
             "本层的步幅用早了：核内相邻两格的距离由前面各层决定。",
         ),
-        "sign": (
-            lambda x: _accumulate(x, sign=1),
-            "起点的符号反了：填充让第一个窗口往图像外面移。",
-        ),
+        "sign": (partial(_accumulate, sign=1), "起点的符号反了：填充让第一个窗口往图像外面移。"),
         "whole_kernel": (
-            lambda x: _accumulate(x, whole=1),
+            partial(_accumulate, whole=1),
             "多加了：核长 k 的窗口，两端的格子之间只隔 k − 1 格。",
         ),
         "stride_first": (
-            lambda x: _accumulate(x, first=True),
+            partial(_accumulate, first=True),
             "先更新了步幅，再用它：大小和起点要用更新之前的步幅。",
         ),
         "never_scaled": (
-            lambda x: _accumulate(x, product=False),
+            partial(_accumulate, product=False),
             "核长没有乘步幅：前面各层的步幅之积，是核里相邻两格在图像上的距离。",
         ),
-        "added": (lambda x: _accumulate(x, kind="plus"), "步幅相加了：一层层传下来，步幅是相乘。"),
+        "added": (partial(_accumulate, kind="plus"), "步幅相加了：一层层传下来，步幅是相乘。"),
         "unscaled_start": (
             _unscaled_start,
             "填充没有乘步幅：深一层的填充补的是那一层的格，一格值好几个像素。",
@@ -104,7 +103,7 @@ receptive_size = Exercise(
         ),
         "less_padding": (_less_padding, "大小里减去了填充：填充只移动起点，不改变一个窗口有多大。"),
         "own_stride": (
-            lambda x: _accumulate(x, kind="own"),
+            partial(_accumulate, kind="own"),
             "核长和填充乘的是本层的步幅：该乘前面各层步幅之积。",
         ),
     },
@@ -168,18 +167,12 @@ receptive_spans = Exercise(
     oracle=_by_gradient,
     mistakes={
         "clip_last": (
-            lambda x, n: _back(x, n, clip="last"),
+            partial(_back, clip="last"),
             "只在最后截断还不够：有的像素只通向中间层的填充，谁也看不到。",
         ),
-        "no_clip": (lambda x, n: _back(x, n, clip="none"), "有的段伸到了图像外面：没有截断。"),
-        "sign": (
-            lambda x, n: _back(x, n, sign=1),
-            "填充的符号反了：它让窗口的起点往外移，不是往里移。",
-        ),
-        "inclusive": (
-            lambda x, n: _back(x, n, end=0),
-            "差一：终点不含，最后一个看到的像素还要再加一。",
-        ),
+        "no_clip": (partial(_back, clip="none"), "有的段伸到了图像外面：没有截断。"),
+        "sign": (partial(_back, sign=1), "填充的符号反了：它让窗口的起点往外移，不是往里移。"),
+        "inclusive": (partial(_back, end=0), "差一：终点不含，最后一个看到的像素还要再加一。"),
     },
 )
 
@@ -276,14 +269,14 @@ running_top = Exercise(
             "每批只留了一个：同一批里的第二名也可能比别批的第一名大。",
         ),
         "no_offset": (
-            lambda b, k: _running(b, k, offset=False),
+            partial(_running, offset=False),
             "图像的编号不对：它是全部图像里的第几张，不是这一批里的第几张。",
         ),
         "newest_first": (
-            lambda b, k: _running(b, k, newest=True),
+            partial(_running, newest=True),
             "同值时后来的挤掉了先来的：排序要稳定，先来的在前。",
         ),
-        "swapped": (lambda b, k: _running(b, k, swap=True), "行和列对调了：先是行，再是列。"),
+        "swapped": (partial(_running, swap=True), "行和列对调了：先是行，再是列。"),
         "unstable": (_by_topk, "同值的次序不对：topk 不保证先来的在前，用稳定的排序。"),
         "latest_first": (_latest_first, "同值时后面的排到了前面：图像、行、列都是小的在前。"),
         "smallest": (
@@ -388,7 +381,7 @@ one_per_image = Exercise(
             "只是多留了一些再去重：一张照片的候选再多一点，名额还是不够。",
         ),
         "unstable": (
-            lambda v, i, k: _one_each(v, i, k, stable=False),
+            partial(_one_each, stable=False),
             "同值时后来的排到了前面：先来者在前，排序要稳定。",
         ),
         "images": (lambda v, i, k: i[_greedy(v, i, k)], "返回的是照片的编号：题目要候选的下标。"),

@@ -1,5 +1,7 @@
 """“显著图”一章的练习：一批图的显著图、带符号的显著图、积分梯度、类激活图、最小的对抗步长。"""
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -267,20 +269,18 @@ integrated = Exercise(
     idea="把得分的总变化拆给各个像素：一段路上的变化约等于梯度乘位移，段段相加。",
     where="看本章“从一点到一条路”一节的公式，留意 k 从哪里数起。",
     question="基线换成白图，哪些像素从此恒为 0？这合理吗？",
-    oracle=lambda image, target, model, baseline, steps: _path(
-        image, target, model, baseline, steps, gradient=_differences
-    ),
+    oracle=partial(_path, gradient=_differences),
     laws=((_complete, "全部相加应当等于得分之差（步数大时误差很小），你的不是：检查平均和位移。"),),
     tolerance=1e-5,
     mistakes={
-        "left": (lambda *a: _path(*a, at=0.0), "取了每段的左端：取中点，误差小一个量级。"),
-        "right": (lambda *a: _path(*a, at=1.0), "取了每段的右端：取中点，误差小一个量级。"),
-        "no_displacement": (lambda *a: _path(*a, displace=False), "少乘了位移：走了多远要乘上。"),
+        "left": (partial(_path, at=0.0), "取了每段的左端：取中点，误差小一个量级。"),
+        "right": (partial(_path, at=1.0), "取了每段的右端：取中点，误差小一个量级。"),
+        "no_displacement": (partial(_path, displace=False), "少乘了位移：走了多远要乘上。"),
         "times_image": (
             lambda x, t, m, b, s: x * _path(x, t, m, b, s, displace=False),
             "乘的是图像本身：路是从基线出发的，要乘图像与基线之差。",
         ),
-        "no_average": (lambda *a: _path(*a, average=False), "各点的梯度加起来之后没有除以点数。"),
+        "no_average": (partial(_path, average=False), "各点的梯度加起来之后没有除以点数。"),
         "end_only": (
             lambda x, t, m, b, s: (x - b) * _gradient(x, t, m),
             "只用了终点的梯度：网络在路上会拐弯，要沿途多取几点。",
@@ -398,7 +398,7 @@ def _attack_probe(seed, network):
 attack = Exercise(
     id="saliency-5",
     name="attack",
-    ours=lambda *a: _attack(*a, direction=lambda *b: _gradient(*b).sign()),
+    ours=partial(_attack, direction=lambda *b: _gradient(*b).sign()),
     title="最小的对抗步长",
     level=4,
     stub="my_attack(image, target, model, levels)",
@@ -416,20 +416,17 @@ attack = Exercise(
         ),
     ),
     mistakes={
-        "raises": (lambda *a: _attack(*a, way=1), "方向反了：得分升高了，要往下降的方向走。"),
-        "not_sign": (lambda *a: _attack(*a, direction=_unit), "没有取符号：大多数像素几乎没动。"),
-        "no_clip": (lambda *a: _attack(*a, clip=False),),
-        "largest": (lambda *a: _attack(*a, first=False), "用了最大的步长：要找第一个够用的。"),
+        "raises": (partial(_attack, way=1), "方向反了：得分升高了，要往下降的方向走。"),
+        "not_sign": (partial(_attack, direction=_unit), "没有取符号：大多数像素几乎没动。"),
+        "no_clip": (partial(_attack, clip=False),),
+        "largest": (partial(_attack, first=False), "用了最大的步长：要找第一个够用的。"),
         "raw": (
-            lambda *a: _attack(*a, direction=_gradient),
+            partial(_attack, direction=_gradient),
             "走的是梯度本身，没有取符号：每个像素走的步子不一样大。",
         ),
-        "adds_up": (
-            lambda *a: _attack(*a, adds=True),
-            "改动一次次加了上去：每个步长都要从原图走起。",
-        ),
+        "adds_up": (partial(_attack, adds=True), "改动一次次加了上去：每个步长都要从原图走起。"),
         "again": (
-            lambda *a: _attack(*a, again=True),
+            partial(_attack, again=True),
             "每一步又从新的图重新求了梯度：那是迭代的攻击，题目只从原图走一步。",
         ),
     },

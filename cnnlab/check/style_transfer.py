@@ -1,5 +1,7 @@
 """“图像神经风格迁移”一章的练习：内容损失、混合风格、被改写的特征、两种混法的差。"""
 
+from functools import partial
+
 import torch
 from torch.nn import functional
 
@@ -52,7 +54,7 @@ content_loss = Exercise(
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "absolute": (
-            lambda f, t, w: _content(f, t, w, scale=lambda t: 1.0),
+            partial(_content, scale=lambda t: 1.0),
             "没有除以目标的平方和：换一层，权重的意思就变了。",
         ),
         "mean": (
@@ -60,10 +62,10 @@ content_loss = Exercise(
             "取了平均：这里约定每张图除以目标的平方和，再相加。",
         ),
         "batch": (
-            lambda f, t, w: _content(f, t, w, scale=lambda t: t.square().sum()),
+            partial(_content, scale=lambda t: t.square().sum()),
             "整批共用了一个分母：每张图除以自己的目标。",
         ),
-        "weight_squared": (lambda f, t, w: _content(f, t, w, power=2), "权重乘了两次。"),
+        "weight_squared": (partial(_content, power=2), "权重乘了两次。"),
         "root": (
             lambda f, t, w: w * ((f - t).flatten(1).norm(dim=1) / t.flatten(1).norm(dim=1)).sum(),
             "开了根号：这里要平方距离。",
@@ -78,7 +80,7 @@ content_loss = Exercise(
             "用的是绝对值：题目要平方距离与平方和。",
         ),
         "norm_once": (
-            lambda f, t, w: _content(f, t, w, scale=lambda t: t.flatten(1).norm(dim=1)),
+            partial(_content, scale=lambda t: t.flatten(1).norm(dim=1)),
             "分母没有平方：除以目标的平方和。",
         ),
         "half": (lambda f, t, w: _content(f, t, w / 2), "多了一个 ½：题目没有它。"),
@@ -134,25 +136,22 @@ mixed_gram = Exercise(
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "raw": (
-            lambda g, w: _mix(g, w, lambda w: w),
+            partial(_mix, share=lambda w: w),
             "权重没有归一：和不为 1 时，目标的强弱也跟着变了。",
         ),
         "equal": (lambda g, w: g.mean(0), "权重没有用上：每种风格占了一样多。"),
         "softmax": (
-            lambda g, w: _mix(g, w, lambda w: w.softmax(0)),
+            partial(_mix, share=lambda w: w.softmax(0)),
             "用 softmax 归一：权重的比例变了，这里只除以它们的和。",
         ),
-        "largest": (
-            lambda g, w: _mix(g, w, lambda w: w / w.max()),
-            "除的是最大的权重：和还不是 1。",
-        ),
+        "largest": (partial(_mix, share=lambda w: w / w.max()), "除的是最大的权重：和还不是 1。"),
         "mean": (lambda g, w: _mix(g, w) / len(g), "多除了风格的个数：权重的和已经是 1。"),
         "squares": (
-            lambda g, w: _mix(g, w, lambda w: w.square() / w.square().sum()),
+            partial(_mix, share=lambda w: w.square() / w.square().sum()),
             "权重先平方了：只除以它们的和。",
         ),
         "unit_length": (
-            lambda g, w: _mix(g, w, lambda w: w / w.norm()),
+            partial(_mix, share=lambda w: w / w.norm()),
             "除的是权重的长度：要除以它们的和。",
         ),
         "strongest": (
@@ -197,6 +196,13 @@ def _feature_flow(call, image, first, second):
     return len(made) == 2 and all(part.requires_grad for part in made)
 
 
+def _aliased(image, first, second):
+    one = functional.conv2d(image, first)
+    kept = [one]
+    one.relu_()
+    return [*kept, functional.conv2d(one, second)]
+
+
 features_before_relu = Exercise(
     id="style_transfer-2",
     name="features_before_relu",
@@ -222,7 +228,7 @@ features_before_relu = Exercise(
     ),
     laws=((_feature_flow, *BROKEN),),
     mistakes={
-        "aliased": (lambda x, f, s: _aliased(x, f, s),),
+        "aliased": (_aliased,),
         "no_relu": (
             lambda x, f, s: [
                 functional.conv2d(x, f),
@@ -249,13 +255,6 @@ features_before_relu = Exercise(
         ),
     },
 )
-
-
-def _aliased(image, first, second):
-    one = functional.conv2d(image, first)
-    kept = [one]
-    one.relu_()
-    return [*kept, functional.conv2d(one, second)]
 
 
 # 4 两种混法差多少
@@ -289,7 +288,7 @@ mixing_gap = Exercise(
     question="三种风格时，这个差是什么样子？",
     oracle=_gap_by_probing,
     mistakes={
-        "one_weight": (lambda a, b, w: _gap(a, b, w), "少了一个因子：两边的权重都要出现。"),
+        "one_weight": (_gap, "少了一个因子：两边的权重都要出现。"),
         "no_weight": (
             lambda a, b, w: _gap(a, b, 1.0),
             "权重没有出现：share 是 0 或 1 时，差应当是 0。",

@@ -1,5 +1,7 @@
 """“纹理合成”一章的练习：Gram 矩阵、带权的风格损失、很响的通道、只比已填的像素、隔一段距离的 Gram。"""
 
+from functools import partial
+
 import torch
 
 from cnnlab.check.core import Exercise
@@ -61,7 +63,7 @@ gram = Exercise(
     oracle=_gram_by_loop,
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
-        "unnormalised": (lambda f: _rows(f, 1), "没有除：图大一倍，矩阵就大几倍。"),
+        "unnormalised": (partial(_rows, share=1), "没有除：图大一倍，矩阵就大几倍。"),
         "positions": (
             lambda f: _rows(f, f.shape[2] * f.shape[3]),
             "只除了位置数：这里约定连通道数一起除。",
@@ -163,10 +165,7 @@ gram_loss = Exercise(
     laws=((gradient_flows(), *BROKEN),),
     properties=((lambda out, grams, targets, weights: out >= 0, "损失不该是负数。"),),
     mistakes={
-        "absolute": (
-            lambda g, a, w: _distance(g, a, w),
-            "没有除以目标的大小：激活大的层会压过别的层。",
-        ),
+        "absolute": (_distance, "没有除以目标的大小：激活大的层会压过别的层。"),
         "no_weights": (
             lambda g, a, w: _distance(g, a, [1.0] * len(w), _relative),
             "没有用上各层的权重。",
@@ -197,11 +196,11 @@ gram_loss = Exercise(
             "只算了第一层：各层都要。",
         ),
         "norm_once": (
-            lambda g, a, w: _distance(g, a, w, lambda target: 1 / target.norm()),
+            partial(_distance, scale=lambda target: 1 / target.norm()),
             "分母没有平方：‖A‖² 是平方和。",
         ),
         "mean_square": (
-            lambda g, a, w: _distance(g, a, w, lambda target: 1 / target.numel()),
+            partial(_distance, scale=lambda target: 1 / target.numel()),
             "除的是格子数：要除以目标自己的平方和。",
         ),
         "totals": (
@@ -232,7 +231,7 @@ gram_loss = Exercise(
             "先求了长度再相减：先相减，再求平方和。",
         ),
         "quarter": (
-            lambda g, a, w: _distance(g, a, w, lambda target: 1 / (4 * len(target) ** 2)),
+            partial(_distance, scale=lambda target: 1 / (4 * len(target) ** 2)),
             "除的是 4C²：这里约定除以目标自己的平方和。",
         ),
         "weight_squared": (
@@ -341,17 +340,14 @@ window_distance = Exercise(
     oracle=_window_distance_by_loop,
     mistakes={
         "unfilled": (
-            lambda p, f, c: _window_distance(p, f, c, torch.ones_like),
+            partial(_window_distance, use=torch.ones_like),
             "还没生成的像素也参加了比较：它们的 0 不是颜色，是空着。",
         ),
         "inverted": (
-            lambda p, f, c: _window_distance(p, f, c, lambda f: 1 - f),
+            partial(_window_distance, use=lambda f: 1 - f),
             "比的恰好是空着的那些像素：遮罩反了。",
         ),
-        "absolute": (
-            lambda p, f, c: _window_distance(p, f, c, power=1),
-            "用了绝对值：这里约定差的平方。",
-        ),
+        "absolute": (partial(_window_distance, power=1), "用了绝对值：这里约定差的平方。"),
         "rooted": (
             lambda p, f, c: _window_distance(p, f, c).sqrt(),
             "多开了一次方：这里约定平方和。",

@@ -1,7 +1,10 @@
 """书自己的几个 Sphinx 扩展：中文搜索的切法、接行、去掉外面的脚本；和四个记号的字体。"""
 
+import base64
+import hashlib
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -133,6 +136,34 @@ def test_large_pictures_become_webp_and_pages_follow(finishing, tmp_path):
     assert sorted(path.name for path in images.iterdir()) == ["large.webp", "small.png"]
     text = '<img src="_images/large.webp"><img src="_images/small.png">'
     assert page.read_text("utf-8") == text
+
+
+def test_pictures_get_the_text_that_their_cell_gave(finishing, tmp_path):
+    told, silent = b"told", b"silent"
+    outputs = [
+        {
+            "data": {"image/png": base64.b64encode(data).decode()},
+            "metadata": {"image/png": {"alt": alt}} if alt else {},
+        }
+        for data, alt in ((told, "左边 < 右边"), (silent, ""))
+    ]
+    notebook = tmp_path / "book" / "a.ipynb"
+    notebook.parent.mkdir()
+    notebook.write_text(json.dumps({"cells": [{"outputs": outputs}]}), "utf-8")
+    texts = finishing.picture_texts(tmp_path)
+    first, second = (hashlib.sha256(data).hexdigest() for data in (told, silent))
+    page = "".join(
+        f'<img alt="{alt}" src="../_images/{name}.png" />'
+        for alt, name in [
+            (f"../_images/{first}.png", first),
+            ("自己写的", first),
+            (f"../_images/{second}.png", second),
+        ]
+    )
+    made = finishing.with_texts(page, texts)
+    alts = re.findall('alt="([^"]*)"', made)
+    assert alts == ["左边 &lt; 右边", "自己写的", "这一格画出的图"]
+    assert made.count('aria-hidden="true">左边 &lt; 右边</p>') == 2
 
 
 @pytest.mark.parametrize("url", ["https://github.com/OWNER/cnnlab", "https://example.org/a/cnnlab"])

@@ -1,8 +1,12 @@
-"""建好网页之后的收尾：大图换成 WebP，主题里剩下的英文换成中文；地址没定时不画通向外面的按钮。
+"""建好网页之后的收尾：图配上替代文字，大图换成 WebP，主题里剩下的英文换成中文；地址没定时不画通向外面的按钮。
 
 不管章的内容。
 """
 
+import base64
+import hashlib
+import html
+import json
 import re
 from pathlib import Path
 
@@ -35,10 +39,37 @@ CHINESE = {
 ATTRIBUTES = "title|aria-label|placeholder|alt|data-bs-title"
 _TEXT = re.compile(rf'\b({ATTRIBUTES})="({"|".join(map(re.escape, CHINESE))})"')
 
+_PICTURE = re.compile(r'<img alt="([^"]*)" (src="(?:\.\./)*_images/([0-9a-f]{64})\.[^>]*/>)')
+
 
 def in_chinese(page: str) -> str:
     """网页里主题的英文提示换成中文；正文不动。"""
     return _TEXT.sub(lambda found: f'{found[1]}="{CHINESE[found[2]]}"', page)
+
+
+def picture_texts(executed: Path) -> dict[str, str]:
+    """跑过的笔记本里各张图的说明：{图的散列，也就是书页里的文件名: 图注或替代文字}。"""
+    texts = {}
+    for path in executed.rglob("*.ipynb"):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            for output in cell.get("outputs", []):
+                if text := output.get("metadata", {}).get("image/png", {}).get("alt"):
+                    data = base64.b64decode("".join(output["data"]["image/png"]))
+                    texts[hashlib.sha256(data).hexdigest()] = text
+    return texts
+
+
+def with_texts(page: str, texts: dict[str, str]) -> str:
+    """没有替代文字的图用它的说明；图下面另放一行，只在窄屏上显示，那里图里的字太小。"""
+
+    def told(found):
+        alt, rest, name = found.groups()
+        text = html.escape(texts.get(name, ""))
+        alt = (text or "这一格画出的图") if "_images/" in alt else alt
+        below = f'<p class="cnnlab-picture-text" aria-hidden="true">{text}</p>' if text else ""
+        return f'<img alt="{alt}" {rest}{below}'
+
+    return _PICTURE.sub(told, page)
 
 
 def to_webp(path: Path) -> Path:
@@ -59,8 +90,10 @@ def finish(app, error):
     folder = Path(app.outdir)
     large = [path for path in folder.glob("_images/*.png") if path.stat().st_size > LARGEST]
     renamed = {path.name: to_webp(path).name for path in large}
+    texts = picture_texts(folder.parent / "jupyter_execute")
     for path in folder.rglob("*.html"):
-        page = before = path.read_text(encoding="utf-8")
+        before = path.read_text(encoding="utf-8")
+        page = with_texts(before, texts)
         for old, new in renamed.items():
             page = page.replace(old, new)
         page = in_chinese(page)

@@ -87,7 +87,11 @@ class Ledger(tuple):
         return self._table()._repr_markdown_() if self else "（账本是空的）"
 
     def _repr_html_(self) -> str:
-        return "".join(map(_mark, self)) + self._table()._repr_html_() if self else "（账本是空的）"
+        if not self:
+            return "（账本是空的）"
+        return "".join(map(_mark, self)) + (
+            f'<div class="cnnlab-ledger">{self._table()._repr_html_()}</div>'
+        )
 
 
 @checked

@@ -225,9 +225,11 @@ def _reading_problem(name: str, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError) and kind:
         return f"{name} 是{kind}，这里读不了；先用别的软件另存为 JPEG 或 PNG"
     if isinstance(error, UnidentifiedImageError):
-        return f"{name} 不是图像文件（读不出任何已知的图像格式），虽然它的名字像；换一个 JPEG 或 PNG 文件"
+        return f"{name} 不是图像文件（读不出任何已知的图像格式）；换一个 JPEG 或 PNG 文件"
     if isinstance(error, Image.DecompressionBombError):
-        return f"{name} 的像素太多（{error}）；先用别的软件缩小"
+        return (
+            f"{name} 的像素太多，超过 {2 * Image.MAX_IMAGE_PIXELS / 1e8:.1f} 亿；先用别的软件缩小"
+        )
     return f"{name} 是一个损坏的图像文件，可能没有下载完整：{error}；重新下载后再试"
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import ipywidgets
-from PIL import Image, UnidentifiedImageError
 
 from cnnlab.show.layers import ChannelGrid, Layers, layers_of
 
@@ -252,7 +251,8 @@ def picture_control(name: str, given, size: int, label: str) -> Control:
 
     def arrive(change):
         file, data = uploaded(change["new"])
-        own.update(name=file, data=data)
+        own.clear()
+        own.update(name=file, data=data, content=hashlib.sha1(data).hexdigest())
         box.options = [f"⬆ {file}", *names]
         # 同名的新文件：菜单的值没有变，也要重算
         event = {"name": "value", "old": None, "new": box.options[0], "type": "change"}
@@ -264,10 +264,12 @@ def picture_control(name: str, given, size: int, label: str) -> Control:
         if not box.value.startswith("⬆ "):
             function = getattr(__import__("cnnlab"), maker)
             return function(box.value, size), f"{maker}({box.value!r}, {size})"
-        return read_upload(own["name"], own["data"], size), f"load_image({own['name']!r}, {size})"
+        if "image" not in own:
+            own["image"] = read_upload(own["name"], own["data"], size)
+        return own["image"], f"load_image({own['name']!r}, {size})"
 
     button.observe(arrive, "value")
-    read.content = lambda: hashlib.sha1(own.get("data", b"")).hexdigest()
+    read.content = lambda: own.get("content", "")
     return Control(ipywidgets.HBox([box, button]), box, read)
 
 
@@ -285,14 +287,12 @@ def picture_source(name: str) -> tuple[str, list[str]]:
 
 
 def read_upload(name: str, data: bytes, size: int):
-    """上传的文件变成图像；不是图片时说清楚。"""
+    """上传的文件变成图像，与从硬盘读它一样；读不出时说清楚。"""
     from cnnlab.core.images import load_image
 
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return load_image(picture, size)
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"“{name}”不是能读的图片；选 JPEG、PNG 或 WebP 文件") from error
+    file = io.BytesIO(data)
+    file.name = name
+    return load_image(file, size)
 
 
 def uploaded(value) -> tuple[str, bytes]:

@@ -196,7 +196,7 @@ def upload_two(panel: Driven, folder: Path) -> None:
     if panel.slow:
         wait_until(lambda: "按“运行”" in panel.says, 30, "传了文字文件")
         panel.button("运行").click()
-    wait_until(lambda: "不是能读的图片" in panel.says, 30, "那句话")
+    wait_until(lambda: "不是图像文件" in panel.says, 30, "那句话")
     before = panel.code
     panel.upload(mine)
     if panel.slow:

@@ -17,6 +17,7 @@ from cnnlab import (
     activation_tiles,
     activations_of,
     class_image,
+    load_image,
     load_model,
     occlusion_map,
     photo,
@@ -285,7 +286,66 @@ def test_an_uploaded_photo_is_used_and_a_text_file_is_refused():
     assert "load_image('mine.png', 32)" in panel.code
     assert panel.outcome.result[0, 0].mean() > 0.99 and panel.outcome.result[0, 1].mean() < 0.01
     button.notify_change({**change, "new": ({"name": "notes.txt", "content": b"abc"},)})
-    assert "不是能读的图片" in panel.says.value
+    assert "不是图像文件" in panel.says.value
+
+
+def encoded(picture, kind: str, **options) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return file.getvalue()
+
+
+def of_every_kind() -> dict[str, tuple[bytes, str]]:
+    """各种稀奇的上传：{名字: (内容, 拒绝时那句话里的词)}；词是空的就该读得出。"""
+    red = Image.new("RGB", (40, 30), "red")
+    turned = Image.Exif()
+    turned[0x112] = 6
+    noise = encoded(Image.effect_noise((1600, 1200), 80).convert("RGB"), "JPEG")
+    return {
+        "turned.jpg": (encoded(red, "JPEG", exif=turned), ""),
+        "cmyk.jpg": (encoded(red.convert("CMYK"), "JPEG"), ""),
+        "moving.gif": (encoded(red, "GIF", save_all=True, append_images=[Image.new("RGB", (40, 30))]), ""),
+        "palette.png": (encoded(red.convert("P"), "PNG"), ""),
+        "one.png": (encoded(red.resize((1, 1)), "PNG"), ""),
+        "'\"<b>.png": (encoded(red, "PNG"), ""),
+        "phone.heic": (b"\0\0\0\x18ftypheic" + bytes(200), "HEIC"),
+        "empty.png": (b"", "不是图像文件"),
+        "cut.jpg": (noise[:9000], "损坏"),
+        "bomb.png": (encoded(Image.new("1", (60000, 20000)), "PNG"), "像素太多"),
+    }  # fmt: skip
+
+
+def test_every_kind_of_upload_is_read_or_refused_with_a_sentence(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    panel = explore(lambda image: image, photo=["duck"], photo_size=32)
+    button = panel.controls["image"].box.children[1]
+    for name, (content, words) in of_every_kind().items():
+        new = ({"name": name, "content": content},)
+        change = {"name": "value", "old": (), "owner": button, "new": new, "type": "change"}
+        button.notify_change(change)
+        if words:
+            assert words in panel.says.value and name in panel.says.value
+            continue
+        assert panel.outcome.result[0, 0].mean() > 0.98, name
+        (tmp_path / name).write_bytes(content)
+        assert torch.equal(load_image(name, 32), panel.outcome.result), name
+        assert f"load_image({name!r}, 32)" in panel.code and "<b>" not in panel.line.value
+
+
+def test_a_photo_of_many_pixels_is_decoded_once_and_equals_its_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    content = encoded(Image.effect_noise((3000, 2000), 80).convert("RGB"), "JPEG")
+    (tmp_path / "large.jpg").write_bytes(content)
+    panel = explore(lambda image, dark=False: image, photo=["duck"], dark=False, photo_size=64)
+    button = panel.controls["image"].box.children[1]
+    new = ({"name": "large.jpg", "content": content},)
+    button.notify_change(
+        {"name": "value", "old": (), "owner": button, "new": new, "type": "change"}
+    )
+    first = panel.outcome.result
+    assert torch.equal(first, load_image("large.jpg", 64))
+    panel.boxes["dark"].value = True
+    assert panel.outcome.result is first
 
 
 def test_two_files_of_one_name_are_not_mixed_up():

@@ -24,8 +24,8 @@ SMALL = replace(GOOD, margin=24)
 # 与完整的做法只差一样：(文件名, 标题, 各级, 设置)
 WAYS = [
     ("full", "完整的做法", STAGES, SMALL),
-    ("one_scale", "只有一个尺度", ((176, 128, 160, 0.05),), SMALL),
-    ("one_view", "每步只看一份", STAGES, replace(SMALL, views=1)),
+    ("one_scale", "只一个尺度", ((176, 128, 160, 0.05),), SMALL),
+    ("one_view", "每步一份", STAGES, replace(SMALL, views=1)),
     ("no_crop", "不取景", STAGES, replace(SMALL, crop=1.0)),
     ("no_prior", "无照片先验", STAGES, replace(SMALL, natural=0.0)),
     ("no_cooling", "步长不降", STAGES, replace(SMALL, cooling=False)),

@@ -148,22 +148,22 @@ def accentuate(
     check_images(image)
     count, split = len(image), (settings.views, 2, len(image))
     targets = resolve_target(model, target, count).repeat(settings.views)
-
-    def score(values) -> Tensor:
-        made = values["scores"].unflatten(0, split)[:, 0].flatten(0, 1)
-        return target_scores(made, targets).sum() / settings.views
-
-    def distance(values) -> Tensor:
-        made, photo = values[layer].unflatten(0, split).flatten(3).unbind(1)
-        gap = (made - photo.detach()).square().sum(2) / photo.square().sum(2)
-        return gap.sum() / settings.views
-
-    terms = [-Term("score", ("scores",), score), keep * Term("distance", (layer,), distance)]
-    transform = settings.transform(seed) or compose()
+    transform, photo_seen = settings.transform(seed) or compose(), {}
 
     def beside(made: Tensor) -> Tensor:
-        return transform(torch.cat([made, image.to(made.device)]))
+        both = transform(torch.cat([made, image.to(made.device)])).unflatten(0, split)
+        photo = as_seen(model, both[:, 1].flatten(0, 1).detach())
+        photo_seen.update(activations_of(model, photo, layer))  # 同一批取景，不要梯度
+        return both[:, 0].flatten(0, 1)
 
+    def score(values) -> Tensor:
+        return target_scores(values["scores"], targets).sum() / settings.views
+
+    def distance(values) -> Tensor:
+        made, photo = values[layer].flatten(1), photo_seen[layer].flatten(1)
+        return ((made - photo).square().sum(1) / photo.square().sum(1)).sum() / settings.views
+
+    terms = [-Term("score", ("scores",), score), keep * Term("distance", (layer,), distance)]
     loss = objective(model, terms, transform=beside)
     start = settings.picture(image.shape[-2:], count, seed, image)
     made = optimize_image(

@@ -1,7 +1,7 @@
 """合成随书的类图像，写到 cnnlab/data/class_images/：python tools/make_class_images.py [类名 …]
 
-十张 224 见方的小图供测量，三张 336 见方的大图供题图；每张图一个种子（斑马、帝王蝶、香蕉是五个里挑的），设置写在 settings.json 里：
-照着调 cnnlab.coarse_to_fine 就能再做一次。已有的图跳过，给出类名（大图是 large_类名）则重做。
+十张 224 见方的小图供测量，三张 336 见方的大图供题图；每张图一个种子，斑马、帝王蝶、香蕉的是五个里挑的。
+设置写在 settings.json 里：照着调 cnnlab.coarse_to_fine 就能再做一次。已有的图跳过，给出类名（大图是 large_类名）则重做。
 最后由 SqueezeNet 和没有参与合成的 EfficientNet-Lite0 逐张辨认。CPU 上小图一张约 15 秒，大图约 45 秒。
 """
 

@@ -64,8 +64,9 @@ def with_texts(page: str, texts: dict[str, str]) -> str:
 
     def told(found):
         alt, rest, name = found.groups()
-        text = html.escape(texts.get(name, ""))
-        alt = (text or "这一格画出的图") if "_images/" in alt else alt
+        written = "" if "_images/" in alt else alt
+        text = html.escape(texts.get(name, "")) or written
+        alt = written or text or "这一格画出的图"
         below = f'<p class="cnnlab-picture-text" aria-hidden="true">{text}</p>' if text else ""
         return f'<img alt="{alt}" {rest}{below}'
 

@@ -55,7 +55,7 @@ more-tests: $(INSTALLED)  ## 慢一些的测试：假想的加速器、小项目
 panels: $(INSTALLED)  ## 在 JupyterLab 里把每一章的面板都拨一遍（要 Chromium）
 	CNNLAB_PROFILE=quick CNNLAB_PANELS=all $(BIN)/python -m pytest tests/browser/test_panels.py -o addopts="-ra -p no:nbval"
 
-accelerator: $(INSTALLED)  ## 全部的章和解答，在一个假想的加速器上从头到尾跑一遍（约一小时）
+accelerator: $(INSTALLED)  ## 全部的章、解答、小项目和考试，在一个假想的加速器上从头到尾跑一遍（约一小时）
 	$(BIN)/python tests/slow/accelerator_chapters.py
 
 fuzz: $(INSTALLED)  ## 乱试得更久：每个函数几百种稀奇的参数

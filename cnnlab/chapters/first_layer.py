@@ -84,8 +84,8 @@ def orientation_index(tuning: Tensor) -> Tensor:
     s = |Σ r(θ) e^{2iθ}| / Σ r(θ)；角度取两倍，因为光栅转 180° 还是它自己。
     """
     response = tuning.clamp_min(0)
-    angle = 2 * math.pi * torch.arange(tuning.shape[1]) / tuning.shape[1]
-    vector = torch.complex(response @ angle.cos().to(response), response @ angle.sin().to(response))
+    angle = (2 * math.pi * torch.arange(tuning.shape[1]) / tuning.shape[1]).to(response)
+    vector = torch.complex((response * angle.cos()).sum(1), (response * angle.sin()).sum(1))
     return vector.abs() / response.sum(1).clamp_min(1e-12)
 
 
@@ -109,7 +109,6 @@ def gabor_similarity(kernels: Tensor) -> Tensor:
     G(x, y) = exp(−(x² + y²) / 2σ²) cos(2π (x cos θ + y sin θ) / T + φ)，在方向、周期、相位、宽度、中心的网格上取最好的一个。
     出处：Gabor 函数描述简单细胞，见 Jones 与 Palmer（1987）。
     """
-    home, kernels = kernels.device, kernels.cpu()
     size = kernels.shape[-1]
     axis = torch.linspace(-1, 1, size)
     shifts = torch.linspace(-0.5, 0.5, 5) if size > 3 else torch.zeros(1)
@@ -130,4 +129,4 @@ def gabor_similarity(kernels: Tensor) -> Tensor:
     )
     centred = functional.normalize((gabors - gabors.mean((1, 2), keepdim=True)).flatten(1))
     target = functional.normalize((kernels - kernels.mean((1, 2), keepdim=True)).flatten(1).float())
-    return (target @ centred.T).square().amax(1).to(home)
+    return (target @ centred.to(target).T).square().amax(1)

@@ -110,7 +110,7 @@ def predicted_maps(
     _, stride, offset = _square_field(model, layer)
     first = -(-max(0, -offset) // stride)
     corner = first * stride + offset
-    predicted = functional.conv2d(images[:, :, corner:, corner:], kernels, stride=stride)
+    predicted = functional.conv2d(images[:, :, corner:, corner:], kernels.to(images), stride=stride)
     channels = range(len(kernels)) if channels is None else channels
     maps = activations_of(model, images.detach(), layer)[layer]
     actual = maps[:, channel_list(channels, maps.shape[1]), first:, first:]
@@ -147,6 +147,7 @@ def _centre(side: int, first: int, field: tuple[int, int, int], layer: str) -> i
     return index
 
 
+@torch.enable_grad()
 def _gradients(model: nn.Module, layer: str, channels, image: Tensor, position, field) -> Tensor:
     """一张图上某个位置的各通道对它的感受野的梯度 (C, 3, R, R)；一批图的每一份负责一个通道。"""
     size, stride, offset = field

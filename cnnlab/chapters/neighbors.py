@@ -75,7 +75,8 @@ def nearest_neighbors(
     公式：‖q − g‖² = ‖q‖² + ‖g‖² − 2⟨q, g⟩，向量先移到库的中心，分块做矩阵乘法；cosine 是 1 − ⟨q, g⟩ / (‖q‖‖g‖)，零向量与谁都是 1。
     选出的 k 个再按定义重算距离，所以相同的向量距离恰为 0。`exclude_self`：查询就是库本身，第 i 个不算自己的邻居。
     """
-    query, gallery, k = vectors(query, "query"), vectors(gallery, "gallery"), whole(k, "k")
+    query, gallery = vectors(query, "query").detach(), vectors(gallery, "gallery").detach()
+    k = whole(k, "k")
     _check_vectors(query, gallery, k and k + exclude_self, metric)
     if exclude_self and len(query) != len(gallery):
         raise ValueError(

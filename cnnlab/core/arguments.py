@@ -81,6 +81,14 @@ def checked(function=None, /, **shapes):
 
     @functools.wraps(function)
     def run(*arguments, **options):
+        if torch.is_inference_mode_enabled():
+            # 求梯度要出推断模式；给的图换成能求梯度的副本（见 _tensor）
+            with torch.inference_mode(False):
+                return run(*arguments, **options)
+        if torch.empty(0).device.type != "cpu":
+            # 读者用 torch.set_default_device 换过默认设备：照片和结果仍在 CPU 上，随机数也由 CPU 抽
+            with torch.device("cpu"):
+                return run(*arguments, **options)
         bound, known = _bind(function, signature, arguments, options), {}
         for name, value in bound.arguments.items():
             rule = rules().get(name)
@@ -258,6 +266,8 @@ def _tensor(value, name: str, known: dict, spec: str) -> Tensor:
         value = _picture(value, name, spec)
     shape = "" if spec == "..." else f" ({spec.replace(' ', ', ').replace(', |, ', ') 或 (')}) 的"
     value = _as_tensor(value, name, shape)
+    if value.is_inference():
+        value = value.clone()
     if value.is_complex() or value.is_quantized:
         raise TypeError(f"{name} 的类型是 {value.dtype}，应为浮点数")
     if value.numel() == 0:

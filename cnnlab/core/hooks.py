@@ -98,13 +98,13 @@ def answering(device: torch.device) -> Iterator[None]:
 
 
 def answers_where_asked(forward: Callable) -> Callable:
-    """装饰器：forward 在网络所在的设备上算，结果回到输入原来的设备；计算图不断。"""
+    """装饰器：forward 按网络的设备和精度算，结果回到输入原来的设备；计算图不断。"""
 
     @functools.wraps(forward)
     def run(network: nn.Module, given: Tensor, *others, **options):
         with answering(given.device):
-            answer = forward(network, given.to(device_of(network)), *others, **options)
-        return answer.to(given.device)
+            moved = check_kind(given, next(network.parameters(), None))
+            return at_home(forward(network, moved, *others, **options))
 
     return run
 
@@ -199,8 +199,7 @@ def run_model(model: nn.Module, image: Tensor, *more):
         )
     home, image = image.device, check_kind(image, parameter)
     with answering(home):
-        output = run_or_explain(model, image.clone(), *more)
-    return output.to(home) if isinstance(output, Tensor) else output
+        return at_home(run_or_explain(model, image.clone(), *more))
 
 
 def run_or_explain(model: nn.Module, image: Tensor, *more):
@@ -237,10 +236,12 @@ def _reason(message: str, image: Tensor, model: nn.Module) -> str | None:
     return None
 
 
-def _at_home(value):
-    """激活回到调用者的输入原来的设备。"""
-    home = getattr(_HOME, "device", None)
-    return value if home is None or not isinstance(value, Tensor) else value.to(home)
+def at_home(value):
+    """激活和结果回到调用者的输入原来的设备；半精度的网络算出来的，也变成 float32 再往下算。"""
+    if not isinstance(value, Tensor):
+        return value
+    half = value.is_floating_point() and value.dtype.itemsize < 4
+    return value.to(getattr(_HOME, "device", None), torch.float32 if half else value.dtype)
 
 
 def _laid_out(output):
@@ -273,14 +274,14 @@ def _recording(model: nn.Module, layers, stop: bool) -> Iterator[dict[str, Tenso
 
     def keep(module, inputs, output):
         calls[module] += 1
-        kept = _at_home(_laid_out(output))
+        kept = at_home(_laid_out(output))
         for name, (each, number) in wanted.items():
             if each is module and (number == calls[module] or not inside):
                 activations[name] = kept
         if stop and len(activations) == len(wanted):
             raise _AllRecorded
         # 后面可能有原地操作：把副本交给后面的层，记下的这一份不会被改写
-        return kept.to(output.device, copy=True) if isinstance(output, Tensor) else None
+        return kept.to(output, copy=True) if isinstance(output, Tensor) else None
 
     modules = {module for module, _ in wanted.values()}
     hooks = [(model.register_forward_pre_hook, begin)]
@@ -332,7 +333,7 @@ def input_of(model: nn.Module, image: Tensor, layer: str) -> Tensor:
     found = []
 
     def hook(module, inputs):
-        found.append(_at_home(inputs[0]))
+        found.append(at_home(inputs[0]))
         raise _AllRecorded
 
     check_kind(image)

@@ -72,6 +72,7 @@ class LectureClassifier(nn.Module):
         self.relu2, self.pool2 = nn.ReLU(), nn.MaxPool2d(2)
         self.scores = nn.Linear(20 * 49, 10)
 
+    @answers_where_asked
     def forward(self, image: Tensor) -> Tensor:
         hidden = self.pool1(self.relu1(self.conv1(image - 0.13)))
         hidden = self.pool2(self.relu2(self.conv2(hidden)))

@@ -16,6 +16,7 @@ from cnnlab.core.checks import check_images, check_kind, whole
 from cnnlab.core.hooks import (
     activations_of,
     answering,
+    at_home,
     evaluating,
     find_layer,
     input_of,
@@ -92,8 +93,7 @@ class VisionModel(nn.Module):
             (image - self.mean).mul_(self.scale).contiguous(memory_format=torch.channels_last)
         )
         with answering(home):
-            scores = run_or_explain(self.network, normalized)
-        return scores.to(home) if isinstance(scores, Tensor) else scores
+            return at_home(run_or_explain(self.network, normalized))
 
     def double(self) -> "VisionModel":
         """换成 float64，回到 CPU 上：有的加速器没有 float64。"""

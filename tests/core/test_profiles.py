@@ -116,3 +116,41 @@ def test_the_table_of_profiles_says_what_a_chapter_makes_larger(path):
     numbers, row = chosen_numbers(path), table_row(path)
     assert numbers <= set(map(int, re.findall(r"\d+", row))), row
     assert bool(numbers) != ("两档一样" in row)
+
+
+@pytest.mark.parametrize("habit", [lambda: torch.device("meta"), torch.inference_mode])
+def test_a_readers_default_device_or_inference_mode_changes_no_answer(habit):
+    from cnnlab import class_image, load_image, load_model, occlusion_map, orientation_tuning
+
+    model, image = load_model(), load_image("panda", 64)
+
+    def answers():
+        pictures = [load_image("koala", 64), image]
+        return [
+            occlusion_map(model, pictures[0], 388, window=32, stride=32),
+            class_image(model, 388, size=48, steps=2).image,
+            orientation_tuning(model, "conv1", angles=4),
+            model.top(image),
+        ]
+
+    expected = answers()
+    with habit():
+        found = answers()
+    for first, second in zip(expected[:3], found[:3], strict=True):
+        assert second.device.type == "cpu" and torch.allclose(first, second, atol=1e-6)
+    assert expected[3] == found[3]
+
+
+@pytest.mark.parametrize("dtype", [torch.half, torch.bfloat16])
+def test_a_half_precision_network_answers_in_float32(dtype):
+    from cnnlab import activations_of, gram_matrix, load_digit_network, load_image, load_model
+
+    image, model = load_image("panda", 64), load_model()
+    full, half = model(image), load_model().to(dtype)
+    scores = half(image)
+    activation = activations_of(half, image, "fire4")["fire4"]
+    assert scores.dtype == activation.dtype == torch.float32
+    assert (scores - full).abs().max() < 0.05 * full.abs().max()
+    assert torch.isfinite(gram_matrix(activation)).all()
+    digits = load_digit_network("classifier").to(dtype)(torch.rand(2, 1, 28, 28))
+    assert digits.dtype == torch.float32

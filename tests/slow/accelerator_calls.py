@@ -24,13 +24,13 @@ TOLERANCE = 1e-5
 # 结果总在 CPU 上的：不从图来，或本来就是给人看的数
 ON_CPU = """orientation_tuning receptive_field expanded_kernels class_image channel_image coarse_to_fine code_image natural_statistics
     segment_from_saliency to_pil save_image save_animation grid_cells grid_positions cluster_photos
-    effective_receptive_field rank_correlation correlation channel_correlation row_agreement weight fit train_stylizer fit_generator reproduce"""
+    effective_receptive_field rank_correlation correlation channel_correlation row_agreement weight fit train_stylizer fit_generator reproduce explore"""
 # 不碰张量，或只是取数据、画图、造别的东西：下面各行用到它们
 NOT_COMPUTED = """STYLIZER_HELD_OUT DECODER_HELD_OUT face_labels break_even equal_steps window_starts available_models digits
     image_folder imagenette stl10 photo photos style_image texture_image class_gallery shortcut_photos outlined_photos
     object_mask load_image run_profile load_model load_digit_network load_shortcut_network load_stylizer load_decoder
-    wrap_model VisionModel ImageGenerator ConditionalNorm StylizationNetwork FeatureDecoder ablation_gallery layer_gallery stylizer_film ImageSet Result Ascent Descent
-    Painting ledger record use_style show_source explore Choice workbench adam lbfgs sgd objective class_score channel half_squared_norm
+    VisionModel ImageGenerator ConditionalNorm StylizationNetwork FeatureDecoder ablation_gallery layer_gallery stylizer_film ImageSet Result Ascent Descent
+    Painting ledger use_style show_source Choice workbench adam lbfgs sgd objective class_score channel half_squared_norm
     image_prior gram_distance feature_distance content_terms style_terms texture_terms stylization_loss compose clamp
     random_crop random_rotate random_scale jitter pad robust_transforms center_bias CodeImage PixelImage start_image grating
     count_kernels cascade_layers content_layer_of texture_layers copied_regions"""
@@ -146,12 +146,26 @@ def calls(w) -> dict:
         path = c.save_image(result, f"{w.folder}/result.png")
         return c.reproduce(path).image
 
+    def paneled():
+        panel = c.explore(
+            c.saliency_map, model=w.model, photo=["panda", "koala"], category="大熊猫",
+            photo_size=64,
+        )  # fmt: skip
+        panel.run()
+        panel.wait()
+        return panel.outcome.result
+
+    def wrapped():
+        named = dict.fromkeys(("mean", "std"), (0.5, 0.5, 0.5))
+        return c.wrap_model(w.model.network, **named)(w.image)
+
     from cnnlab.engine.training import shuffled_batches as c_batches
     from cnnlab.show import doctor
 
     maps = w.activation
     found = {
         "VisionModel": lambda: w.model(w.image),
+        "wrap_model": wrapped,
         "VisionModel features": lambda: w.model.features(w.album[:2]),
         "VisionModel top": lambda: [row[0][1] for row in w.model.top(w.album[:2])],
         "efficientnet_lite0": lambda: w.lite(w.image),
@@ -454,7 +468,17 @@ def calls(w) -> dict:
         "save_image": lambda: [c.save_image(w.image, f"{w.folder}/image.png").stat().st_size],
         "stamp_corner": lambda: list(c.stamp_corner(w.image)),
         "intersection_over_union": lambda: [c.intersection_over_union(w.mask[0], ~w.mask[0])],
+        "explore": paneled,
         # 画图：不比，只要画得出来
+        "record": lambda: drawn(
+            c.record(
+                47,
+                measured={"a": w.features[0, 0]},
+                control={"b": w.features[0, 1]},
+                n="40 个",
+                holds={"c": (None, w.features[0, 0], 9)},
+            )
+        ),
         "neuron_card": lambda: drawn(c.neuron_card(w.model, "fire4", 3, w.photos, k=2)),
         "show_answers": lambda: drawn(c.show_answers(w.album[:2], w.model.top(w.album[:2]))),
         "show_bars": lambda: drawn(c.show_bars({"a": w.features[0, 0], "b": w.features[0, 1]})),

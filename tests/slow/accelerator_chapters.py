@@ -1,6 +1,7 @@
 """在假想的加速器 sim 上从头到尾跑几章：python tests/slow/accelerator_chapters.py [名字 …]
 
-不给名字时是全部的章和解答（名字写成 solutions/saliency）。每一章一个内核，启动时登记 sim；出错的格记下来，接着跑。
+不给名字时是全部的章、解答、填上解答的小项目和考试的解答（名字写成 solutions/saliency、projects/dream、
+solutions/exam/ten_claims）。每一章一个内核，启动时登记 sim；出错的格记下来，接着跑。
 最后是一张表：每章的秒数；随包的网络有几次在 sim、几次在 CPU 上算；一切卷积和矩阵乘法又各有几次（手写的、检查里的
 小网络、画图的小计算可以在 CPU 上）。有一格报错、网络不在 sim 上、或有一次在 CPU 上算，就以 1 退出。
 """
@@ -22,7 +23,7 @@ import simulated_accelerator
 simulated_accelerator.start(float64={float64})
 simulated_accelerator.count_networks()
 """
-# 解答本身不定设备；练习是在各章里做的，那里已经定过
+# 解答、小项目本身不定设备；练习是在各章里做的，那里已经定过
 PREPARE = "from cnnlab import run_profile; run_profile()"
 REPORT = """import simulated_accelerator as _sim, cnnlab.core.profiles as _profiles
 print(_profiles.default_device().type, *_sim.COUNTS.values())"""
@@ -40,10 +41,24 @@ def startup_folder(float64: bool) -> str:
     return str(folder)
 
 
+def solve(notebook, path: Path) -> None:
+    """小项目的骨架填上解答；每一处检查都要通过。"""
+    answers = nbformat.read(ROOT / "book/solutions/projects" / path.name, as_version=4)
+    known = {tag: cell.source for cell in answers.cells for tag in cell.metadata.get("tags", ())}
+    for cell in notebook.cells:
+        tags = cell.metadata.get("tags", ())
+        for tag in tags:
+            cell.source = known.get(tag, cell.source) if tag.startswith("project-") else cell.source
+        if "check" in tags:
+            cell.source = f"_report = {cell.source}\nassert _report, repr(_report)"
+
+
 def run(path: Path) -> dict:
     """跑一本笔记本：秒数、设备、各处算了几次、出错的格。"""
     notebook = nbformat.read(path, as_version=4)
-    if path.parent.name == "solutions":
+    if path.parent.name == "projects":
+        solve(notebook, path)
+    if path.parent.name != "book":
         notebook.cells.insert(0, nbformat.v4.new_code_cell(PREPARE))
     notebook.cells.append(nbformat.v4.new_code_cell(REPORT))
     began = time.monotonic()
@@ -61,7 +76,7 @@ def run(path: Path) -> dict:
     ]
     seconds = round(time.monotonic() - began)
     sim, there = int(counts[2]), int(counts[3])
-    if device != "sim" or there or (path.parent.name == "book" and sim == 0):
+    if device != "sim" or there or (path.parent.name != "solutions" and sim == 0):
         faults.append(f"网络在 {device} 上；它们有 {sim} 次在 sim、{there} 次在 CPU 上算")
     return {"seconds": seconds, "device": device, "counts": counts, "faults": faults}
 
@@ -77,7 +92,8 @@ def main(arguments: list[str]) -> int:
     book = ROOT / "book"
     paths = [book / f"{name}.ipynb" for name in names]
     if not paths:
-        paths = sorted(book.glob("*.ipynb")) + sorted((book / "solutions").glob("*.ipynb"))
+        folders = (book, book / "solutions", book / "projects", book / "solutions/exam")
+        paths = [path for folder in folders for path in sorted(folder.glob("*.ipynb"))]
     os.environ["IPYTHONDIR"] = startup_folder("--no-float64" not in arguments)
     os.environ |= {"CNNLAB_PROFILE": "quick", "CNNLAB_BARS": "0"}
     table = []

@@ -54,8 +54,10 @@ class VisionModel(nn.Module):
             raise ValueError("这是 TorchScript 模块，看不见里面的层；传编译之前的那个 nn.Module")
         self.network = _prepare(network)
         mean, std = (_statistic(value, what) for value, what in ((mean, "mean"), (std, "std")))
-        self.register_buffer("mean", mean)
-        self.register_buffer("std", std)
+        # 与网络在一处、同一种精度：包进来的网络可能已经在 GPU 上
+        parameter = next(filter(Tensor.is_floating_point, self.network.parameters()), mean)
+        self.register_buffer("mean", mean.to(parameter))
+        self.register_buffer("std", std.to(parameter))
         # 乘倒数比除快；三个通道相同就只留一个数：反向时在 channels_last 上逐通道乘要慢六倍
         scale = self.std.reciprocal()
         even = (scale == scale[:, :1]).all()

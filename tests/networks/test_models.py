@@ -318,3 +318,11 @@ def test_name_is_the_chinese_one_and_weight_is_a_copy():
             call()
     plain = wrap_model(nn.Sequential(nn.Flatten(), nn.Linear(12, 2)), mean=[0] * 3, std=[1] * 3)
     assert plain.name(1) == "1"
+
+
+def test_a_wrapped_network_keeps_its_precision_and_takes_any_picture():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten()).half()
+    model = wrap_model(network, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
+    for image in (torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8).double()):
+        scores = model(image)
+        assert scores.shape == (2, 4) and scores.dtype == torch.float32

@@ -22,6 +22,7 @@ HABITS |= {"double_images", "half_networks", "bfloat16_networks"}
 TOLERANCES = dict.fromkeys(("autocast", "half_networks", "bfloat16_networks"), float("inf"))
 # 用法里自己求梯度、自己造网络的，本来就不能这样用
 ITS_OWN = {
+    "default_device": ["to_pil"],
     "no_grad": ["override_relu_gradient"],
     "inference_mode": ["override_relu_gradient", "fit"],
     "double_images": ["fit", "tsne", "finite_difference", "smooth_grad"],

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).resolve().parent
+HABITS = ["default_device", "image_on_sim", "two_devices", "inference_mode", "half_networks"]
 CHAPTERS = ["first_layer", "middle_layers", "occlusion"]
 
 
@@ -25,6 +26,11 @@ def run(*command: str) -> str:
 def test_every_public_function_answers_as_on_the_cpu(options):
     output = run("accelerator_calls.py", *options)
     assert "0 处不对" in output
+
+
+@pytest.mark.parametrize("habit", HABITS)
+def test_a_readers_habit_changes_no_answer(habit):
+    assert "0 处不对" in run("reader_habits.py", habit)
 
 
 @pytest.mark.parametrize("name", CHAPTERS)

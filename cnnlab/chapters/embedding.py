@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,9 +23,8 @@ def pca(x: Tensor, n: int = 2) -> Tensor:
     X − x̄ = U S Vᵀ，Y = U_n S_n = (X − x̄) V_n；每个方向的正负取绝对值最大的那个坐标为正。
     n 不在 1 到 min(N, D) 之间：ValueError。（Pearson，1901；Hotelling，1933）
     """
-    centred, n = _centred(x), whole(n, "n")
-    x = centred
-    if not 1 <= n <= min(x.shape):
+    centred = _centred(x)
+    if n > min(x.shape):
         raise ValueError(
             f"n 是 {n}，{tuple(x.shape)} 的数据至多有 {min(x.shape)} 个主成分；n 应在 1 到它之间"
         )
@@ -51,7 +51,6 @@ def conditional_affinities(x: Tensor, perplexity: float = 30) -> Tensor:
     p_{j|i} ∝ exp(−‖x_i − x_j‖² / 2σ_i²)；每行的 σ_i 用二分法定，使困惑度 exp(H_i) 恰为 `perplexity`。
     困惑度应大于 1、小于 N − 1，否则 ValueError。（van der Maaten 与 Hinton，2008）
     """
-    x = vectors(x, "x", rows=2)
     _check_perplexity(x, perplexity)
     wide = x.cpu().double()  # 有的设备没有 float64
     squared = torch.cdist(wide, wide).square()
@@ -92,18 +91,20 @@ def map_divergence(affinities: Tensor, points: Tensor) -> Tensor:
 
 @checked(x="N D")
 def tsne(
-    x: Tensor, perplexity: float = 30, seed: int = 0, *, steps: int = 750, start: str = "pca"
+    x: Tensor,
+    perplexity: float = 30,
+    seed: int = 0,
+    *,
+    steps: int = 750,
+    start: Literal["pca", "random"] = "pca",
 ) -> Tensor:
     """t-分布随机邻域嵌入：(N, D) → (N, 2)，平面上的邻居尽量就是高维的邻居。
 
     min KL(P‖Q)。高于 50 维的先做 PCA 降到 50 维；优化由 scikit-learn 的 Barnes–Hut 近似完成。
     `start` 是 "pca"（起点由数据定）或 "random"（由 seed 定）。困惑度不合：ValueError。（van der Maaten 与 Hinton，2008）
     """
-    x, steps = vectors(x, "x", rows=2), whole(steps, "steps", 250)
-    seed = whole(seed, "seed", 0, 2**32 - 1)
+    steps, seed = whole(steps, "steps", 250), whole(seed, "seed", 0, 2**32 - 1)
     _check_perplexity(x, perplexity)
-    if start not in ("pca", "random"):
-        raise ValueError(f'start 是 {start!r}；可用 "pca"、"random"')
     from sklearn.manifold import TSNE
 
     small = pca(x, 50) if min(x.shape) > 50 else _centred(x)
@@ -172,10 +173,8 @@ def grid_cells(points: Tensor, shape: tuple[int, int]) -> Tensor:
     from scipy.optimize import linear_sum_assignment
 
     rows, columns = shape
-    if points.dim() != 2 or points.shape[1] != 2 or len(points) > rows * columns:
-        raise ValueError(
-            f"points 应为 (N, 2) 且 N 不超过 {rows}×{columns}={rows * columns}，得到 {tuple(points.shape)}"
-        )
+    if len(points) > rows * columns:
+        raise ValueError(f"{len(points)} 个点放不进 {rows}×{columns} 格；把 shape 改大")
     places = torch.cartesian_prod(torch.arange(rows), torch.arange(columns))
     cost = torch.cdist(grid_positions(points, shape), places.double()).square()
     chosen = linear_sum_assignment(cost.numpy())[1]

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -61,7 +62,7 @@ def deletion_curve(
     *,
     steps: int = 10,
     fill="mean",
-    output: str = "probability",
+    output: Literal["score", "probability"] = "probability",
 ) -> Tensor:
     """删除曲线 (N, steps + 1)：从热力图最强处起，逐步把像素换成 `fill`，目标类的概率怎样降；降得快才好。
 
@@ -81,7 +82,7 @@ def insertion_curve(
     *,
     steps: int = 10,
     fill="mean",
-    output: str = "probability",
+    output: Literal["score", "probability"] = "probability",
 ) -> Tensor:
     """插入曲线 (N, steps + 1)：从 `fill` 起，按热力图由强到弱把像素放回去，目标类的概率怎样升；升得快才好。
 
@@ -123,14 +124,10 @@ def _replacing(
     model, start: Tensor, end: Tensor, target, heat: Tensor, steps: int, output: str
 ) -> Tensor:
     """从 `start` 到 `end`，按热力图由强到弱换像素，每一步目标类的得分或概率。"""
-    if output not in ("score", "probability") or steps < 1:
-        raise ValueError(
-            f'output 是 {output!r}、steps 是 {steps}；output 可用 "score"、"probability"，steps 至少 1'
-        )
-    if heat.shape != (len(start), *start.shape[-2:]) or not torch.isfinite(heat).all():
-        raise ValueError(
-            f"热力图应是有限的 {(len(start), *start.shape[-2:])}，得到 {tuple(heat.shape)}"
-        )
+    if steps < 1:
+        raise ValueError(f"steps 是 {steps}，至少 1 步")
+    if heat.shape != (len(start), *start.shape[-2:]):
+        raise ValueError(f"热力图应是 {(len(start), *start.shape[-2:])}，得到 {tuple(heat.shape)}")
     index = resolve_target(model, target, len(start)).to(start.device)
     pixels = heat[0].numel()
     rank = (

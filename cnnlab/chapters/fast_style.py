@@ -83,7 +83,7 @@ def stylization_loss(
 
     `grams` 是 {层名: (1 或 N, C, C)}；风格项对各层取平均。权重为负，或内容与风格的权重都是 0：ValueError。
     """
-    check_weights(content_weight=content_weight, style_weight=style_weight, tv=tv)
+    check_weights(content_weight, style_weight)
     content_layer = content_layer or content_layer_of(model)
     target = activations_of(model, content, content_layer)[content_layer]
     terms = [content_weight * feature_distance(target, content_layer)]

@@ -4,6 +4,7 @@
 """
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,7 @@ from cnnlab.core.hooks import activations_of
 
 
 @checked(weight="O C k k")
-def kernel_tiles(weight: Tensor, scale: str = "each") -> Tensor:
+def kernel_tiles(weight: Tensor, scale: Literal["each", "common"] = "each") -> Tensor:
     """把 (O, 3, k, k) 的卷积核变成可以直接看的图 (O, 3, k, k)，取值 [0, 1]，0 对应中灰。
 
     scale="each"：每个核除以自己的最大绝对值，看形状；scale="common"：全部除以同一个数，强弱可比。
@@ -23,10 +24,6 @@ def kernel_tiles(weight: Tensor, scale: str = "each") -> Tensor:
     if weight.dim() != 4 or weight.shape[1] != 3:
         raise ValueError(
             f"kernel_tiles 画的是接 RGB 图像的卷积核 (O, 3, k, k)，得到 {tuple(weight.shape)}；更深的层用 kernel_planes"
-        )
-    if scale not in ("each", "common"):
-        raise ValueError(
-            f'scale 只能是 "each"（各自归一化）或 "common"（同一把尺），得到 {scale!r}'
         )
     size = weight.detach().abs()
     largest = size.amax((1, 2, 3), keepdim=True) if scale == "each" else size.amax()

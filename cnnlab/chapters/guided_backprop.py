@@ -49,15 +49,19 @@ def ruled_gradient(
     model: nn.Module, image: Tensor, rule, *, target=None, layer=None, channel=None, position=None
 ) -> Tensor:
     """按 `rule`（"plain"、"deconvnet"、"guided" 或函数）回传的像素梯度 (N, 3, H, W)。"""
+    with override_relu_gradient(model, rule):
+        value = explained_value(model, image, target, layer, channel, position)
+        refuse_unruled(value)  # 有一处激活没按规则回传，就报错
+        return gradient_of(value, image)
+
+
+def explained_value(model: nn.Module, image: Tensor, target, layer, channel, position) -> Tensor:
+    """对谁求梯度 (N,)：目标类的得分，或 `layer` 里的一个神经元、一个通道；恰给一种。"""
     if (target is None) == (layer is None):
         raise ValueError("对谁求梯度要恰给一种：target=类别，或 layer=层名加 channel=通道号")
-    with override_relu_gradient(model, rule):
-        if layer is None:
-            value = class_scores(model, image, target)
-        else:
-            value = neuron_values(activations_of(model, image, layer)[layer], channel, position)
-        refuse_unruled(value)
-        return gradient_of(value, image)
+    if layer is None:
+        return class_scores(model, image, target)
+    return neuron_values(activations_of(model, image, layer)[layer], channel, position)
 
 
 @checked

@@ -21,7 +21,7 @@ from cnnlab.engine.optimizers import adam
 from cnnlab.engine.parameterizations import start_image
 from cnnlab.engine.priors import jitter, l2
 from cnnlab.engine.results import reproducible
-from cnnlab.engine.terms import check_not_negative, feature_distance, image_prior
+from cnnlab.engine.terms import feature_distance, image_prior
 from cnnlab.engine.training import Training, cosine, fit, shuffled_batches
 from cnnlab.networks.shipped import load_shipped
 
@@ -60,7 +60,6 @@ def invert_features(
     出处：Mahendran 与 Vedaldi，2015、2016。
     """
     check_images(image)
-    check_not_negative(l2_weight=l2_weight, steps=steps, jitter_pixels=jitter_pixels)
     if jitter_pixels and optimizer == "lbfgs":
         raise ValueError(
             f"jitter_pixels 是 {jitter_pixels}，每步的损失都不同，L-BFGS 会走乱；改用 optimizer='adam'"

@@ -4,6 +4,7 @@
 """
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,6 @@ from torch.overrides import TorchFunctionMode
 from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import activations_of, channel_list
 from cnnlab.core.measures import correlation
-from cnnlab.core.names import unknown
 from cnnlab.core.receptive_field import nominal, trace_steps
 from cnnlab.core.relu_rules import RELUS
 
@@ -22,17 +22,13 @@ _MAX_POOLS = {functional.max_pool2d, torch.max_pool2d}
 
 
 @checked(weight="O I k k")
-def kernel_planes(weight: Tensor, scale: str = "each") -> Tensor:
+def kernel_planes(weight: Tensor, scale: Literal["each", "plane", "common"] = "each") -> Tensor:
     """每个卷积核的每个输入通道一张灰度图：(O, I, k, k) → (O, I, k, k)，取值 [0, 1]，中灰为 0。
 
     scale="each"：同一个核的 I 张共用一把尺；"plane"：每张自己一把尺；"common"：全层一把尺。
     分组卷积的 I 是一组的通道数。
     """
-    if weight.dim() != 4:
-        raise ValueError(f"kernel_planes 要二维卷积的权重 (O, I, k, k)，得到 {tuple(weight.shape)}")
     axes = {"each": (1, 2, 3), "plane": (2, 3), "common": (0, 1, 2, 3)}
-    if scale not in axes:
-        raise unknown("尺", scale, axes)
     weight = weight.detach()
     largest = weight.abs().amax(axes[scale], keepdim=True)
     return 0.5 + 0.5 * weight / largest.clamp_min(torch.finfo(weight.dtype).tiny)

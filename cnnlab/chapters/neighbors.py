@@ -4,21 +4,20 @@
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked, labels
-from cnnlab.core.checks import check_images, check_maps, check_tensor, vectors, whole
+from cnnlab.core.checks import check_images, check_maps, check_tensor
 from cnnlab.core.hooks import activations_of, layer_names
 from cnnlab.core.images import resize
-from cnnlab.core.names import unknown
 
 BATCH = 8
 # 一次算多少个查询、库里多少行：得分矩阵留在缓存附近，内存与库的大小无关
 BLOCK, ROWS = 1024, 4096
-METRICS = ("euclidean", "cosine")
+Metric = Literal["euclidean", "cosine"]
 
 
 class Neighbors(NamedTuple):
@@ -66,7 +65,7 @@ def nearest_neighbors(
     query: Tensor,
     gallery: Tensor,
     k: int = 5,
-    metric: str = "euclidean",
+    metric: Metric = "euclidean",
     *,
     exclude_self: bool = False,
 ) -> Neighbors:
@@ -75,23 +74,13 @@ def nearest_neighbors(
     公式：‖q − g‖² = ‖q‖² + ‖g‖² − 2⟨q, g⟩，向量先移到库的中心，分块做矩阵乘法；cosine 是 1 − ⟨q, g⟩ / (‖q‖‖g‖)，零向量与谁都是 1。
     选出的 k 个再按定义重算距离，所以相同的向量距离恰为 0。`exclude_self`：查询就是库本身，第 i 个不算自己的邻居。
     """
-    query, gallery = vectors(query, "query").detach(), vectors(gallery, "gallery").detach()
-    k = whole(k, "k")
-    _check_vectors(query, gallery, k and k + exclude_self, metric)
-    if exclude_self and len(query) != len(gallery):
-        raise ValueError(
-            f"exclude_self 要查询就是库本身，可是查询有 {len(query)} 个，库有 {len(gallery)} 个"
-        )
+    _check_count(query, gallery, k, exclude_self)
+    query, gallery = query.detach(), gallery.detach()
     found = []
     for start in range(0, len(query), BLOCK):
         block = query[start : start + BLOCK]
         index = _candidates(block, gallery, k, metric, start if exclude_self else None)
-        near = gallery[index]
-        exact = (
-            (near - block[:, None]).norm(dim=2)
-            if metric == "euclidean"
-            else _cosine_distance(near, block)
-        )
+        exact = _distance(block[:, None], gallery[index], metric)
         distance, order = exact.sort(dim=1, stable=True)
         found.append((distance, index.gather(1, order)))
     return Neighbors(*(torch.cat(parts) for parts in zip(*found, strict=True)))
@@ -99,7 +88,7 @@ def nearest_neighbors(
 
 @checked(features="N D", labels=labels)
 def retrieval_score(
-    features: Tensor, labels: Sequence, k: int = 1, metric: str = "euclidean"
+    features: Tensor, labels: Sequence, k: int = 1, metric: Metric = "euclidean"
 ) -> Retrieval:
     """检索得分：每张图的 k 个近邻（不算自己）里，与它同类的平均占多少；连同随机水平。
 
@@ -117,7 +106,7 @@ def retrieval_score(
 
 
 @checked(query="N D", gallery="M D")
-def found_again(query: Tensor, gallery: Tensor, metric: str = "euclidean") -> Tensor:
+def found_again(query: Tensor, gallery: Tensor, metric: Metric = "euclidean") -> Tensor:
     """第 i 个查询的最近邻是不是库里的第 i 个，(N,) 布尔：变过样的照片还找得到原照吗。"""
     index = nearest_neighbors(query, gallery, 1, metric).index[:, 0]
     return index == torch.arange(len(query), device=index.device)
@@ -157,8 +146,11 @@ def _scores(query: Tensor, gallery: Tensor) -> Iterator[tuple[int, Tensor]]:
         yield first, torch.addmm(squared, query - centre, moved.T, alpha=-2)
 
 
-def _cosine_distance(near: Tensor, query: Tensor) -> Tensor:
-    near, query = (nn.functional.normalize(each, dim=-1) for each in (near, query[:, None]))
+def _distance(query: Tensor, near: Tensor, metric: str) -> Tensor:
+    """按定义的距离：(Q, 1, D)、(Q, k, D) → (Q, k)。"""
+    if metric == "euclidean":
+        return (near - query).norm(dim=2)
+    near, query = (nn.functional.normalize(each, dim=2) for each in (near, query))
     return (1 - (near * query).sum(2)).clamp(0, 2)
 
 
@@ -175,14 +167,12 @@ def _pooled(model: nn.Module, batch: Tensor, layer: str | Sequence[str]) -> Tens
     )
 
 
-def _check_vectors(query: Tensor, gallery: Tensor, k: int, metric: str) -> None:
-    if metric not in METRICS:
-        raise unknown("距离", metric, METRICS)
-    if query.dim() != 2 or gallery.dim() != 2 or query.shape[1] != gallery.shape[1]:
+def _check_count(query: Tensor, gallery: Tensor, k: int, exclude_self: bool) -> None:
+    if exclude_self and len(query) != len(gallery):
         raise ValueError(
-            f"查询 {tuple(query.shape)} 与库 {tuple(gallery.shape)} 应为 (Q, D) 和 (M, D)，D 相同；图像先变成向量"
+            f"exclude_self 要查询就是库本身，可是查询有 {len(query)} 个，库有 {len(gallery)} 个"
         )
-    if not 1 <= k <= len(gallery):
+    if k + exclude_self > len(gallery):
         raise ValueError(
-            f"要 {k} 个（连同自己），库里只有 {len(gallery)} 个；k 应在 1 到库的大小之间"
+            f"要 {k + exclude_self} 个（连同自己），库里只有 {len(gallery)} 个；k 应在 1 到库的大小之间"
         )

@@ -3,6 +3,8 @@
 不画图；也不管遮过的图像还像不像照片。
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +18,6 @@ from cnnlab.networks.models import resolve_target
 
 # 四张一批就够：更大的一批不更快，只多占内存
 BATCH = 4
-OUTPUTS = ("score", "probability", "all")
 FILLS = {"grey": 0.5, "black": 0.0, "white": 1.0}
 
 
@@ -30,7 +31,7 @@ def occlusion_map(
     window=32,
     stride=8,
     fill="mean",
-    output: str = "score",
+    output: Literal["score", "probability", "all"] = "score",
     on_step=None,
 ) -> Tensor:
     """遮挡图：窗盖住每一处时，目标类的得分掉了多少 (N, rows, cols)；负数表示遮住反而升高。
@@ -40,8 +41,6 @@ def occlusion_map(
     output="probability" 看 softmax 之后；"all" 给每一类的得分之降 (N, K, rows, cols)，target 可为 None。
     `on_step` 每算完一批窗收到一个 `Step`，image 是到那时的遮挡图。窗大过图像、步幅不是正数或大过窗、没有这个类：ValueError。（Zeiler 与 Fergus，2014）
     """
-    if output not in OUTPUTS:
-        raise ValueError(f"output 是 {output!r}；可用 {'、'.join(OUTPUTS)}")
     check_images(image)
     size, steps = two_wholes(pair(window), "window"), two_wholes(pair(stride), "stride")
     grid = [window_starts(*each) for each in zip(image.shape[-2:], size, steps, strict=True)]

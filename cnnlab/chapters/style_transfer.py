@@ -25,7 +25,7 @@ from cnnlab.core.names import unknown
 from cnnlab.engine.descent import Descent, several_scales
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.results import reproducible
-from cnnlab.engine.terms import Term, check_not_negative, feature_distance
+from cnnlab.engine.terms import Term, feature_distance
 
 # 内容用哪一层：比最深的风格层浅，留得住轮廓，又不管颜色的小起伏
 CONTENT_LAYERS = {"vgg": "relu4_2", "squeezenet": "fire4", "efficientnet_lite0": "block5"}
@@ -71,7 +71,7 @@ def transfer_style(
     出处：Gatys 等，2016。
     """
     check_images(content)
-    check_weights(content_weight=content_weight, style_weight=style_weight)
+    check_weights(content_weight, style_weight)
     styles, mix = prepare_styles(styles, style_weights, content, style_size, preserve_color)
     image, history = starting_image(settings.start, content, styles[0]), {"loss": []}
     size = content.shape[-2:]
@@ -120,9 +120,8 @@ def content_layer_of(model: nn.Module) -> str:
     raise ValueError("这个网络没有默认的内容层；用 Painting(content_layer=…) 给出一个中间层的名字")
 
 
-def check_weights(*, content_weight: float, style_weight: float, **others: float) -> None:
-    """权重都不能为负，也不能既没有内容又没有风格。"""
-    check_not_negative(content_weight=content_weight, style_weight=style_weight, **others)
+def check_weights(content_weight: float, style_weight: float) -> None:
+    """不能既没有内容又没有风格。"""
     if content_weight == style_weight == 0:
         raise ValueError("content_weight 与 style_weight 都是 0，没有目标可循；至少一个要大于 0")
 

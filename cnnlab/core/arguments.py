@@ -28,7 +28,7 @@ RANGES = {
     **dict.fromkeys(["history", "cell", "facets", "nearest", "save_every"], (1,)),
     **dict.fromkeys(["scales", "code_size", "channels", "n_styles", "milliseconds"], (1,)),
     **dict.fromkeys(["count", "columns", "cool_down"], (1,)),
-    **dict.fromkeys(["steps", "gap", "iterations", "blocks", "pixels"], (0,)),
+    **dict.fromkeys(["steps", "seconds", "gap", "iterations", "blocks", "pixels"], (0,)),
     **dict.fromkeys(["jitter_pixels", "margin", "view", "baseline", "noise", "sigma"], (0,)),
     **dict.fromkeys(["tv", "l2_weight", "content_weight", "code_l2"], (0,)),
     **dict.fromkeys(["style_weight", "feature_weight", "code_noise", "natural", "sd"], (0,)),
@@ -156,6 +156,9 @@ def _by_kind(hint, name: str) -> Callable | None:
         return functools.partial(_tensor, spec="N C H W" if name in IMAGES else "...")
     elif kind in _NAMES:
         check = functools.partial(_instance, kind=kind)
+    elif kind is typing.Literal:
+        choices = (*typing.get_args(members[0]), *[None] * optional)
+        check = functools.partial(_one_of, choices=choices)
     else:
         return None
     return lambda value, name, known: None if value is None and optional else check(value, name)
@@ -182,6 +185,13 @@ def _instance(value, name: str, kind):
         raise ValueError(
             f"{name} 在 meta 设备上，只有形状，没有权重；先 to_empty(device='cpu') 再读入权重"
         )
+    return value
+
+
+def _one_of(value, name: str, choices: tuple):
+    """几个词里的一个：可用的写在注解 Literal["a", "b"] 里。"""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} 是 {describe(value)}；可用 {'、'.join(map(repr, choices))}")
     return value
 
 

@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,6 @@ from torch.nn import functional
 from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import activations_of, device_of
 from cnnlab.core.measures import halve_and_restore
-from cnnlab.core.names import unknown
 from cnnlab.engine.optimizers import OptimizerFactory, adam
 from cnnlab.engine.parameterizations import FourierImage, PhaseImage, PixelImage, start_image
 from cnnlab.engine.priors import (
@@ -58,7 +58,7 @@ class Ascent:
     出处：Simonyan 等，2014；Yosinski 等，2015；Olah 等，2017；Yin 等，2020；Fel 等，2023。
     """
 
-    parameterization: str = "fourier"
+    parameterization: Literal["fourier", "phase", "pixel"] = "fourier"
     start: str = "noise"
     decay: float = 1.0
     learning_rate: float = 0.05
@@ -78,8 +78,6 @@ class Ascent:
     small_contribution: float = 0.0
 
     def __post_init__(self):
-        if self.parameterization not in ("fourier", "phase", "pixel"):
-            raise unknown("参数化", self.parameterization, ("fourier", "phase", "pixel"))
         of_pixels = self.blur or self.small_norm or self.small_contribution
         if self.parameterization != "pixel" and (self.start != "noise" or of_pixels):
             raise ValueError(

@@ -5,11 +5,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.names import unknown
 from cnnlab.engine.optimize import adam, optimize_image
 from cnnlab.engine.optimizers import OptimizerFactory
 from cnnlab.engine.parameterizations import FourierImage
@@ -27,16 +27,10 @@ class Descent:
     """
 
     start: str | Tensor | None = None
-    parameterization: str = "fourier"
+    parameterization: Literal["fourier", "pixel"] = "fourier"
     optimizer: str | OptimizerFactory = "lbfgs"
     tv: float = 0.0
     decay: float = 0.75
-
-    def __post_init__(self):
-        if self.parameterization not in ("fourier", "pixel"):
-            raise unknown("参数化", self.parameterization, ("fourier", "pixel"))
-        if not self.tv >= 0:
-            raise ValueError(f"tv 是 {self.tv}，应不小于 0")
 
     def smoothness(self) -> list[Term]:
         """平滑项；权重为 0 时没有这一项。"""

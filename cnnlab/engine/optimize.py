@@ -49,8 +49,6 @@ def optimize_image(
     `optimizer` 是 "adam"、"sgd"、"lbfgs"，或 `adam(...)` 之类的工厂；`transform` 是一个或一组变换；
     `after_step` 是一个或一组投影 (参数, 梯度, 第几步) → 参数。`objective` 的损失在它的模型所在的设备上算。按 Ctrl-C 时给出到那时损失最低的图像。
     """
-    if steps < 0:
-        raise ValueError(f"steps 是 {steps}，应为不小于 0 的整数")
     module = image if isinstance(image, nn.Module) else PixelImage(image)
     home, model = device_of(module), getattr(loss, "model", None)
     module.to(device_of(model) if isinstance(model, nn.Module) else home)

@@ -6,7 +6,7 @@
 import itertools
 import math
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -56,11 +56,12 @@ def _cool_down(stepper: torch.optim.Optimizer, steps: int) -> torch.optim.Optimi
 
 @checked
 def sgd(
-    learning_rate: float = 0.05, *, momentum: float = 0.0, normalize: str | None = None
+    learning_rate: float = 0.05,
+    *,
+    momentum: float = 0.0,
+    normalize: Literal["mean", "norm"] | None = None,
 ) -> OptimizerFactory:
     """梯度下降；`normalize="mean"` 先把每张图的梯度除以 |g| 的平均（DeepDream 的做法），"norm" 除以 ‖g‖。"""
-    if normalize not in (None, "mean", "norm"):
-        raise unknown("归一化", normalize, (None, "mean", "norm"))
     return lambda parameters: _GradientDescent(parameters, learning_rate, momentum, normalize)
 
 

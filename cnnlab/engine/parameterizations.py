@@ -4,30 +4,33 @@
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import device_of
-from cnnlab.core.names import unknown
 
 # 215 张随书照片像素的协方差的主轴乘标准差，再除以最长一列的长度；列依次近于亮度、红对蓝、绿对紫
 COLOR_MATRIX = ((0.554, 0.236, 0.052), (0.573, 0.013, -0.101), (0.604, -0.229, 0.048))
-STARTS = ("grey", "zero", "noise", "pink")
 
 
 @checked
 def start_image(
-    kind: str, size, *, n: int = 1, sd: float = 0.1, seed: int = 0, generator=None
+    kind: Literal["grey", "zero", "noise", "pink"],
+    size,
+    *,
+    n: int = 1,
+    sd: float = 0.1,
+    seed: int = 0,
+    generator=None,
 ) -> Tensor:
     """一批起点图像 (n, 3, H, W)，取值 [0, 1]。
 
     "grey" 全为 0.5，"zero" 全为 0，"noise" 是 0.5 加标准差 `sd` 的高斯噪声，
     "pink" 同样的标准差，但各频率的幅度按 1/f 衰减，像自然图像。随机数来自 `generator`，没有就用 `seed`。
     """
-    if kind not in STARTS:
-        raise unknown("起点", kind, STARTS)
     shape = (n, 3, *_height_width(size))
     if kind in ("grey", "zero"):
         return torch.full(shape, 0.5 if kind == "grey" else 0.0)
@@ -46,10 +49,6 @@ class PixelImage(nn.Module):
     @checked
     def __init__(self, image: Tensor):
         super().__init__()
-        if image.dim() != 4:
-            raise ValueError(
-                f"图像的形状是 {tuple(image.shape)}，应为 (N, C, H, W)；单张图像先加一维：image[None]"
-            )
         self.pixels = nn.Parameter(image.detach().clone(memory_format=torch.contiguous_format))
 
     def forward(self) -> Tensor:
@@ -153,10 +152,7 @@ class CodeImage(nn.Module):
 
 
 def _height_width(size) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else tuple(size)
-    if min(height, width) < 1:
-        raise ValueError(f"图像尺寸是 {size}，应为正整数，或 (高, 宽)")
-    return height, width
+    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 def _frequency_scale(height: int, width: int, decay: float) -> Tensor:

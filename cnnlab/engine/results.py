@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
+from cnnlab.core.checks import is_chinese
 from cnnlab.engine.stopping import stoppable
 from cnnlab.networks.models import VisionModel, load_model
 from cnnlab.networks.zoo import is_at_hand
@@ -124,13 +125,9 @@ def _readable(source) -> Iterator[None]:
             f"{'结果' if isinstance(source, Result) else source} 里的设置读不懂，可能被改过：{type(error).__name__}"
         ) from None
     except ValueError as error:
-        if _is_chinese(error):
+        if is_chinese(error):
             raise
         raise ValueError(f"{source} 里的设置读不懂，可能被改过：{error}") from None
-
-
-def _is_chinese(error: Exception) -> bool:
-    return any("\u4e00" <= character <= "\u9fff" for character in str(error))
 
 
 def weights_hash(module: nn.Module) -> str:

@@ -7,6 +7,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +15,10 @@ from torch.nn import functional
 
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_maps, check_tensor
-from cnnlab.core.names import unknown
 from cnnlab.networks.models import resolve_target, target_scores
 
 Values = dict[str, Tensor]
+Normalize = Literal["chw", "hw", "none"]
 
 
 @dataclass(frozen=True)
@@ -159,32 +160,24 @@ def feature_distance(target: Tensor, layer: str, *, relative: bool = True) -> Te
 
 
 @checked(activation="N C h w")
-def gram_matrix(activation: Tensor, normalize: str = "chw") -> Tensor:
+def gram_matrix(activation: Tensor, normalize: Normalize = "chw") -> Tensor:
     """Gram 矩阵 G = F Fᵀ / 除数，(N, C, C)，F 是 (C, H·W) 的激活。
 
     除数："chw" 为 C·H·W（每个元素的平均），"hw" 为 H·W（每个位置的平均，不随图像大小变），"none" 为 1。
     出处：Gatys 等，2015（原文不除，把 4C²(HW)² 放在损失里）。
     """
-    rows = _rows(activation)
-    return rows.transpose(1, 2) @ rows / _divisor(activation, normalize)
-
-
-def _rows(activation: Tensor) -> Tensor:
-    """(N, C, H, W) → (N, H·W, C)；channels_last 时不用复制。"""
-    return activation.permute(0, 2, 3, 1).flatten(1, 2)
+    features = activation.flatten(2)
+    return features @ features.mT / _divisor(activation, normalize)
 
 
 def _divisor(activation: Tensor, normalize: str) -> int:
     count, height, width = activation.shape[1:]
-    divisors = {"chw": count * height * width, "hw": height * width, "none": 1}
-    if normalize not in divisors:
-        raise unknown("归一化", normalize, divisors)
-    return divisors[normalize]
+    return {"chw": count * height * width, "hw": height * width, "none": 1}[normalize]
 
 
 @checked(target="N C D")
 def gram_distance(
-    target: Tensor, layer: str, *, normalize: str = "chw", relative: bool = True
+    target: Tensor, layer: str, *, normalize: Normalize = "chw", relative: bool = True
 ) -> Term:
     """Gram 矩阵离目标有多远：‖G − A‖² / ‖A‖²；`relative=False` 时不除。
 
@@ -202,14 +195,14 @@ def gram_distance(
             raise ValueError(
                 f"{layer} 有 {activation.shape[1]} 个通道，目标 Gram 矩阵却是 {tuple(target.shape)}"
             )
-        rows = _rows(activation.detach())
-        wanted, weight = target.to(rows.device), scale.to(rows.device)
-        difference = rows.transpose(1, 2) @ rows / _divisor(activation, normalize) - wanted
+        features, divisor = activation.detach().flatten(2), _divisor(activation, normalize)
+        wanted, weight = target.to(features.device), scale.to(features.device)
+        difference = features @ features.mT / divisor - wanted
         distance = (difference.square().sum((1, 2)) * weight).sum()
-        # ∂‖FᵀF/d − A‖²/∂F = (4/d) F (FᵀF/d − A)：照公式算，比自动求导少两次矩阵乘法
-        factor = 4 / _divisor(activation, normalize) * weight.view(-1, 1, 1)
-        slope = (rows @ (difference * factor)).unflatten(1, activation.shape[-2:])
-        return with_gradient(activation, distance, slope.permute(0, 3, 1, 2))
+        # ∂‖FFᵀ/d − A‖²/∂F = (4/d) (FFᵀ/d − A) F：照公式算，比自动求导少两次矩阵乘法；
+        # 写成 (Fᵀ (FFᵀ/d − A))ᵀ，结果就仍是 channels_last
+        slope = (features.mT @ (4 / divisor * weight.view(-1, 1, 1) * difference)).mT
+        return with_gradient(activation, distance, slope.view_as(activation))
 
     return Term(f"gram_distance {layer}", (layer,), value)
 
@@ -258,10 +251,3 @@ def image_prior(
         lambda values: function(values["image"]),
         weight,
     )
-
-
-def check_not_negative(**values: float) -> None:
-    """每个数都不小于 0，NaN 也不行；ValueError 说出是哪一个。权重为负会把那一项越推越大。"""
-    for name, value in values.items():
-        if not value >= 0:
-            raise ValueError(f"{name} 是 {value}，应不小于 0")

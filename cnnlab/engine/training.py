@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import whole
 from cnnlab.core.names import unknown
 from cnnlab.engine.processes import (
     any_process,
@@ -104,9 +103,6 @@ def fit(
     """
     if steps is None and seconds is None:
         raise ValueError("steps 和 seconds 至少给一个")
-    steps = None if steps is None else whole(steps, "steps", 0)
-    save_every = whole(save_every, "save_every", 1)
-    _check_limits(seconds=seconds, learning_rate=learning_rate)
     with torch.inference_mode(False), process_group(), _training_mode(network), stoppable() as stop:
         settings = {
             "steps": steps,
@@ -132,12 +128,6 @@ def fit(
         # 大家等 0 号进程写完存档再返回
         any_process(False)
     return run.record
-
-
-def _check_limits(**values) -> None:
-    for name, value in values.items():
-        if value is not None and not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} 是 {value}，应是不小于 0 的有限的数")
 
 
 class _Run:

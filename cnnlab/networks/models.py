@@ -191,8 +191,6 @@ def wrap_model(
 
     `mean`、`std` 是它训练时对 [0, 1] 图像用的归一化；`layers` 是 {层名: 模块路径}，不给就用模块路径。
     """
-    if not isinstance(module, nn.Module):
-        raise TypeError(f"wrap_model 要一个 nn.Module，得到的是 {type(module).__name__}")
     return VisionModel(
         copy.deepcopy(module),
         mean=mean,

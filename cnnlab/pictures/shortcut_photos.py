@@ -3,6 +3,8 @@
 不管网络怎样训练（见 tools/train_shortcut_networks.py）。
 """
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
@@ -13,13 +15,11 @@ MAGENTA = (0.9, 0.1, 0.8)
 
 
 @checked
-def shortcut_photos(part: str, size: int = 64) -> tuple[Tensor, Tensor]:
+def shortcut_photos(part: Literal["train", "test"], size: int = 64) -> tuple[Tensor, Tensor]:
     """建筑与动物（含鱼）的照片和标签：(N, 3, size, size)、(N,)，0 建筑、1 动物；没有方块。
 
     `part` 是 "train"（训练用过的一半）或 "test"（没见过的另一半），隔一张取一张。
     """
-    if part not in ("train", "test"):
-        raise ValueError(f'part 是 {part!r}；可用 "train"、"test"')
     album = photos(size=size)
     kinds = {"monuments": 0, "animals": 1, "fish": 1}
     chosen = [i for i, kind in enumerate(album.categories) if kind in kinds][part == "test" :: 2]

@@ -33,8 +33,6 @@ def neuron_card(
     中间与最弱是对照：只看最强的，几乎总能编出一个故事（Borowski 等，2021）。
     返回区块的坐标轴（三行、每行 k 个），.figure 是整张名片。
     """
-    if isinstance(channel, bool) or not isinstance(channel, int):
-        raise TypeError(f"channel 要是一个通道号，得到 {channel!r}")
     if len(images) < k:
         raise ValueError(f"每行要 {k} 个区块，图像只有 {len(images)} 张：多给些图像，或减小 k")
     ranking = ranked_patches(model, images, layer, channel, len(images), part="top")

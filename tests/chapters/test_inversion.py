@@ -183,7 +183,7 @@ def test_the_shipped_decoder_beats_the_answer_for_another_photo():
 
 
 def test_bad_input_is_explained(network, image):
-    with pytest.raises(ValueError, match="参数化"):
+    with pytest.raises(ValueError, match="parameterization"):
         invert_features(network, image, "1", parameterization="wavelet")
     with pytest.raises(ValueError, match="优化器"):
         invert_features(network, image, "1", optimizer="lbfg")

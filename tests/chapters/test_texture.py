@@ -154,5 +154,5 @@ def test_bad_input_is_explained(network, sample):
         synthesize_texture(network, sample, 32)
     with pytest.raises(ValueError, match="layer_weights"):
         synthesize_texture(network, sample, 32, ["1"], layer_weights=[-1])
-    with pytest.raises(ValueError, match="参数化"):
+    with pytest.raises(ValueError, match="parameterization"):
         Descent(parameterization="wavelet")

@@ -42,7 +42,7 @@ def test_pink_noise_has_power_at_low_frequencies_and_white_has_not():
 
 @pytest.mark.parametrize(("kind", "size"), [("rainbow", 8), ("grey", 0)])
 def test_bad_starts_are_refused(kind, size):
-    with pytest.raises(ValueError, match=r"起点|尺寸|size"):
+    with pytest.raises(ValueError, match=r"kind|尺寸|size"):
         start_image(kind, size)
 
 

@@ -50,7 +50,7 @@ def described(value) -> str:
         return f"形状 {tuple(value.shape)} 的 {_plain_dtype(value)} 张量"
     if isinstance(value, (tuple, list)) and 0 < len(value) <= 4:
         inner = "、".join("…" if item is value else _short(item) for item in value)
-        return f"{type(value).__name__}（{inner}）"
+        return f"一个 {type(value).__name__}（{inner}）"
     return _short(value)
 
 
@@ -166,8 +166,10 @@ def _structure_fault(output, expected, keeps_graph: bool, name: str) -> str | No
             return f"{name}的键是 {list(output)}，键或次序不对。"
         pairs = [(output[key], expected[key], f"键 {key!r} 的值") for key in expected]
     elif isinstance(expected, (tuple, list)):
-        if not isinstance(output, (tuple, list)) or len(output) != len(expected):
+        if not isinstance(output, (tuple, list)):
             return f"{name}应当是一个元组或列表，个数见题目。"
+        if len(output) != len(expected):
+            return f"{name}里有 {len(output)} 项，个数不对。"
         pairs = [
             (a, b, f"第 {i + 1} 个值")
             for i, (a, b) in enumerate(zip(output, expected, strict=True))
@@ -184,8 +186,13 @@ def _leaf_fault(output, expected, name: str) -> str | None:
         if isinstance(output, type(expected)):
             return None
         return f"{name}的类型是 {type(output).__name__}，不对。"
+    if type(output).__module__ == "torch.return_types":
+        pair = type(output).__name__
+        return f"{name}是 torch.{pair} 给的一对 (values, indices)：取其中的 .values。"
     if found is None:
         return f"{name}的类型是 {type(output).__name__}，应当是张量或数。"
+    if type(expected) is int and isinstance(output, (float, numpy.floating)):
+        return f"{name}是小数（{type(output).__name__}），应当是整数。"
     if math.prod(found.shape) == math.prod(wanted.shape) == 1 and not wanted.dim():
         return None
     if found.shape != wanted.shape:

@@ -234,12 +234,14 @@ class Exercise:
             told = self._diagnosed(answer)
             place = hints[0].removeprefix(GENERIC[0])
             kind, hints = ("mistake", (told + place, *hints[1:])) if told else (kind, hints)
+        elif kind == "property" and self.oracle:
+            hints = ((self._diagnosed(answer, tried=False) or "") + hints[0], *hints[1:])
         if run.error and not isinstance(run.error, Unfit):
             lines = self._error_lines(run.error)
             return Verdict("error", lines, hints or translated(run.error), kind)
         return Verdict("wrong", (), hints, kind)
 
-    def _diagnosed(self, answer: Callable) -> str | None:
+    def _diagnosed(self, answer: Callable, tried: bool = True) -> str | None:
         runs = []
         for probe in self.probes:
             run = self.execute(answer, probe)
@@ -247,7 +249,7 @@ class Exercise:
             if not run.error and not form_fault(run.output, expected, keeps_graph=True):
                 runs.append(replace(run, expected=expected))
         with isolated():
-            return diagnosis(self, runs, answer)
+            return diagnosis(self, runs, answer if tried else None)
 
     def _expected(self, probe: Callable) -> Run:
         """标准实现在一组数据上的结果；没有标准实现时是空的。"""

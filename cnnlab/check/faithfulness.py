@@ -363,6 +363,10 @@ deletion = Exercise(
             partial(_deletion, back=True),
             "做的是插入：从平均色开始往回放；题目是从原图开始往下删。",
         ),
+        "ahead": (
+            lambda *a: _deletion(*a)[:, [*range(1, a[-1] + 1), -1]],
+            "早删了一步：第 0 列是原图，一个像素也没有删。",
+        ),
         "reversed": (lambda *a: _deletion(*a).flip(1), "列的次序反了：第 0 列一个像素也没有删。"),
     },
 )
@@ -482,6 +486,7 @@ def _evidence(
             "rest": pixels[:, ~inside],
             "all": pixels,
             "zero": 0 * pixels,
+            "inside": pixels[:, inside],
             "batch": image.movedim(1, 0)[:, ~mask],
         }[colour].mean(1)
         covered = pixels.clone()
@@ -503,6 +508,7 @@ def _planted(shape, targets, seed):
     mask = torch.zeros(shape[0], *shape[2:], dtype=torch.bool)
     mask[:, :2, -3:] = True
     mask[1] = mask[1].flip(0)
+    mask[1, -3, -3:] = True  # 方块有大有小
     return (
         uniform(shape, seed),
         mask,
@@ -552,6 +558,7 @@ shortcut_evidence = Exercise(
             "用了概率的下降：饱和时概率几乎不动，要看得分。",
         ),
         "black": (partial(_evidence, colour="zero"), "方块填成了黑色：题目要方块之外的平均色。"),
+        "inside": (partial(_evidence, colour="inside"), "填的是方块自己的平均色：要用方块之外的。"),
         "batch_colour": (
             partial(_evidence, colour="batch"),
             "平均色取自整批：每张图用它自己方块之外的。",

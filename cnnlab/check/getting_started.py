@@ -173,7 +173,12 @@ def _taylor_oracle(function, image, position, step):
 def _error_ratio(call, function, image, position, step):
     exact = 3 * float(image[position]) ** 2
     coarse, fine = (abs(call(_cubic, image, position, s) - exact) for s in (1e-2, 1e-3))
-    return 50 < coarse / fine < 200
+    return 50 * fine < coarse < 200 * fine
+
+
+def _slope(function, image, position, step):
+    leaf = image.clone().requires_grad_()
+    return float(torch.autograd.grad(function(leaf), leaf)[0][position])
 
 
 def _in_place(function, image, position, step):
@@ -215,6 +220,7 @@ finite_difference = Exercise(
             "精度不够：两个相近的数相减，有效数字所剩无几，换 float64。",
         ),
         "in_place": (_in_place,),
+        "exact": (_slope, "用了自动求导：这道题不求导，只拿两个函数值相减。"),
         "half_steps": (
             lambda f, x, p, s: _difference(f, x, p, s / 2),
             "两边各走了半步，合起来才一步：题目要两边各走一个 step。",
@@ -257,7 +263,7 @@ fitted_image = Exercise(
     stub="my_fitted_image(image, target, steps, rate)",
     probes=(
         lambda: (uniform((1, 3, 1, 2), 7), uniform((1, 3, 1, 2), 8), 5, 0.1),
-        lambda: (uniform((1, 3, 2, 2), 9), uniform((1, 3, 2, 2), 10), 8, 0.05),
+        lambda: (uniform((1, 3, 2, 2), 9), 2 * uniform((1, 3, 2, 2), 10) - 0.5, 8, 0.05),
     ),
     answer="走完 steps 步之后的图像，与 image 同形状，不带计算图",
     idea="优化器记住的是创建时拿到的那个张量；之后任何产生新张量的运算都会让变量名指向别处。",

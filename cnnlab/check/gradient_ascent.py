@@ -1,5 +1,6 @@
 """“梯度上升”一章的练习：一步上升、抖动与还原、小贡献、死起点、傅里叶参数。"""
 
+import math
 from functools import partial
 
 import torch
@@ -272,7 +273,7 @@ keep_contribution = Exercise(
         lambda: (uniform((2, 3, 5, 6), 5), noise((2, 3, 5, 6), 6), 0.3),
         lambda: (uniform((3, 3, 4, 7), 7), noise((3, 3, 4, 7), 8), 0.5),
         lambda: (uniform((1, 3, 3, 7), 9), noise((1, 3, 3, 7), 10), 0.55),
-        lambda: (uniform((2, 3, 4, 5), 11), noise((2, 3, 4, 5), 12), 0.13),
+        lambda: (uniform((2, 3, 5, 5), 11), noise((2, 3, 5, 5), 12), 0.13),
     ),
     answer="(N, 3, H, W)：每张图留下贡献最大的 share 份像素，其余的三个通道都换成 0.5",
     idea="贡献是一阶近似：把这个像素换成灰，得分大约掉多少。三个通道先相加，再取绝对值。",
@@ -329,6 +330,10 @@ keep_contribution = Exercise(
         "rounded_down": (
             partial(_keep, measure=_contribution, counted=int),
             "个数向下取了整：题目要四舍五入。",
+        ),
+        "rounded_up": (
+            partial(_keep, measure=_contribution, counted=math.ceil),
+            "个数向上取了整：题目要四舍五入。",
         ),
         "quantile": (_above_quantile, "用分位数当门槛，个数会差一两个：题目定了留几个，按名次取。"),
     },

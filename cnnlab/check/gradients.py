@@ -34,13 +34,18 @@ BROKEN = (
 
 
 def gradient_flows(place=0):
-    """一条法则：对第 place 个实参求导求得出来，而且不全为零。"""
+    """一条法则：对第 place 个实参求导求得出来，而且不全为零；转成 NumPy 的也算断了图。"""
 
     def law(call, *arguments):
         given = arguments[place]
         many = isinstance(given, list)
         parts = [part.detach().clone().requires_grad_() for part in (given if many else [given])]
-        made = call(*arguments[:place], parts if many else parts[0], *arguments[place + 1 :])
+        try:
+            made = call(*arguments[:place], parts if many else parts[0], *arguments[place + 1 :])
+        except Exception as error:
+            if "numpy() on Tensor" in str(error.__cause__):
+                return False
+            raise
         made = list(made) if isinstance(made, (tuple, list)) else [made]
         kept = [part for part in made if isinstance(part, torch.Tensor) and part.requires_grad]
         if len(kept) < len(made):

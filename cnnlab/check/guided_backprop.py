@@ -342,6 +342,12 @@ def _wavy(model, image, target):
     return wave + 0.3 * bend * (image.flip(3) - 0.5) - image.flip(2) - 0.5
 
 
+def _opposed(model, image, target):
+    """奇数类的图上，大小的次序与偶数类的相反。"""
+    wave = _wavy(model, image, target % 2)
+    return torch.where((target % 2 == 1).view(-1, 1, 1, 1), 1 / wave, wave)
+
+
 class_swap = Exercise(
     id="guided_backprop-5",
     name="class_swap",
@@ -363,6 +369,13 @@ class_swap = Exercise(
             torch.tensor([5, 1]),
             _wavy,
         ),
+        lambda: (
+            uniform((2, 3, 6, 6), 33),
+            None,
+            torch.tensor([0, 2]),
+            torch.tensor([1, 3]),
+            _opposed,
+        ),
     ),
     answer="(N,)：每张图换类别前后两张图（|梯度| 取通道最大）的秩相关",
     idea="先把每张图的像素按大小排名次，再对名次求相关系数；一张图一个数。",
@@ -383,6 +396,10 @@ class_swap = Exercise(
             "跨通道用了求和：这里取最大，与显著图一致。",
         ),
         "whole_batch": (partial(_swap, whole=True), "把整批图混在一起排了名次：一张图一个数。"),
+        "absolute": (
+            lambda *a: _swap(*a).abs(),
+            "负号丢了：两张图的名次相反时，秩相关应当是负的。",
+        ),
         "once": (
             partial(_swap, ranks=lambda v: v.argsort(1).double()),
             "只排了一次序，得到的是下标，不是名次：再排一次。",

@@ -68,7 +68,9 @@ def _map_of_all_targets(image, target, model, window, stride):
     return sum(_map_by_masks(image, one.expand_as(target), model, window, stride) for one in target)
 
 
-def _map_by_masks(image, target, model, window, stride, measure=None, fill=None):
+def _map_by_masks(
+    image, target, model, window, stride, measure=None, fill=None, short=0, outside=False
+):
     measure = measure or (lambda scores: scores)
     fill = image.mean((2, 3), keepdim=True) if fill is None else fill
     count, _, height, width = image.shape
@@ -79,7 +81,8 @@ def _map_by_masks(image, target, model, window, stride, measure=None, fill=None)
         for i, top in enumerate(rows):
             for j, left in enumerate(columns):
                 mask = torch.ones_like(image)
-                mask[..., top : top + window, left : left + window] = 0
+                mask[..., top : top + window - short, left : left + window - short] = 0
+                mask = 1 - mask if outside else mask
                 covered = image * mask + fill * (1 - mask)
                 drop[:, i, j] = (measure(model(image)) - measure(model(covered)))[chosen]
     return drop
@@ -131,6 +134,8 @@ occlusion_map = Exercise(
         "negated": (lambda *a: -_map_by_masks(*a), "符号反了：得分下降记作正数。"),
         "first_target": (lambda x, t, m, w, s: _map_by_masks(x, t[:1].expand_as(t), m, w, s), "整批都用了第一张图的目标类：每张图有自己的。"),
         "graph": (lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s) + 0 * m(x).sum(),),
+        "outside": (partial(_map_by_masks, outside=True), "遮的是窗外，窗里反而留着：填色的是窗里。"),
+        "short": (partial(_map_by_masks, short=1), "窗少盖了一行一列：切片的终点不含，要到起点加 window。"),
         "grey": (partial(_map_by_masks, fill=0.5), "窗里填的是 0.5 的灰：题目要这张图自己的平均色。"),
         "own_window": (
             lambda *a: _map_filling(*a, lambda inside: inside.mean((2, 3), keepdim=True)),

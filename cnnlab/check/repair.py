@@ -46,6 +46,8 @@ UNARY = {
     "截到 [0, 1]": lambda x: x.clamp(0, 1),
     "取倒数": torch.reciprocal,
 }
+# 添一步时还试一个因子
+_ADDED = UNARY | {"缩小的因子": lambda x: x / 2, "放大的因子": lambda x: 2 * x}
 _UNARY_NAMES = {"abs", "square", "sqrt", "rsqrt", "relu", "relu_", "sigmoid", "sign", "exp", "log"}
 _UNARY_NAMES |= {"gelu", "relu6", "leaky_relu", "softplus", "elu", "exp2", "reciprocal"}
 _UNARY_NAMES |= {"pow", "neg", "tanh", "softmax", "log_softmax", "normalize", "clamp", "clip"}
@@ -168,10 +170,10 @@ def _changes(name: str, arguments: tuple, options: dict) -> Iterator[tuple[str, 
 def _insertions(arguments: tuple, made) -> Iterator[tuple[str, Callable]]:
     """在这一次调用的前后添一步。"""
     if _floating(made):
-        for text, step in UNARY.items():
+        for text, step in _ADDED.items():
             yield f"之后少了一步：{text}", lambda f, a, o, s=step: _applied(s, f(*a, **o))
     if _floating(arguments[0]):
-        for text, step in UNARY.items():
+        for text, step in _ADDED.items():
             yield (f"之前少了一步：{text}", lambda f, a, o, s=step: f(s(a[0]), *a[1:], **o))
 
 
@@ -269,6 +271,8 @@ def _replaced(arguments: tuple, place: int, change: Callable) -> tuple:
 
 
 def _dropped(name: str, arguments: tuple) -> Iterator:
+    if name in ("clone", "detach"):  # 去掉它们，改的就是调用者的张量
+        return
     yield "这一步是多余的", lambda f, a, o: a[0]
     if len(arguments) > 1 and isinstance(arguments[1], Tensor):
         yield "这一步是多余的", lambda f, a, o: a[1]

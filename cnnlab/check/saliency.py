@@ -65,6 +65,14 @@ saliency = Exercise(
     mistakes={
         "sum": (lambda *a: _gradient(*a).abs().sum(1), "跨通道用了求和：这里问最敏感的那个通道。"),
         "mean": (lambda *a: _gradient(*a).abs().mean(1), "跨通道取了平均：三个通道里挑最大的。"),
+        "first_channel": (
+            lambda *a: _gradient(*a).abs()[:, 0],
+            "只看了第一个通道：三个里挑最大的。",
+        ),
+        "summed_first": (
+            lambda *a: _gradient(*a).sum(1).abs(),
+            "先把三个通道相加了：一正一负会抵消；各取绝对值，再挑最大的。",
+        ),
         "late_abs": (
             lambda *a: _gradient(*a).amax(1).abs(),
             "先取最大再取绝对值，漏掉了最负的通道。",
@@ -288,6 +296,10 @@ integrated = Exercise(
         "fixed_steps": (
             lambda x, t, m, b, s: _path(x, t, m, b, 50),
             "没有用上 steps：分成几段由它定。",
+        ),
+        "trapezoid": (
+            lambda *a: (_path(*a, at=0.0) + _path(*a, at=1.0)) / 2,
+            "用的是每段两端的平均：题目要各段中点的梯度。",
         ),
         "both_ends": (
             lambda *a: _with_ends(*a, 0),

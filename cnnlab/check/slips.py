@@ -22,6 +22,8 @@ Pair = tuple[Tensor, Tensor]
 
 def _scaled(found: Tensor, wanted: Tensor, dims: tuple[int, ...]) -> Tensor:
     """把标准值按 dims 上的最小二乘倍数放大。"""
+    if not found.any():  # 处处相同的返回值怎样都拉得出来
+        return wanted * torch.nan
     product = (found * wanted).sum(dims, keepdim=True)
     return wanted * product / wanted.square().sum(dims, keepdim=True).clamp_min(1e-300)
 
@@ -95,6 +97,7 @@ RELATIONS = (
         "第 0 维的每一项都是应有值乘一个数再加一个数：各自多归一化了一次，或者减反了。",
         _EACH,
     ),
+    (lambda f, w: (w + w.mT) / 2, "返回值是应有的矩阵与它的转置的平均：这里不要对称。", 4),
     (
         lambda f, w: w.mean(0, keepdim=True).expand_as(w),
         "每张图得到的是整批的平均：各张图要分开算。",
@@ -114,15 +117,17 @@ def _moves(wanted: Tensor) -> Iterator[tuple[Tensor, str]]:
     for a, b in itertools.combinations(range(wanted.dim()), 2):
         if sides[a] == sides[b]:
             yield wanted.transpose(a, b), f"第 {a} 维与第 {b} 维对调了。"
-        swapped = wanted.transpose(a, b).reshape(sides)
-        yield swapped, f"数都对，排错了位置：第 {a} 维与第 {b} 维的先后弄混了。"
+        turned, text = (
+            wanted.transpose(a, b),
+            "数都对，排错了位置：第 {} 维与第 {} 维的先后弄混了。",
+        )
+        yield turned.reshape(sides), text.format(a, b)
+        yield wanted.reshape(turned.shape).transpose(a, b), text.format(a, b)
 
 
 def _partly(found: Tensor, wanted: Tensor, tolerance: float) -> Iterator[str]:
     """对了一部分：错在哪一部分。"""
     bad = ~torch.isclose(found, wanted, rtol=tolerance, atol=tolerance, equal_nan=True)
-    if wanted.dim() and len(wanted) > 1 and not bad[0].any():
-        yield "第 0 维上第一项全对，后面的不对。"
     inner = (..., slice(1, -1), slice(1, -1))
     if wanted.dim() >= 2 and min(wanted.shape[-2:]) > 3 and not bad[inner].any():
         yield "中间都对，只有最边上不对：看看边界、填充和末端。"
@@ -130,6 +135,8 @@ def _partly(found: Tensor, wanted: Tensor, tolerance: float) -> Iterator[str]:
         wrong = bad.any(tuple(d for d in range(wanted.dim()) if d != dim)).nonzero()[:, 0].tolist()
         if wanted.shape[dim] > 2 and len(wrong) == 1:
             yield f"只有第 {dim} 维下标 {wrong[0]} 的一项不对，别处全对：它有什么特别？"
+    if wanted.dim() and len(wanted) > 1 and not bad[0].any():
+        yield "第 0 维上第一项全对，后面的不对。"
     if bool(((wanted == 0) | ~bad).all()):
         yield "错的都在本应恰好是 0 的地方：哪些位置该被清零？"
     if bool(((found == 0) | ~bad).all()):
@@ -155,7 +162,7 @@ def _relation(pairs: list[Pair], tolerance: float, whole: bool = True) -> str | 
     size = _size(*wrong[0])
     enough = max(tolerance, 1e-5)
     for transform, sentence, least in RELATIONS:
-        if all(_enough(w, least) for _, w in wrong) and all(
+        if all(_enough(f, w, least) for f, w in wrong) and all(
             _matches(f, transform, w, enough) for f, w in wrong
         ):
             return sentence.format(size=size)
@@ -177,10 +184,14 @@ def _relation(pairs: list[Pair], tolerance: float, whole: bool = True) -> str | 
     return None
 
 
-def _enough(wanted: Tensor, least: int) -> bool:
+def _enough(found: Tensor, wanted: Tensor, least: int) -> bool:
     if least == _EACH:
         groups = wanted.shape[:1] if wanted.dim() < 3 else wanted.shape[:2]
-        return wanted.dim() > 1 and wanted.numel() // max(groups) >= 4
+        if wanted.dim() < 2 or wanted.numel() // max(groups) < 4:
+            return False
+        # 只有一两项不对时，说的应当是那一两项
+        off = [not same(f, w, 1e-5) for f, w in zip(found, wanted, strict=True)]
+        return 2 * sum(off) > len(off)
     return wanted.numel() >= least
 
 
@@ -217,6 +228,7 @@ def _predicted(arguments: dict) -> Tensor:
 
 
 _TENSOR_SLIPS = (
+    (lambda x: torch.zeros_like(x), "像是没有用上 `{name}`。"),
     (lambda x: x.abs(), "像是先对 `{name}` 取了绝对值。"),
     (lambda x: x.clamp_min(0), "像是先把 `{name}` 的负数截成了 0。"),
     (lambda x: -x, "像是把 `{name}` 的符号弄反了。"),
@@ -228,8 +240,8 @@ _TENSOR_SLIPS = (
     (lambda x: x[:1].expand_as(x), "像是全部都用了 `{name}` 的第一项。"),
     (lambda x: x.flip(0), "像是把 `{name}` 的第 0 维倒过来用了。"),
     (lambda x: x.transpose(-1, -2), "像是把 `{name}` 的最后两维对调了。"),
-    (lambda x: x.flip(-1), "像是把 `{name}` 左右翻转了。"),
-    (lambda x: x.flip(-2), "像是把 `{name}` 上下翻转了。"),
+    (lambda x: x.flip(-1), "像是把 `{name}` 左右翻转了（最后一维的次序反了）。"),
+    (lambda x: x.flip(-2), "像是把 `{name}` 上下翻转了（倒数第二维的次序反了）。"),
     (lambda x: x.flip(1), "像是把 `{name}` 的第 1 维（通道）倒过来用了。"),
     (lambda x: x.mean(0, keepdim=True).expand_as(x), "像是把 `{name}` 在整批上取了平均。"),
     (lambda x: x.mean(1, keepdim=True).expand_as(x), "像是把 `{name}` 的第 1 维平均掉了。"),
@@ -244,11 +256,18 @@ _NUMBER_SLIPS = (
     (lambda v: v * v, "像是用了 `{name}` 的平方。"),
     (lambda v: 0 * v, "像是没有用上 `{name}`。"),
     (lambda v: 0 * v + 1, "像是没有用上 `{name}`（等于把它当成 1）。"),
+    (abs, "像是对 `{name}` 取了绝对值。"),
+    *(
+        (lambda v, c=c: type(v)(c), "像是没有用上 `{name}`，写死成了一个数。")
+        for c in (2, 3, 4, 5, 8, 10, 16, 20, 50, 100)
+    ),
 )
 _MODEL_SLIPS = (
     (lambda s: s.softmax(1), "用了概率或交叉熵：要的是 softmax 之前的得分。"),
     (lambda s: s.log_softmax(1), "用了对数概率或交叉熵：要的是 softmax 之前的得分。"),
     (lambda s: -s, "像是把得分的符号弄反了。"),
+    (lambda s: s.sum(1, True).expand_as(s), "用了各类得分之和：只要 `target` 那一类的。"),
+    (lambda s: s.amax(1, True).expand_as(s), "用了最大的得分：只要 `target` 那一类的。"),
 )
 _TARGET_SLIPS = (
     (lambda a: _predicted(a), "用了网络自己预测的类别：题目给了 `target`。"),
@@ -273,6 +292,12 @@ def _changes(arguments: dict) -> Iterator[tuple[str, Callable]]:
         if name == "target" and isinstance(value, Tensor):
             for function, text in _TARGET_SLIPS:
                 yield text, lambda a, f=function: {"target": f(a)}
+    floating = [n for n, v in arguments.items() if isinstance(v, Tensor) and v.is_floating_point()]
+    for function, text in _TENSOR_SLIPS if len(floating) > 1 else ():
+        yield (
+            text.format(name="` 和 `".join(floating)),
+            lambda a, f=function: {name: f(a[name]) for name in floating},
+        )
     alike = [
         (a, b)
         for a, b in itertools.combinations(arguments, 2)
@@ -292,15 +317,25 @@ _BESIDE = (
 )
 
 
+def beside_arguments(exercise, runs: list, pairs: list[Pair], whole: bool) -> str | None:
+    """返回值与标准值之间，是不是恰好差一个实参。"""
+    tolerance = max(exercise.tolerance, 1e-4)
+    for name in _named(exercise, exercise.probes[0]):
+        values = [as_tensor(_named(exercise, run.probe)[name]) for run in runs]
+        if not whole and all(v is not None and v.numel() == 1 for v in values):
+            values = [torch.stack([v.reshape(()) for v in values])]
+        if any(v is None for v in values) or len(values) != len(pairs):
+            continue
+        for function, text in _BESIDE:
+            if all(_beside(p, v, function, tolerance) for p, v in zip(pairs, values, strict=True)):
+                return text.format(name=name)
+    return None
+
+
 def from_arguments(exercise, runs: list) -> str | None:
     """把标准实现的实参改一处，看哪一处改动恰好得到学习者的返回值。"""
     first = _named(exercise, exercise.probes[0])
     tolerance = max(exercise.tolerance, 1e-4)
-    for name, value in first.items():
-        for function, text in _BESIDE if isinstance(value, (Tensor, float)) else ():
-            fits = (_beside(exercise, run, name, function, tolerance) for run in runs)
-            if all(fits):
-                return text.format(name=name)
     for text, change in _changes(first):
         if all(_changed_fits(exercise, run, change, tolerance) for run in runs):
             return text
@@ -313,13 +348,10 @@ def _named(exercise, probe: Callable) -> dict:
     return dict(zip(names, probe(), strict=False))
 
 
-def _beside(exercise, run, name, function, tolerance) -> bool:
-    wanted = as_tensor(run.expected)
-    value = as_tensor(_named(exercise, run.probe)[name])
-    if wanted is None or wanted.numel() < 2:
-        return False
+def _beside(pair: Pair, value: Tensor, function: Callable, tolerance: float) -> bool:
+    found, wanted = pair
     try:
-        return same(run.output, function(wanted, value), tolerance)
+        return wanted.numel() > 1 and same(found, function(wanted, value.double()), tolerance)
     except RuntimeError:
         return False
 
@@ -333,11 +365,13 @@ def _changed_fits(exercise, run, change, tolerance) -> bool:
     return same(run.output, made, tolerance) and not same(run.expected, made, tolerance)
 
 
-def diagnosis(exercise, runs: list, answer: Callable) -> str | None:
+def diagnosis(exercise, runs: list, answer: Callable | None) -> str | None:
     """各组数据上的返回值透露的失手，一句话；看不出来时没有。
 
-    runs 的每一项有 probe、output、expected；至少一项的值不对。
+    runs 的每一项有 probe、output、expected；至少一项的值不对。不给 answer 就不逐步去试。
     """
+    if not runs:
+        return None
     parts = [_parts(run.output, run.expected) for run in runs]
     told = _permuted(parts, exercise.tolerance)
     if told:
@@ -345,7 +379,7 @@ def diagnosis(exercise, runs: list, answer: Callable) -> str | None:
     found = None
     for place in range(len(parts[0])):
         pairs = [(as_tensor(f), as_tensor(w)) for f, w in (part[place] for part in parts)]
-        if any(f is None or w is None or f.shape != w.shape for f, w in pairs):
+        if any(f is None or w is None or f.shape != w.shape or f.is_complex() for f, w in pairs):
             continue
         pairs = [(f.double(), w.double()) for f, w in pairs]
         whole = any(w.numel() > 1 for _, w in pairs)
@@ -358,17 +392,22 @@ def diagnosis(exercise, runs: list, answer: Callable) -> str | None:
         if all(same(f, w, exercise.tolerance) for f, w in pairs):
             continue
         found = _relation(pairs, exercise.tolerance, whole)
-        prefix = f"第 {place + 1} 个返回值：" if len(parts[0]) > 1 else ""
-        found = prefix + found if found else None
+        if not found or found.endswith(_WEAK):
+            found = beside_arguments(exercise, runs, pairs, whole) or found
+        found = _label(runs[0].expected, place) + found if found else None
         break
-    strong = found and not found.endswith(_WEAK)
-    return (
-        found
-        if strong
-        else from_arguments(exercise, runs)
-        or repaired(exercise, answer, [run.expected for run in runs])
-        or found
-    )
+    if found and not found.endswith(_WEAK):
+        return found
+    told = from_arguments(exercise, runs)
+    if told or not answer:
+        return told
+    return repaired(exercise, answer, [run.expected for run in runs]) or found
+
+
+def _label(expected, place: int) -> str:
+    if isinstance(expected, dict):
+        return f"键 {list(expected)[place]!r}："
+    return f"第 {place + 1} 个返回值：" if len(_parts(expected, expected)) > 1 else ""
 
 
 _WEAK = (

@@ -91,7 +91,7 @@ def synthesize_texture(
     *,
     layer_weights=None,
     shifts=(),
-    steps=100,
+    steps=160,
     scales=3,
     rounds=4,
     seed=0,

@@ -92,8 +92,8 @@ def channel(layer: str, channel, position=None) -> Term:
             raise ValueError(
                 f"通道号 {channel} 超出范围：{layer} 有 {activation.shape[1]} 个通道，编号从 0 开始"
             )
-        planes = activation[range(len(chosen)), chosen]
-        return (planes if planes.dim() == 1 else _at(planes, position, layer)).sum()
+        numbers = activation if activation.dim() == 2 else _at(activation, position, layer)
+        return numbers[range(len(chosen)), chosen].sum()
 
     return Term(
         f"channel {layer}:{channel}" + ("" if position is None else f"@{position}"), (layer,), value
@@ -108,15 +108,15 @@ def _maps(values: Values, layer: str) -> Tensor:
     return activation
 
 
-def _at(planes: Tensor, position, layer: str) -> Tensor:
-    """(N, h, w) 在一个位置上的值，或全图平均：(N,)。"""
+def _at(activation: Tensor, position, layer: str) -> Tensor:
+    """(N, C, h, w) 在一个位置上的值，或全图平均：(N, C)。"""
     if position is None:
-        return planes.mean((1, 2))
-    height, width = planes.shape[-2:]
+        return activation.mean((2, 3))
+    height, width = activation.shape[-2:]
     row, column = (height // 2, width // 2) if position == "center" else position
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(f"位置 {position} 超出范围：{layer} 在这张图上是 {height}×{width}")
-    return planes[:, row, column]
+    return activation[..., row, column]
 
 
 @checked

@@ -18,7 +18,9 @@ book test more-tests: export CNNLAB_BARS = 0
 
 INSTALLED := $(VENV)/.installed
 BOOK_INPUTS := _build/.inputs
-LAB_OPTIONS := --LabApp.app_settings_dir=book/_lab --LabApp.default_url=/lab/tree/book/index.md
+# 面板里上传的照片可以大到 100 MB；不写时超过 10 MB 就断开连接
+UPLOADS := '--ServerApp.tornado_settings={"websocket_max_message_size": 104857600}'
+LAB_OPTIONS := $(UPLOADS) --LabApp.app_settings_dir=book/_lab --LabApp.default_url=/lab/tree/book/index.md
 PACKAGE := $(shell find cnnlab -type f -not -path '*/__pycache__/*' 2>/dev/null)
 
 .DEFAULT_GOAL := help

@@ -270,7 +270,8 @@ def picture_control(name: str, given, size: int, label: str) -> Control:
 
     button.observe(arrive, "value")
     read.content = lambda: own.get("content", "")
-    return Control(ipywidgets.HBox([box, button]), box, read)
+    row = ipywidgets.HBox([box, button], layout={"flex_flow": "row wrap"})
+    return Control(row, box, read)
 
 
 def picture_source(name: str) -> tuple[str, list[str]]:

@@ -134,6 +134,8 @@ class Panel:
             button.on_click(lambda _, do=do: do())
         buttons = [self.go, self.halt, self.bar, self.keep] if self.slow else [self.keep]
         boxes = [control.box for control in self.controls.values() if control.box is not None]
+        for box in boxes:
+            box.layout.max_width = "calc(100% - 4px)"
         row = ipywidgets.HBox(buttons, layout={"flex_flow": "row wrap"})
         self.widget = ipywidgets.VBox([*boxes, row, self.says, self.image, self.line])
         self.widget.add_class(f"{self.name}-live")
@@ -203,8 +205,9 @@ class Panel:
         return path
 
     def _tell(self, text: str, wrong: bool = False) -> None:
-        color = "#B00020" if wrong else "inherit"
-        self.says.value = f'<span role="status" style="color: {color}">{html.escape(text)}</span>'
+        # 不用颜色：红字在暗色的界面上看不清
+        shown = f"<b>⚠ {html.escape(text)}</b>" if wrong else html.escape(text)
+        self.says.value = f'<span role="status">{shown}</span>'
 
     # 计算
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BOOK = ROOT / "book"
+# 与 Makefile 的 LAB_OPTIONS 相同：不写时上传超过 10 MB 的照片会断开连接
+UPLOADS = '--ServerApp.tornado_settings={"websocket_max_message_size": 104857600}'
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false"},
     # 每一格都真的画出来，不等滚到才画
@@ -74,6 +76,7 @@ def lab_server(tmp_path: Path, program: Path):
         "--expose-app-in-browser",
         f"--LabApp.app_settings_dir={BOOK / '_lab'}",
         "--LabApp.news_url=",
+        UPLOADS,
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
     ]
     log = (tmp_path / "server.log").open("w")

@@ -167,7 +167,9 @@ def count_networks() -> None:
     heavy = torch.nn.Conv2d | torch.nn.Linear
 
     def count(network, inputs):
-        if not type(network).__module__.startswith("cnnlab.networks"):
+        # 读者自己的网络包一下，在哪里由读者
+        ours = type(network).__module__.startswith("cnnlab.networks")
+        if not ours or not getattr(network, "from_zoo", True):
             return
         found = (each.weight for each in network.modules() if isinstance(each, heavy))
         weight = next(found, None)

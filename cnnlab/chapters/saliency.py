@@ -282,7 +282,7 @@ def _from_linear_head(
                 ]
         if found:
             widest = max(found, key=lambda each: each[0, 0].numel())
-            weight = head.weight.detach().to(widest.device)[index]
+            weight = head.weight.detach().to(widest)[index]
             return torch.einsum("nc,nchw->nhw", weight, widest)
     raise ValueError(
         "类激活图只对结尾是“全局平均池化 + 一个线性层”（或 SqueezeNet 那样“分类卷积 + 平均”）的网络有定义，"

@@ -153,7 +153,7 @@ def feature_distance(target: Tensor, layer: str, *, relative: bool = True) -> Te
             raise ValueError(
                 f"{layer} 的激活是 {tuple(activation.shape)}，目标是 {tuple(target.shape)}：两张图的尺寸应当相同"
             )
-        wanted, size = target.to(activation.device), sizes.to(activation.device)
+        wanted, size = target.to(activation), sizes.to(activation)
         return ((activation - wanted).flatten(1).square().sum(1) / size).sum()
 
     return Term(f"feature_distance {layer}", (layer,), value)
@@ -196,7 +196,7 @@ def gram_distance(
                 f"{layer} 有 {activation.shape[1]} 个通道，目标 Gram 矩阵却是 {tuple(target.shape)}"
             )
         features, divisor = activation.detach().flatten(2), _divisor(activation, normalize)
-        wanted, weight = target.to(features.device), scale.to(features.device)
+        wanted, weight = target.to(features), scale.to(features)
         difference = features @ features.mT / divisor - wanted
         distance = (difference.square().sum((1, 2)) * weight).sum()
         # ∂‖FFᵀ/d − A‖²/∂F = (4/d) (FFᵀ/d − A) F：照公式算，比自动求导少两次矩阵乘法；

@@ -20,13 +20,22 @@ HABITS = ON_SIM | {"float64", "autocast", "deterministic", "inference_mode", "no
 HABITS |= {"double_images", "half_networks", "bfloat16_networks"}
 # 半精度的乘法、梯度和几步合成差得多，只看算得出
 TOLERANCES = dict.fromkeys(("autocast", "half_networks", "bfloat16_networks"), float("inf"))
+TOLERANCES["double_images"] = 1e-3
 # 用法里自己求梯度、自己造网络的，本来就不能这样用
 ITS_OWN = {
     "default_device": ["to_pil"],
     "no_grad": ["override_relu_gradient"],
     "inference_mode": ["override_relu_gradient", "fit"],
-    "double_images": ["fit", "tsne", "finite_difference", "smooth_grad"],
-    "half_networks": ["reproduce", "fit_generator"],
+    "double_images": [
+        "fit",
+        "fit_generator",
+        "accentuate",
+        "tsne",
+        "finite_difference",
+        "smooth_grad",
+    ],
+    # 半精度的反传会溢出：说了是哪里、怎么办
+    "half_networks": ["reproduce", "fit_generator", "dream", "dream guide", "dream_zoom"],
     "bfloat16_networks": ["reproduce", "fit_generator"],
 }
 

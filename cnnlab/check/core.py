@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -161,7 +162,8 @@ class Exercise:
 
     @property
     def link(self) -> str:
-        return f"[解答：{self.id}](solutions/{self.slug}.ipynb)"
+        above = "../" if Path.cwd().name == "practice" else ""  # 练习本在书的下一层文件夹里
+        return f"[解答：{self.id}]({above}solutions/{self.slug}.ipynb)"
 
     def __call__(self, answer: Callable, hint: int = 1) -> Report:
         if hint not in (1, 2, 3):

@@ -8,27 +8,13 @@ from torch.nn import functional
 
 from cnnlab.check.core import Exercise
 from cnnlab.check.fixtures import CamNet, TinyNet, noise, uniform
+from cnnlab.check.gradients import pixel_differences, pixel_gradient
 
 # 1 一步
 
 
-def _gradient(image, target, model):
-    leaf = image.clone().requires_grad_()
-    return torch.autograd.grad(model(leaf).gather(1, target[:, None]).sum(), leaf)[0]
-
-
-def _numeric(image, target, model, width=1e-5):
-    gradient = torch.zeros_like(image)
-    for place in range(image[0].numel()):
-        bump = torch.zeros_like(image).flatten(1)
-        bump[:, place] = width
-        bump = bump.view_as(image)
-        with torch.no_grad():
-            difference = model(image + bump) - model(image - bump)
-        gradient.view(len(image), -1)[:, place] = difference.gather(1, target[:, None])[:, 0] / (
-            2 * width
-        )
-    return gradient
+def _probability(model, image, target):
+    return model(image).softmax(1).gather(1, target[:, None])
 
 
 def _step(
@@ -38,7 +24,7 @@ def _step(
     rate,
     decay,
     *,
-    gradient=_gradient,
+    gradient=pixel_gradient,
     sign=1,
     pull=-1,
     scale="each",
@@ -50,13 +36,8 @@ def _step(
     return image + sign * rate * direction / size
 
 
-def _probabilities(image, target, model):
-    leaf = image.clone().requires_grad_()
-    return torch.autograd.grad(model(leaf).softmax(1).gather(1, target[:, None]).sum(), leaf)[0]
-
-
 def _unit_first(image, target, model, rate, decay):
-    gradient = _gradient(image, target, model)
+    gradient = pixel_gradient(image, target, model)
     gradient = gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
     direction = gradient - decay * (image - 0.5)
     return image + rate * direction / direction.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
@@ -94,7 +75,7 @@ ascent_step = Exercise(
     idea="要变大的是得分减 ½ decay ‖图像 − 0.5‖²，先写出它的梯度，再把每张图的方向各自除以自己的长度。",
     where="看本章“想法”一节的公式；求梯度用 torch.autograd.grad，网络的权重一个也不动。",
     question="decay 很大时，这一步会把图像带到哪里去？",
-    oracle=partial(_step, gradient=_numeric),
+    oracle=partial(_step, gradient=pixel_differences),
     properties=((_length, "步长不对：每张图走的距离都应当恰好是 rate。"),),
     tolerance=1e-5,
     mistakes={
@@ -119,7 +100,7 @@ ascent_step = Exercise(
             "正则项的梯度大了一倍：前面有 ½，求导之后正好消去 2。",
         ),
         "probability": (
-            partial(_step, gradient=_probabilities),
+            partial(_step, gradient=partial(pixel_gradient, pick=_probability)),
             "求的是概率的梯度：要上升的是 softmax 之前的得分。",
         ),
         "unit_first": (

@@ -627,3 +627,27 @@ def test_reports_show_in_a_real_kernel():
         cell.outputs[0]["data"]["text/markdown"][2:6] for cell in notebook.cells if cell.outputs
     ]
     assert shown == ["⬜ 尚未", "✅ 通过"] * 4
+
+
+def test_a_practice_notebook_finds_the_solution_one_folder_up(tmp_path, monkeypatch):
+    item = check.exercises("saliency")[0]
+    (tmp_path / "practice").mkdir()
+    monkeypatch.chdir(tmp_path / "practice")
+    assert "(../solutions/saliency.ipynb)" in item.link
+    monkeypatch.chdir(tmp_path)
+    assert "(solutions/saliency.ipynb)" in item.link
+
+
+def test_a_pair_of_values_and_indices_is_called_by_its_name():
+    report = check.saliency(lambda image, target, model: image.abs().max(1))
+    assert report.kind == "form" and ".values" in report.lines[0]
+
+
+def test_numpy_inside_a_differentiable_answer_is_not_told_to_detach():
+    def squares(image):
+        values = image.numpy()
+        found = sum((numpy.diff(values, axis=axis) ** 2).sum((1, 2, 3)) for axis in (2, 3))
+        return torch.from_numpy(found)
+
+    report = check.variation(squares)
+    assert report.kind == "property" and "先 detach()" not in repr(report)

@@ -437,3 +437,25 @@ class Deconvolution(torch.autograd.Function):
     @staticmethod
     def backward(context, gradient):
         return gradient.relu()
+
+
+@wrong("window_starts", "form")
+def window_starts_as_floats(length, window, stride):
+    last = length - window
+    return [float(min(place, last)) for place in range(0, last + stride, stride)]
+
+
+@wrong("class_swap", "mistake")
+def class_swap_without_its_sign(image, model, first, second, gradient_of):
+    maps = [gradient_of(model, image, each).abs().amax(1).flatten(1) for each in (first, second)]
+    ranks = [each.argsort(1).argsort(1).double() for each in maps]
+    return torch.stack([torch.corrcoef(torch.stack(two))[0, 1].abs() for two in zip(*ranks)])
+
+
+@wrong("integrated", "mistake")
+def integrated_of_twenty_steps(image, target, model, baseline, steps):
+    total = torch.zeros_like(image)
+    for k in range(20):
+        leaf = (baseline + (k + 0.5) / 20 * (image - baseline)).requires_grad_()
+        total += torch.autograd.grad(model(leaf).gather(1, target[:, None]).sum(), leaf)[0]
+    return total / 20 * (image - baseline)

@@ -403,3 +403,11 @@ def growth_difference(before, after):
 @wrong("growth", "mistake")
 def growth_dead_nan(before, after):
     return after.relu().mean((0, 2, 3)) / before.relu().mean((0, 2, 3))
+
+
+@wrong("keep_contribution", "mistake")
+def keep_contribution_rounded_up(image, gradient, share):
+    score = ((image - 0.5) * gradient).sum(1).abs().flatten(1)
+    count = math.ceil(share * score.shape[1])
+    least = score.sort(1, descending=True).values[:, count - 1 : count]
+    return torch.where((score >= least).view(len(image), 1, *image.shape[2:]), image, 0.5)

@@ -315,3 +315,22 @@ def structure_score_sum_of_w(weight):
 @wrong("structure_score", "mistake")
 def structure_score_mean_image_norm_cancels(weight):
     return weight.mean(1).flatten(1).norm(dim=1) / weight.flatten(1).norm(dim=1)
+
+
+@wrong("kernel_numbers", "form")
+def kernel_numbers_true_division(inputs, outputs, size, groups):
+    each = inputs / groups * size * size
+    return outputs, each, outputs * (each + 1)
+
+
+@wrong("fitted_image", "mistake")
+def fitted_image_clamped_every_step(image, target, steps, rate):
+    for _ in range(steps):
+        image = (image - rate * 2 * (image - target)).clamp(0, 1)
+    return image
+
+
+@wrong("finite_difference", "mistake")
+def finite_difference_by_autograd(function, image, position, step):
+    leaf = image.clone().requires_grad_()
+    return float(torch.autograd.grad(function(leaf), leaf)[0][position])

@@ -147,6 +147,16 @@ def test_functions_have_a_def(path):
                 assert not isinstance(node.value, ast.Lambda), f"用 def：{ast.unparse(node)}"
 
 
+@pytest.mark.parametrize("path", [*CHAPTERS, *OTHERS], ids=name_of)
+def test_asserts_can_fail(path):
+    """列表、元组、推导式总是真的，断言它们等于没有断言；要写 all(…)。"""
+    always = (ast.List, ast.Tuple, ast.ListComp, ast.GeneratorExp, ast.Dict, ast.DictComp)
+    for cell in cells(path, "code"):
+        for node in ast.walk(parsed(cell)):
+            vain = isinstance(node, ast.Assert) and isinstance(node.test, always)
+            assert not vain, f"不会失败的断言：{ast.unparse(node)}"
+
+
 @rewritten
 def test_imports_are_few(path):
     for cell in cells(path, "code"):

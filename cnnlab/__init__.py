@@ -40,6 +40,7 @@ _exports = {
     "pictures.outlines": ["intersection_over_union", "object_mask", "outlined_photos"],
     "pictures.photos": [
         "ImageSet",
+        "PhotoFolder",
         "digits",
         "image_folder",
         "photo",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from hostile import Small
+from hostile import Small, a_layer
 from torch import nn
 
 import cnnlab
@@ -143,6 +143,7 @@ GOOD = {
     "outlined_photos": dict,
     "ImageSet": lambda: {"images": PHOTOS.clone(), "names": tuple("abcd"), "categories": tuple("xxyy"), "attribution": tuple("1234")},
     "digits": lambda: {"n": 3},
+    "PhotoFolder": lambda: {"path": image_folder(), "size": 16, "n": 1, "leave_out": ()},
     "image_folder": lambda: {"path": image_folder(), "size": 16, "n": 1},
     "imagenette": lambda: {"root": image_folder(), "split": "val", "size": 16, "n": 2},
     "photo": lambda: {"name": "panda", "size": 16},
@@ -338,6 +339,23 @@ GOOD = {
 }  # fmt: skip
 # 不是调用：两个名单
 CONSTANTS = {"DECODER_HELD_OUT", "STYLIZER_HELD_OUT"}
+# 第一个参数是网络的公开函数
+TAKES_MODEL = sorted(name for name in GOOD if isinstance(GOOD[name]().get("model"), nn.Module))
+
+
+def on_network(name: str, network: nn.Module) -> dict:
+    """这个函数的正确参数，网络换成 `network`，层换成它的第一个卷积层。"""
+    with torch.random.fork_rng():  # 有的参数是现建的网络
+        arguments, layer = GOOD[name]() | {"model": network}, a_layer(network)
+    if arguments.get("layer") is not None:
+        arguments["layer"] = layer
+    if isinstance(layers := arguments.get("layers"), dict):
+        arguments["layers"] = {layer: next(iter(layers.values()))}
+    elif layers is not None:
+        arguments["layers"] = [layer]
+    if "terms" in arguments:
+        arguments["terms"] = [cnnlab.channel(layer, 1)]
+    return arguments
 
 
 def call(name, arguments):

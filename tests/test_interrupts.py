@@ -4,15 +4,20 @@ import ast
 import functools
 import random
 import sys
+import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
-from hostile import CALLS, a_layer, differences, network, state_of
+from hostile import differences, network, state_of
+from public_calls import TAKES_MODEL, call, on_network
 
 import cnnlab
 
 PACKAGE = str(Path(cnnlab.__file__).parent)
+# 打断了也给出已有结果的，和本书网络才有的
+NAMES = [name for name in TAKES_MODEL if name not in {"workbench", "neuron_card"}]
 
 
 @functools.cache
@@ -46,8 +51,8 @@ def cleaning(frame) -> bool:
     return False
 
 
-def run(call, stop_at: int | None = None) -> int:
-    """调用一次，数走过包里的多少行；走到第 `stop_at` 行时按 Ctrl-C。"""
+def run(call, stop_at: int | None = None, also: tuple[str, ...] = ()) -> int:
+    """调用一次，数走过包里（和 `also` 这些文件里）的多少行；走到第 `stop_at` 行时按 Ctrl-C。"""
     count = 0
 
     def line(frame, event, argument):
@@ -63,7 +68,7 @@ def run(call, stop_at: int | None = None) -> int:
         return line
 
     def start(frame, event, argument):
-        return line if frame.f_code.co_filename.startswith(PACKAGE) else None
+        return line if frame.f_code.co_filename.startswith((PACKAGE, *also)) else None
 
     before = sys.gettrace()
     sys.settrace(start)
@@ -76,18 +81,44 @@ def run(call, stop_at: int | None = None) -> int:
     return count
 
 
-@pytest.mark.parametrize("name", sorted(set(CALLS) - {"doctor"}))
+@pytest.mark.parametrize("name", NAMES)
 def test_an_interrupt_leaves_everything_as_it_was(name):
     model = network("两次")
-    image = torch.rand(1, 3, 48, 48, generator=torch.Generator().manual_seed(1))
-    kept, layer = image.clone(), a_layer(model)
+    arguments = on_network(name, model)
+    image = arguments.get("image")
+    kept = None if image is None else image.clone()
 
-    def call():
-        CALLS[name](model, image, 2, layer, 1)
+    def again():
+        # 有的函数不收这个网络，说一句就停：打断在那之前也要干净
+        with warnings.catch_warnings(), suppress(ValueError):
+            warnings.simplefilter("ignore")
+            call(name, arguments)
 
-    call()  # 第一次调用多走的行（懒导入等）不算
-    before, total = state_of(model), run(call)
+    again()  # 第一次调用多走的行（懒导入等）不算
+    before, total = state_of(model), run(again)
     for place in sorted(random.Random(0).choices(range(1, total + 1), k=20)):
-        run(call, place)
+        run(again, place)
         assert differences(before, state_of(model)) == [], f"在第 {place}/{total} 行打断"
-        assert torch.equal(image, kept) and image.grad is None and not image.requires_grad
+        if kept is not None:
+            assert torch.equal(image, kept) and image.grad is None and not image.requires_grad
+
+
+@pytest.mark.parametrize("name", ["class_ranks", "activations_of", "extract_features"])
+def test_an_interrupt_within_torchs_own_mode_switch_leaves_the_mode(name):
+    """在 torch.no_grad 换模式的半路上打断：换了一半的由最外层的公开函数换回来；每一行都试。"""
+    model, switch = network("两次"), (torch.autograd.grad_mode.__file__,)
+
+    def again():
+        call(name, on_network(name, model))
+
+    again()
+    before, total = state_of(model), run(again, also=switch)
+    changed = {place: differences(before, state_of(model)) for place in stops(again, total, switch)}
+    assert {place: found for place, found in changed.items() if found} == {}
+
+
+def stops(again, total: int, also):
+    """依次在每一行打断。"""
+    for place in range(1, total + 1):
+        run(again, place, also)
+        yield place

@@ -159,6 +159,21 @@ def test_a_misspelt_or_missing_argument_is_named():
         cnnlab.saliency_map(nn.Identity(), torch.rand(1, 3, 8, 8))
 
 
+@pytest.mark.parametrize(
+    ("call", "advice"),
+    [
+        (lambda: cnnlab.class_image(None, 1, jitter=3), "settings=Ascent(jitter_pixels=…)"),
+        (lambda: cnnlab.class_image(None, 1, robust=False), "settings=Ascent(robust=…)"),
+        (lambda: cnnlab.transfer_style(None, 1, 2, start="noise"), "settings=Painting(start=…)"),
+        (lambda: cnnlab.synthesize_texture(None, 1, 2, optimiser=1), "Descent(optimizer=…)"),
+    ],
+)
+def test_an_argument_that_lives_in_settings_is_shown_there(call, advice):
+    with pytest.raises(ValueError) as told:
+        call()
+    assert advice in str(told.value)
+
+
 def test_sizes_that_do_not_fit_together_are_named():
     with pytest.raises(ValueError, match="query 与 gallery 对不上：D 要相同"):
         cnnlab.nearest_neighbors(torch.rand(3, 4), torch.rand(5, 6))

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cnnlab.core.arguments import checked, masks
+from cnnlab.core.arguments import checked
+from cnnlab.core.values import masks
 
 
 @checked(activation="C h w | N C h w")

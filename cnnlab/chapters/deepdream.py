@@ -26,7 +26,7 @@ from cnnlab.engine.terms import Term, half_squared_norm
 @reproducible
 def dream(
     model,
-    image,
+    image: Tensor,
     layer,
     *,
     octaves=4,

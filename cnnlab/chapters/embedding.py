@@ -7,13 +7,15 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cnnlab.chapters.neighbors import nearest_neighbors, retrieval_score
-from cnnlab.core.arguments import checked, labels
+from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images, vectors, whole
 from cnnlab.core.images import resize
+from cnnlab.core.values import labels
 
 
 @checked(x="N D")
@@ -155,12 +157,14 @@ def neighbor_purity(x: Tensor, labels: Sequence | Tensor, k: int = 10) -> float:
 
 
 @checked(x="N D", labels=labels)
-def vote_accuracy(x: Tensor, labels: Tensor, k: int = 10) -> float:
+def vote_accuracy(x: Tensor, labels: Sequence | Tensor, k: int = 10) -> float:
     """留一法 k 近邻的准确率：每个点由它的 k 个近邻投票，猜中自己类别的比例。"""
+    if len(labels) != len(x):
+        raise ValueError(f"有 {len(x)} 个点，却有 {len(labels)} 个标签")
     index = nearest_neighbors(x, x, k, exclude_self=True).index
-    labels = labels.to(x.device)
-    votes = torch.nn.functional.one_hot(labels[index]).sum(1)
-    return (votes.argmax(1) == labels).float().mean().item()
+    codes = torch.from_numpy(np.unique(np.asarray(labels), return_inverse=True)[1]).to(x.device)
+    votes = torch.nn.functional.one_hot(codes[index]).sum(1)
+    return (votes.argmax(1) == codes).float().mean().item()
 
 
 @checked(points="N 2")

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnlab.chapters.embedding import tsne
-from cnnlab.core.arguments import checked, labels
+from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import activations_of, device_of
+from cnnlab.core.values import indices
 from cnnlab.engine.ascent import natural_statistics
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.optimize import adam, optimize_image
@@ -21,6 +22,7 @@ from cnnlab.engine.results import reproducible
 from cnnlab.engine.stopping import stoppable
 from cnnlab.engine.terms import Term, class_score
 from cnnlab.engine.training import Training, cosine, fit, shuffled_batches
+from cnnlab.networks.models import check_features
 
 # 偏向中心的三个阶段：(占总步数的份额, 窗口占画布的比例, 窗口中心的散布)
 CENTER_PHASES = ((0.4, 0.7, 0.2), (0.35, 0.85, 0.2), (0.25, 1.0, 0.0))
@@ -29,6 +31,7 @@ CENTER_PHASES = ((0.4, 0.7, 0.2), (0.35, 0.85, 0.2), (0.25, 1.0, 0.0))
 @checked
 def photo_features(model: nn.Module, images: Tensor, *, batch_size: int = 32) -> Tensor:
     """每张照片的特征 (N, D)：倒数第二层在各位置上的平均，长度归一。"""
+    check_features(model)
     features = torch.cat([model.features(chunk) for chunk in images.split(batch_size)])
     return functional.normalize(features.detach(), dim=1)
 
@@ -69,7 +72,7 @@ def _reduced(features: Tensor, reduce: str | None, seed: int):
     raise ValueError(f'reduce 是 {reduce!r}；可用 "pca"、"tsne" 或 None')
 
 
-@checked(features="N D", labels=labels)
+@checked(features="N D", labels=indices)
 def facet_starts(images: Tensor, features: Tensor, labels: Tensor, *, nearest: int = 8) -> Tensor:
     """每一簇的起点 (K, 3, H, W)：离簇中心最近的 `nearest` 张照片的平均。"""
     starts, features, labels = [], features.cpu(), labels.cpu()
@@ -88,7 +91,7 @@ def facet_starts(images: Tensor, features: Tensor, labels: Tensor, *, nearest: i
 def class_facets(
     model,
     target,
-    images,
+    images: Tensor,
     *,
     facets=4,
     nearest=8,
@@ -179,7 +182,7 @@ def _enlarge(height: int, width: int) -> Callable[[Tensor], Tensor]:
 def code_image(
     model,
     target,
-    generator,
+    generator: nn.Module,
     *,
     start=None,
     code_l2=0.02,

@@ -20,11 +20,12 @@ from cnnlab.chapters.saliency import (
     saliency_map,
     smooth_grad,
 )
-from cnnlab.core.arguments import checked, masks
+from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images
 from cnnlab.core.hooks import evaluating, named_layers
 from cnnlab.core.measures import sobel
 from cnnlab.core.names import unknown
+from cnnlab.core.values import masks
 from cnnlab.engine.gradients import class_outputs
 from cnnlab.networks.models import resolve_target
 

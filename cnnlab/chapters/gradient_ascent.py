@@ -130,7 +130,7 @@ def coarse_to_fine(model, target, *, stages=STAGES, seed=0, on_step=None, settin
 @reproducible
 def accentuate(
     model,
-    image,
+    image: Tensor,
     target,
     *,
     keep=60.0,

@@ -37,7 +37,7 @@ DECODER_HELD_OUT = (
 @reproducible
 def invert_features(
     model,
-    image,
+    image: Tensor,
     layer,
     *,
     tv=0.1,

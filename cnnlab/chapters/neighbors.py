@@ -9,12 +9,14 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from cnnlab.core.arguments import checked, labels
+from cnnlab.chapters.patches import image_batches
+from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images, check_maps, check_tensor
 from cnnlab.core.hooks import activations_of, layer_names
 from cnnlab.core.images import resize
+from cnnlab.core.values import labels
+from cnnlab.networks.models import check_features
 
-BATCH = 8
 # 一次算多少个查询、库里多少行：得分矩阵留在缓存附近，内存与库的大小无关
 BLOCK, ROWS = 1024, 4096
 Metric = Literal["euclidean", "cosine"]
@@ -37,18 +39,18 @@ class Retrieval(NamedTuple):
 
 
 @checked
-def extract_features(
-    model: nn.Module, images: Tensor, layer: str | Sequence[str] | None = None
-) -> Tensor:
+def extract_features(model: nn.Module, images, layer: str | Sequence[str] | None = None) -> Tensor:
     """每张图的特征向量 (N, D)。
 
     不给 `layer` 时取倒数第二层：SqueezeNet 是 fire9 各通道的平均（512 个数），AlexNet 是 fc7（4096 个数）。
-    给一层时，有位置的激活在各位置上取平均；给几层就依次接起来。`images` 是 (N, 3, H, W)，取值 [0, 1]。
+    给一层时，有位置的激活在各位置上取平均；给几层就依次接起来。`images` 是 (N, 3, H, W)，取值 [0, 1]，
+    或按下标取图的数据集（如 `PhotoFolder`，用到才读）。
     """
-    if layer is None and not hasattr(model, "features"):
-        raise ValueError("这个模型没有 .features；用 layer 指明取哪一层，或先用 wrap_model 包装")
+    if layer is None:
+        check_features(model)
     vectors = []
-    for batch in check_images(images).detach().split(BATCH):
+    for _, batch in image_batches(images):
+        batch = batch.detach()
         with torch.no_grad():
             vectors.append(model.features(batch) if layer is None else _pooled(model, batch, layer))
     return torch.cat(vectors)

@@ -149,7 +149,7 @@ def max_activating_patches(
     来源：Zeiler 与 Fergus（2014）；Springenberg 等（2015）。
     """
     board = Leaderboard(model, layer, channels, k, one_per_image)
-    for start, batch in _batches(images):
+    for start, batch in image_batches(images):
         board.see(batch, range(start, start + len(batch)))
     return board.patches(images)
 
@@ -196,7 +196,7 @@ def image_maxima(
     整张图同值（多半全为 0）时没有哪里更大，位置取中央。
     """
     values, positions = [], []
-    for _, batch in _batches(images):
+    for _, batch in image_batches(images):
         activation = _maps(model, batch.to(device_of(model)), layer)
         wanted = channel_list(channels, activation.shape[1])
         flat = activation[:, wanted].flatten(2)
@@ -257,7 +257,7 @@ def effective_receptive_field(
     来源：Luo 等（2016）。
     """
     total = torch.zeros(check_images(images).shape[-2:])
-    for _, batch in _batches(images):
+    for _, batch in image_batches(images):
         with pixel_leaf(model, batch) as leaf:
             activation = check_maps(activations_of(model, leaf, layer)[layer], layer, batch)
             rows, columns = activation.shape[-2:]
@@ -281,7 +281,8 @@ def mass_pixels(influence: Tensor, share: float = 0.9) -> int:
     return int((ordered < share * ordered[-1]).sum()) + 1
 
 
-def _batches(images):
+def image_batches(images):
+    """逐批给出（第一张的编号, 一批图）：`images` 是张量，或按下标取图的数据集，用到才取。"""
     if not hasattr(images, "__len__") or not hasattr(images, "__getitem__"):
         raise TypeError(
             f"images 应为 (N, 3, H, W) 或能按下标取图的数据集，得到的是 {type(images).__name__}"

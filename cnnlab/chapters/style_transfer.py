@@ -130,7 +130,9 @@ def prepare_styles(
     styles, weights, content: Tensor, size, preserve_color
 ) -> tuple[list[Tensor], list[float]]:
     """一组风格图，短边缩到 `size`，必要时先换成内容的颜色；以及归一到和为 1 的权重。"""
-    styles = [styles] if isinstance(styles, Tensor) else list(styles)
+    styles = [styles] if isinstance(styles, Tensor) else styles
+    if not isinstance(styles, list | tuple):
+        raise TypeError(f"styles 应是一张图或一组图，得到 {styles!r}")
     if not styles:
         raise ValueError("一种风格也没有；styles 至少给一张图")
     if preserve_color not in (False, True, "match"):
@@ -140,7 +142,7 @@ def prepare_styles(
         raise ValueError(
             f"风格图的短边是 {side}，太小：深层只剩一两个位置，Gram 矩阵没有意义；至少 32"
         )
-    scaled = [_shorter_side(check_images(style)[:1].detach(), side) for style in styles]
+    scaled = [_shorter_side(check_images(style)[:1].detach().to(content), side) for style in styles]
     if preserve_color == "match":
         scaled = [match_color(style, content) for style in scaled]
     return scaled, normalized(weights, len(styles))

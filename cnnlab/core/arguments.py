@@ -7,19 +7,23 @@
 import functools
 import inspect
 import math
+import os
 import sysconfig
 import types
 import typing
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from cnnlab.core.checks import check_images, check_size, is_chinese, whole
+from cnnlab.core.checks import check_images, check_size, is_chinese, two_wholes, whole
 from cnnlab.core.names import unknown
+from cnnlab.core.values import LARGEST, as_tensor, describe, groups, is_number, number, several
 
 # 一个名字的数最小、最大能是多少；不在这里的只要有限
 RANGES = {
@@ -50,6 +54,8 @@ KINDS = {
     **dict.fromkeys(["code_l2", "spread", "radius", "sd"], float),
     **dict.fromkeys(["content", "sample"], Tensor),
     **dict.fromkeys(["nearest", "facets"], int),
+    **dict.fromkeys(["frames"], Tensor),
+    "path": os.PathLike,
     "layer": str,
     "parameterization": str,
     "model": nn.Module,
@@ -94,14 +100,22 @@ def checked(function=None, /, **shapes):
             rule = rules().get(name)
             if rule is not None and value is not signature.parameters[name].default:
                 bound.arguments[name] = rule(value, name, known)
+        gradients = torch.is_grad_enabled()
         try:
             return function(*bound.args, **bound.kwargs)
         except Exception as error:
-            if not _from_a_library(error):
+            # 里层的公开函数已经说过一次的，由读者调用的这一个再说
+            cause = error.__cause__ if getattr(error, "told_by_checked", False) else error
+            if not (_from_a_library(cause) and _inside(error)):
                 raise
-            text = _report(function, bound.arguments, shapes, error)
-            kind = OSError if isinstance(error, OSError) else ValueError
-            raise kind(text) from error
+            text = _report(function, bound.arguments, shapes, cause)
+            told = (OSError if isinstance(cause, OSError) else ValueError)(text)
+            told.told_by_checked = True
+            raise told from cause
+        finally:
+            # Ctrl-C 会落在 torch.no_grad 进出的半路上：模式已经换了，却没有人换回来
+            if torch.is_grad_enabled() != gradients:
+                torch.set_grad_enabled(gradients)
 
     run.is_checked = True
     return run
@@ -113,9 +127,22 @@ def _bind(function, signature, arguments, options):
     except TypeError as error:
         names = [name for name in signature.parameters if name != "self"]
         for name in options.keys() - signature.parameters.keys():
-            raise unknown(f"参数（{_name(function)}）", name, names) from None
+            raise _unknown_argument(function, signature, name, names) from None
         usage = f"{_name(function)}({'、'.join(names)})"
         raise TypeError(f"参数给得不对（{error}）；{usage}") from None
+
+
+def _unknown_argument(function, signature, name: str, names: list[str]) -> ValueError:
+    """没有这个参数；它（或与它最像的）是 settings 里的一项时，说怎样写。"""
+    settings = getattr(signature.parameters.get("settings"), "default", None)
+    inside = [each.name for each in fields(settings)] if is_dataclass(settings) else []
+    near = name if name in inside else next(iter(get_close_matches(name, [*names, *inside])), None)
+    if near not in inside:
+        return unknown(f"参数（{_name(function)}）", name, names)
+    kind = type(settings).__name__
+    return ValueError(
+        f"{_name(function)} 没有参数 {name!r}；{near} 写在 settings 里：settings={kind}({near}=…)"
+    )
 
 
 def _name(function) -> str:
@@ -135,9 +162,12 @@ def _rules(function, signature, shapes) -> dict[str, Callable]:
         elif given is not None:
             rules[name] = lambda value, name, known, check=given: check(value, name)
         elif name == "size" and _members(hints.get(name)) not in ([int], [float]):
-            rules[name] = lambda value, name, known: None if value is None else check_size(value)
+            empty = parameter.default is None
+            rules[name] = lambda value, name, known, empty=empty: (
+                None if value is None and empty else check_size(value)
+            )
         else:
-            rules[name] = _by_kind(hints.get(name), name)
+            rules[name] = _by_kind(hints.get(name), name) or _by_default(parameter.default)
     return {name: rule for name, rule in rules.items() if rule is not None}
 
 
@@ -146,7 +176,7 @@ def _by_kind(hint, name: str) -> Callable | None:
     members = _members(hint)
     optional = type(None) in typing.get_args(hint)
     kind = members[0] if len(members) == 1 else KINDS.get(name) if hint is None else None
-    kind = typing.get_origin(kind) or kind
+    parts, kind = typing.get_args(kind), typing.get_origin(kind) or kind
     low, high = (*RANGES.get(name, ()), None, None)[:2]
     if kind is int:
         check = functools.partial(whole, least=low and math.ceil(low), most=high)
@@ -154,7 +184,11 @@ def _by_kind(hint, name: str) -> Callable | None:
         check = functools.partial(number, least=low, most=high)
     elif kind is Tensor:
         return functools.partial(_tensor, spec="N C H W" if name in IMAGES else "...")
-    elif kind in _NAMES:
+    elif kind is tuple and parts == (int, int):
+        check = two_wholes
+    elif kind in (list, Sequence) and parts and name not in ("labels", "categories"):
+        check = functools.partial(several, kind=parts[0])
+    elif kind is bool or (isinstance(kind, type) and kind not in (object, tuple, list, Sequence)):
         check = functools.partial(_instance, kind=kind)
     elif kind is typing.Literal:
         choices = (*typing.get_args(members[0]), *[None] * optional)
@@ -171,16 +205,42 @@ def _members(hint) -> list:
     return [each for each in members if each not in (None, type(None))]
 
 
-_NAMES = {str: "字符串", nn.Module: " nn.Module", Callable: "函数"}
-_NAMES[torch.Generator] = " torch.Generator"
+def _by_default(default) -> Callable | None:
+    """没有注解时，默认值说明它该是什么：一组设置、几个数、几组数；别的不核对。"""
+    if is_dataclass(default):
+        check = functools.partial(_instance, kind=type(default))
+    elif isinstance(default, tuple) and default and all(map(is_number, default)):
+        check = functools.partial(several, kind=float)
+    elif isinstance(default, tuple) and default and all(isinstance(x, tuple) for x in default):
+        check = functools.partial(groups, length=len(default[0]))
+    else:
+        return None
+    return lambda value, name, known: check(value, name)
+
+
+_NAMES = {
+    str: "字符串",
+    Callable: "函数",
+    bool: " True 或 False",
+    os.PathLike: "文件名",
+    dict: "字典",
+}
+_ALSO = {bool: (np.bool_, int), os.PathLike: (str,), np.ndarray: ()}
 
 
 def _instance(value, name: str, kind):
-    good = callable(value) if kind is Callable else isinstance(value, kind)
-    if not good or (isinstance(value, type) and kind is nn.Module):
-        hint = _hint(value) if kind is nn.Module else ""
-        raise TypeError(f"{name} 应是{_NAMES[kind]}，得到 {describe(value)}{hint}")
+    good = callable(value) if kind is Callable else isinstance(value, (kind, *_ALSO.get(kind, ())))
+    if kind is bool and good and value not in (0, 1):
+        good = False
+    if not good or (isinstance(value, type) and issubclass(kind, nn.Module)):
+        hint = _hint(value) if issubclass(kind, nn.Module) else ""
+        wanted = _NAMES.get(kind, f" {_full_name(kind)}")
+        raise TypeError(f"{name} 应是{wanted}，得到 {describe(value)}{hint}")
     first = next(value.parameters(), None) if isinstance(value, nn.Module) else None
+    if is_lazy(first):
+        raise ValueError(
+            f"{name} 里有还没定形的 Lazy 层；先用一张图跑一次 {name}(image)，它才有权重"
+        )
     if first is not None and first.is_meta:
         raise ValueError(
             f"{name} 在 meta 设备上，只有形状，没有权重；先 to_empty(device='cpu') 再读入权重"
@@ -188,15 +248,18 @@ def _instance(value, name: str, kind):
     return value
 
 
+def _full_name(kind: type) -> str:
+    """类的名字，写成读者写的样子：nn.Module、torch.Generator、Ascent。"""
+    if kind is nn.Module:
+        return "nn.Module"
+    room = kind.__module__.split(".")[0]
+    return kind.__name__ if room in ("cnnlab", "builtins") else f"{room}.{kind.__name__}"
+
+
 def _one_of(value, name: str, choices: tuple):
     """几个词里的一个：可用的写在注解 Literal["a", "b"] 里。"""
     if not isinstance(value, str) or value not in choices:
         raise ValueError(f"{name} 是 {describe(value)}；可用 {'、'.join(map(repr, choices))}")
-    return value
-
-
-def anything(value, name: str):
-    """什么都收：函数自己说。"""
     return value
 
 
@@ -211,71 +274,12 @@ def _hint(value) -> str:
     return ""
 
 
-# 再大，float32 里平方就溢出了
-_LARGEST = 1e18
-
-
-def number(value, name: str, least: float | None = None, most: float | None = None) -> float:
-    """一个有限的数：Python 的、numpy 的或一个数的张量都行，布尔不行；不在范围里时说明。"""
-    if isinstance(value, Tensor | np.ndarray | np.generic) and value.ndim == 0:
-        value = value.item()
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} 是 {describe(value)}，应是一个数")
-    if not math.isfinite(value) or abs(value) > _LARGEST:
-        raise ValueError(f"{name} 是 {value}，应是有限的数，不能大得平方之后溢出")
-    if (least is not None and value < least) or (most is not None and value > most):
-        low = "大于 0" if least == 1e-12 else f"不小于 {least}"
-        bounds = low if most is None else f"在 {least} 与 {most} 之间"
-        raise ValueError(f"{name} 是 {value}，应{bounds}")
-    return value
-
-
-def labels(value, name: str):
-    """每行一个标签：列表、元组、numpy 数组或一维张量，不空。"""
-    if isinstance(value, str) or not isinstance(value, Iterable) or not hasattr(value, "__len__"):
-        raise TypeError(f"{name} 应是一组标签，每行一个，得到 {describe(value)}")
-    if getattr(value, "ndim", 1) != 1 or len(value) == 0:
-        raise ValueError(f"{name} 应是一组标签，每行一个，得到 {describe(value)}")
-    return value
-
-
-def indices(value, name: str) -> Tensor:
-    """整数的张量，不空。"""
-    found = _as_tensor(value, name, "整数的")
-    if found.is_floating_point() or found.is_complex() or found.dtype == torch.bool:
-        raise TypeError(f"{name} 应是整数的张量，得到 {describe(found)}")
-    if found.numel() == 0:
-        raise ValueError(f"{name} 是空的：形状 {tuple(found.shape)}")
-    return found.long()
-
-
-def masks(value, name: str) -> Tensor:
-    """布尔张量；0 和 1 的数也行。"""
-    mask = _as_tensor(value, name)
-    if mask.numel() == 0 or mask.is_meta:
-        raise ValueError(f"{name} 是空的：形状 {tuple(mask.shape)}")
-    if mask.dtype != torch.bool and not ((mask == 0) | (mask == 1)).all():
-        raise ValueError(f"{name} 应是布尔的掩码，得到 {describe(mask)}，里面有 0、1 之外的数")
-    return mask.bool()
-
-
-def _as_tensor(value, name: str, shape: str = "") -> Tensor:
-    if not isinstance(value, Tensor):
-        with suppress(TypeError, ValueError, RuntimeError, OverflowError):
-            value = None if value is None or np.ndim(value) == 0 else torch.as_tensor(value)
-    if not isinstance(value, Tensor):
-        raise TypeError(f"{name} 应是{shape}张量或 numpy 数组，得到 {describe(value)}")
-    if value.layout != torch.strided:
-        raise TypeError(f"{name} 是稀疏的张量；先 {name}.to_dense()")
-    return value
-
-
 def _tensor(value, name: str, known: dict, spec: str) -> Tensor:
     """形状合 `spec` 的浮点张量，不空，没有 NaN；`known` 是各字母已经有多长。"""
     if name in IMAGES:
         value = _picture(value, name, spec)
     shape = "" if spec == "..." else f" ({spec.replace(' ', ', ').replace(', |, ', ') 或 (')}) 的"
-    value = _as_tensor(value, name, shape)
+    value = as_tensor(value, name, shape)
     if value.is_inference():
         value = value.clone()
     if value.is_complex() or value.is_quantized:
@@ -286,12 +290,14 @@ def _tensor(value, name: str, known: dict, spec: str) -> Tensor:
         raise ValueError(f"{name} 应是{shape}张量，得到 {tuple(value.shape)}")
     if not value.is_floating_point() or value.dtype.itemsize < 4:
         value = value.float()
+    # 一次调用里的几个张量用同一种浮点数，以第一个为准：numpy 来的多是 float64
+    value = value.to(known.setdefault("dtype", value.dtype))
     # 在计算图上的是优化途中的数，不逐次看；一遍取最小与最大：NaN 会传到两头
-    if not (value.requires_grad or value.is_meta):
+    if not value.requires_grad:
         low, high = value.aminmax()
         if not math.isfinite(float(low) + float(high)):
             raise ValueError(f"{name} 里有 NaN 或无穷大；查一查它是怎么算出来的")
-        if max(-float(low), float(high)) > (_LARGEST if value.dtype == torch.float32 else 1e150):
+        if max(-float(low), float(high)) > (LARGEST if value.dtype == torch.float32 else 1e150):
             raise ValueError(f"{name} 里的数大到 {float(high):.3g}，平方会溢出；先缩小")
     return value
 
@@ -329,22 +335,17 @@ def _fits(shape, letters: list[str], name: str, known: dict) -> bool:
     return True
 
 
-def describe(value) -> str:
-    """一个参数是什么：张量说形状与类型，数与短的字照写，别的说类型。"""
-    if isinstance(value, Tensor | np.ndarray):
-        return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
-    if value is None or isinstance(value, bool | int | float | str | np.generic):
-        text = repr(value)
-        return text if len(text) <= 60 else text[:60] + "…"
-    return value.__name__ if isinstance(value, type) else type(value).__name__
-
-
 def _from_a_library(error: Exception) -> bool:
     """没有中文、由库抛出的错；一路上经过读者自己的代码（他的函数、网络）的不算。"""
     if is_chinese(error) or isinstance(error, torch.OutOfMemoryError | NameError | ImportError):
         return False
     if type(error).__module__.split(".")[0] not in _KNOWN or isinstance(error, Warning):
         return False
+    return _inside(error)
+
+
+def _inside(error: Exception) -> bool:
+    """错一路上只经过这个包和库。"""
     trace = error.__traceback__
     while trace is not None:
         if not trace.tb_frame.f_code.co_filename.startswith(tuple(_OWN)):

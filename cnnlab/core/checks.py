@@ -7,6 +7,7 @@ import math
 import operator
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,7 +53,7 @@ def two_wholes(value, name: str) -> tuple[int, int]:
 def vectors(x, name: str = "x", rows: int = 1) -> Tensor:
     """一组向量 (N, D)，浮点张量（numpy 数组和列表先变成张量），至少 `rows` 行，没有 NaN。"""
     try:
-        x = x if isinstance(x, Tensor) else torch.as_tensor(x)
+        x = x if isinstance(x, Tensor) else from_array(x)
     except (TypeError, ValueError, RuntimeError):
         raise TypeError(
             f"{name} 应是 (N, D) 的张量或 numpy 数组，得到 {type(x).__name__}"
@@ -61,11 +62,20 @@ def vectors(x, name: str = "x", rows: int = 1) -> Tensor:
         raise ValueError(
             f"{name} 应为 (N, D)，至少 {rows} 行，得到 {tuple(x.shape)}；图像先用 pixel_vectors 或 extract_features 变成向量"
         )
-    x = x if x.is_floating_point() else x.float()
+    x = (x if x.is_floating_point() else x.float()).detach()
     # 一遍取最小与最大：比 isfinite 逐个看快五倍，NaN 也会传到两头
-    if not torch.stack(x.detach().aminmax()).isfinite().all():
+    if not torch.stack(x.aminmax()).isfinite().all():
         raise ValueError(f"{name} 里有 NaN 或无穷大；查一查它是怎么算出来的")
     return x
+
+
+def from_array(value) -> Tensor:
+    """numpy 数组、数据表或嵌套的列表变成张量；倒着的、只读的、字节倒序的数组先抄一份 torch 收的。"""
+    if not hasattr(value, "__array__"):
+        return torch.as_tensor(value)
+    array = np.asarray(value)
+    array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def check_tensor(activation, layer: str) -> Tensor:

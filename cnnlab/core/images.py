@@ -10,6 +10,7 @@ import math
 import os
 import urllib.parse
 import urllib.request
+import warnings
 from io import BytesIO
 from pathlib import Path
 
@@ -91,6 +92,12 @@ def to_pil(image: Tensor):
         raise ValueError("图像里有 NaN 或无穷大，存下来会是黑点；查一查它是怎么算出来的")
     if picture.max() > 20:
         raise ValueError(f"图像的最大值是 {picture.max():.0f}，像是 0–255 的图像；先除以 255")
+    low, high = (float(end) for end in picture.aminmax())
+    if low < -0.1 or high > 1.1:
+        warnings.warn(
+            f"图像的取值在 [{low:.2g}, {high:.2g}]，超出 [0, 1] 的截成黑和白；[−1, 1] 的图先 image / 2 + 0.5",
+            stacklevel=3,
+        )
     pixels = (picture.clamp(0, 1) * 255).round().byte()
     return Image.fromarray(pixels.expand(3, -1, -1).permute(1, 2, 0).numpy())
 
@@ -339,6 +346,8 @@ def _to_array(picture) -> np.ndarray:
         values = np.asarray(picture, dtype=np.float32)
         values = values if picture.mode == "F" else values / 65535
         return np.repeat(_checked_floats(values)[..., None], 3, axis=2)
+    # La、RGBa 的颜色已经乘过透明度，先换回来
+    picture = picture.convert({"La": "LA", "RGBa": "RGBA"}.get(picture.mode, picture.mode))
     if "A" in picture.mode or "transparency" in picture.info:
         return _white_behind(np.asarray(picture.convert("RGBA"), dtype=np.float32) / 255)
     return np.asarray(picture.convert("RGB"), dtype=np.float32) / 255

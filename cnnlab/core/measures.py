@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from cnnlab.core.arguments import checked, indices, labels
+from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images
 from cnnlab.core.images import resize
+from cnnlab.core.values import indices, labels
 
 LUMA = (0.299, 0.587, 0.114)  # 亮度的三个系数：ITU-R BT.601
 

@@ -69,7 +69,7 @@ class FourierImage(nn.Module):
         size=None,
         *,
         image: Tensor | None = None,
-        n=1,
+        n: int = 1,
         sd=0.01,
         decay=1.0,
         decorrelate=True,
@@ -112,7 +112,7 @@ class PhaseImage(nn.Module):
     """
 
     @checked
-    def __init__(self, photos: Tensor, *, n=1, seed=0):
+    def __init__(self, photos: Tensor, *, n: int = 1, seed=0):
         super().__init__()
         frame = FourierImage(image=photos, decay=0)
         spectrum = torch.view_as_complex(frame.spectrum.detach()) * frame.scale

@@ -239,6 +239,12 @@ def checked_scores(model: nn.Module, image: Tensor) -> Tensor:
     return scores
 
 
+def check_features(model: nn.Module) -> None:
+    """核对模型有 .features(image)；torchvision 的网络也有这个名字，那是一段网络，不是倒数第二层的特征。"""
+    if isinstance(getattr(model, "features", None), (nn.Module, type(None))):
+        raise ValueError("这个模型没有 .features(image)；先用 wrap_model 包装，或指明取哪一层")
+
+
 def target_scores(scores: Tensor, target: Tensor) -> Tensor:
     """每张图取自己目标类的得分：(N, K)、(N,) → (N,)。"""
     if int(target.max()) >= scores.shape[1] or int(target.min()) < 0:
@@ -312,6 +318,7 @@ __all__ = [
     "ModelInfo",
     "VisionModel",
     "available_models",
+    "check_features",
     "checked_scores",
     "imagenet_categories",
     "load_model",

@@ -9,8 +9,9 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from cnnlab.core.arguments import checked, masks
+from cnnlab.core.arguments import checked
 from cnnlab.core.paths import DATA
+from cnnlab.core.values import masks
 
 OUTLINES = DATA / "photo_outlines.csv"
 # 描轮廓时照片的边长：短边缩到 224、取中央方块

@@ -99,8 +99,6 @@ def photos(category: str | None = None, size=224) -> ImageSet:
     table = _photo_table()
     if category is not None and category not in photo_categories():
         raise unknown("照片类别", category, photo_categories())
-    if size is None:
-        raise ValueError("一组照片要同样大小：size 应为整数或 (高, 宽)，不能是 None")
     size = tuple(size) if isinstance(size, (list, tuple)) else size
     categories = [Path(row["file"]).parent.name for row in table]
     chosen = [i for i, name in enumerate(categories) if category in (None, name)]
@@ -214,11 +212,14 @@ def _drawn(draw, size, seed: int) -> torch.Tensor:
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
 
 
+@checked
 class PhotoFolder:
-    """一个文件夹（含子文件夹）里的照片，按路径排序，用到哪张读哪张；读文件夹的都用它。
+    """一个文件夹（含子文件夹）里的照片，按路径排序，用到哪张读哪张：多大的文件夹，内存都只要一批图。
 
+    交给 `max_activating_patches`、`image_maxima`、`extract_features` 等当作 images；`image_folder` 则一次读进内存。
     `folder[i]` 是第 i 张 (3, H, W)，`read(i)` 是 (1, 3, H, W)，读不出时是 None，名字与原因记在 `broken` 里。
-    管道、锁住的子文件夹也记在那里；`leave_out` 里的文件（如上次的结果）不算照片。
+    管道、锁住的子文件夹也记在那里；`leave_out` 里的文件（如上次的结果）不算照片，
+    点开头的（.ipynb_checkpoints、._a.jpg）和 __MACOSX 是系统放的，也不算。
     """
 
     def __init__(self, path, size=224, *, n: int | None = None, leave_out=()):
@@ -226,8 +227,9 @@ class PhotoFolder:
         if not self.root.is_dir():
             raise ValueError(f"没有文件夹 {self.root}；要一个放照片的文件夹")
         found = []
-        for folder, _, names in os.walk(self.root, onerror=self._locked):
-            found += [Path(folder, name) for name in names]
+        for folder, inside, names in os.walk(self.root, onerror=self._locked):
+            inside[:] = [name for name in inside if not name.startswith((".", "__MACOSX"))]
+            found += [Path(folder, name) for name in names if not name.startswith(".")]
         skipped = {Path(each).resolve() for each in leave_out}
         found = sorted(file for file in found if file.suffix.lower() in PHOTO_SUFFIXES)
         self.files = [file for file in found if file.resolve() not in skipped]
@@ -245,7 +247,11 @@ class PhotoFolder:
         return len(self.files)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        return load_image(self.files[index], self.size)[0]
+        try:
+            return load_image(self.files[index], self.size)[0]
+        except (ValueError, OSError) as error:
+            left = f"PhotoFolder(…, leave_out=[{str(self.files[index])!r}])"
+            raise ValueError(f"{error}；或略去它：{left}") from None
 
     def read(self, index: int) -> torch.Tensor | None:
         try:
@@ -285,6 +291,7 @@ def image_folder(path, *, size=224, n: int | None = None) -> ImageSet:
     """文件夹（含子文件夹）里的图，类别是所在文件夹的名字，按路径排序；n 只取均匀分布的 n 张。
 
     打不开的文件跳过，并在一条警告里报出个数与名字；一张都读不出则抛 ValueError。
+    全部读进内存：224 见方的一千张占 600 MB。照片更多时用 `PhotoFolder`，用到才读。
     """
     folder = PhotoFolder(path, None if size is None else check_size(size), n=n)
     images, kept = None, []

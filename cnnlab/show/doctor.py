@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional
 
-from cnnlab.core.arguments import anything, checked
+from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import evaluating, run_model
+from cnnlab.core.values import anything
 from cnnlab.show.tables import show_table
 
 RELU_FUNCTIONS = {functional.relu, functional.relu_, functional.relu6, torch.relu, torch.relu_}

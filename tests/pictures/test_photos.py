@@ -4,7 +4,10 @@ import csv
 import hashlib
 import http.server
 import io
+import os
 import shutil
+import subprocess
+import sys
 import tarfile
 import threading
 from pathlib import Path
@@ -115,7 +118,7 @@ def test_unknown_names_list_the_nearest():
         datasets.photo("pnda")
     with pytest.raises(ValueError, match=r"照片类别；可用的有：animals"):
         datasets.photos("animal")
-    with pytest.raises(ValueError, match="size"):
+    with pytest.raises(TypeError, match="size 是 None"):
         datasets.photos(size=None)
 
 
@@ -319,3 +322,39 @@ def test_stl10_from_a_local_server(tmp_path, serve, monkeypatch):
     found = data_sets.stl10(tmp_path, n=3)
     assert found.categories == ("airplane", "car", "bird")
     assert torch.equal((found.images * 255).round().byte(), torch.from_numpy(pixels[[0, 2, 4]]))
+
+
+MEASURED = """
+import resource, sys
+import torch, cnnlab
+from torch import nn
+network = nn.Sequential(nn.Conv2d(3, 4, 7, 4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+folder = cnnlab.PhotoFolder(sys.argv[1], size=224)
+cnnlab.max_activating_patches(network, [folder[0]] * 8, "1", k=2)
+start = peak()
+found = cnnlab.max_activating_patches(network, folder, "1", k=2)
+vectors = cnnlab.extract_features(network, folder, "1")
+print(len(folder), len(vectors), peak() - start)
+"""
+
+
+def test_a_folder_is_searched_without_being_held_in_memory(tmp_path):
+    """200 张 224 见方的浮点图是 120 MB；逐批读，峰值只多几批。"""
+    Image.effect_noise((400, 300), 60).convert("RGB").save(tmp_path / "000.jpg")
+    for number in range(1, 200):
+        os.link(tmp_path / "000.jpg", tmp_path / f"{number:03}.jpg")
+    command = [sys.executable, "-W", "ignore", "-c", MEASURED, str(tmp_path)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    count, vectors, grown = run.stdout.split()
+    assert count == vectors == "200" and float(grown) < 40, run.stdout
+
+
+def test_a_broken_photo_of_a_folder_is_named_with_the_way_round(tmp_path):
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    (tmp_path / "b.jpg").write_bytes(b"junk")
+    folder = datasets.PhotoFolder(tmp_path, size=16)
+    with pytest.raises(ValueError, match=r"b\.jpg.*leave_out=\["):
+        folder[1]
+    assert len(datasets.PhotoFolder(tmp_path, size=16, leave_out=[tmp_path / "b.jpg"])) == 1

@@ -25,10 +25,16 @@ def _skewed(count: int, seed: int):
     return activation
 
 
-def _normalized(activation, axes=(2, 3), inside=True, correction=0):
-    mean = activation.mean(axes, keepdim=True)
-    variance = activation.var(axes, correction=correction, keepdim=True)
-    return (activation - mean) / ((variance + 1e-5).sqrt() if inside else variance.sqrt())
+def _deviation(values, axes=(2, 3), *, epsilon=1e-5, outside=0.0, correction=0, power=0.5):
+    return (values.var(axes, correction=correction, keepdim=True) + epsilon) ** power + outside
+
+
+def _mean(values, axes=(2, 3)):
+    return values.mean(axes, keepdim=True)
+
+
+def _normalized(activation, axes=(2, 3), *, centred=True, **how):
+    return (activation - _mean(activation, axes) * centred) / _deviation(activation, axes, **how)
 
 
 def _by_planes(activation):
@@ -62,7 +68,7 @@ instance_norm = Exercise(
             "统计量跨了通道：每个通道要有自己的均值和标准差。",
         ),
         "no_epsilon": (
-            partial(_normalized, inside=False),
+            partial(_normalized, epsilon=0.0),
             "有个通道是常数，方差为 0，除出了 NaN：开方之前先加一个小量 1e-5。",
         ),
         "unbiased": (
@@ -70,60 +76,39 @@ instance_norm = Exercise(
             "方差除的是个数减一：归一化里用个数本身（correction=0）。",
         ),
         "outside": (
-            lambda a: (
-                (a - a.mean((2, 3), True)) / (a.std((2, 3), correction=0, keepdim=True) + 1e-5)
-            ),
+            partial(_normalized, epsilon=0.0, outside=1e-5),
             "小量加在了开方之外：先把 1e-5 加到方差上，再开方。",
         ),
-        "variance": (
-            lambda a: (
-                (a - a.mean((2, 3), True)) / (a.var((2, 3), correction=0, keepdim=True) + 1e-5)
-            ),
-            "除的是方差：要开方，除以标准差。",
-        ),
-        "not_centred": (
-            lambda a: a / (a.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt(),
-            "没有减去均值。",
-        ),
-        "only_centred": (
-            lambda a: a - a.mean((2, 3), keepdim=True),
-            "只减了均值：还要除以标准差。",
-        ),
+        "variance": (partial(_normalized, power=1.0), "除的是方差：要开方，除以标准差。"),
+        "not_centred": (partial(_normalized, centred=False), "没有减去均值。"),
+        "only_centred": (partial(_normalized, power=0.0), "只减了均值：还要除以标准差。"),
         "other_epsilon": (
-            lambda a: (
-                (a - a.mean((2, 3), True))
-                / (a.var((2, 3), correction=0, keepdim=True) + 1e-8).sqrt()
-            ),
+            partial(_normalized, epsilon=1e-8),
             "小量不是 1e-5：起伏小的通道上看得出来。",
         ),
         "raw_squares": (
-            lambda a: (a - a.mean((2, 3), True)) / (a.square().mean((2, 3), True) + 1e-5).sqrt(),
+            lambda a: (a - _mean(a)) / (_mean(a.square()) + 1e-5).sqrt(),
             "方差没有先减均值：平方的平均里还混着均值。",
         ),
         "late_mean": (
-            lambda a: (
-                a / (a.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt() - a.mean((2, 3), True)
-            ),
+            lambda a: a / _deviation(a) - _mean(a),
             "先除再减：减的均值没有跟着除，先减均值再除。",
         ),
-        "pixels": (partial(_normalized, axes=(1,)), "在通道之间算的统计量：要在位置之间算。"),
+        "pixels": (partial(_normalized, axes=1), "在通道之间算的统计量：要在位置之间算。"),
         "everything": (
             partial(_normalized, axes=(0, 1, 2, 3)),
             "整批共用了一个均值和标准差：每张图、每个通道各一个。",
         ),
         "columns": (
-            partial(_normalized, axes=(2,)),
+            partial(_normalized, axes=2),
             "统计量只跨了一列：每张图、每个通道，行和列一起算。",
         ),
         "rows": (
-            partial(_normalized, axes=(3,)),
+            partial(_normalized, axes=3),
             "统计量只跨了一行：每张图、每个通道，行和列一起算。",
         ),
         "by_length": (
-            lambda a: (
-                (a - a.mean((2, 3), True))
-                / ((a - a.mean((2, 3), True)).square().sum((2, 3), True) + 1e-5).sqrt()
-            ),
+            lambda a: (a - _mean(a)) / ((a - _mean(a)).square().sum((2, 3), True) + 1e-5).sqrt(),
             "方差没有除以个数：要平均，不是求和。",
         ),
     },
@@ -366,29 +351,10 @@ training_step = Exercise(
 # 5 AdaIN
 
 
-def _statistics(activation, axes=(2, 3)):
-    return activation.mean(axes, keepdim=True), (
-        activation.var(axes, correction=0, keepdim=True) + 1e-5
-    ).sqrt()
-
-
-def _adain(content, style, axes=(2, 3), scale=True):
-    (mean, deviation), (new_mean, new_deviation) = (
-        _statistics(content, axes),
-        _statistics(style, axes),
-    )
-    return (content - mean) / deviation * (new_deviation if scale else 1) + new_mean
-
-
-def _adain_with(content, style, *, correction=0, epsilon=1e-5, power=0.5, order="scale"):
-    axes = (2, 3)
-    mean, wanted = content.mean(axes, keepdim=True), style.mean(axes, keepdim=True)
-    own, other = (
-        (x.var(axes, correction=correction, keepdim=True) + epsilon) ** power
-        for x in (content, style)
-    )
-    washed = (content - mean) / own
-    return (washed + wanted) * other if order == "shift" else washed * other + wanted
+def _adain(content, style, *, axes=(2, 3), centred=True, shifted=True, late=False, **how):
+    washed = _normalized(content, axes, centred=centred, **how)
+    scale, mean = _deviation(style, axes, **how), _mean(style, axes) * shifted
+    return (washed + mean) * scale if late else washed * scale + mean
 
 
 def _adain_by_planes(content, style):
@@ -430,14 +396,11 @@ adain = Exercise(
     ),
     mistakes={
         "swapped": (
-            lambda c, s: (
-                torch.ones_like(c) * _statistics(c)[0]
-                + (c - _statistics(c)[0]) / _statistics(s)[1] * _statistics(c)[1]
-            ),
+            lambda c, s: (c - _mean(c)) / _deviation(s) * _deviation(c) + _mean(c),
             "用谁的均值去还原？还原用的统计量应当来自 style。",
         ),
         "mean_only": (
-            partial(_adain, scale=False),
+            lambda c, s: _normalized(c) + _mean(s),
             "只换了均值，标准差还是 1：再乘上 style 的标准差。",
         ),
         "batch": (
@@ -445,21 +408,18 @@ adain = Exercise(
             "统计量跨了图：每张图换上的是它自己那张 style。",
         ),
         "unwashed": (
-            lambda c, s: c * _statistics(s)[1] + _statistics(s)[0],
+            lambda c, s: c * _deviation(s) + _mean(s),
             "还没有减去 content 自己的均值、除以自己的标准差。",
         ),
-        "shift_first": (partial(_adain_with, order="shift"), "次序反了：先乘标准差，再加均值。"),
+        "shift_first": (partial(_adain, late=True), "次序反了：先乘标准差，再加均值。"),
         "unbiased": (
-            partial(_adain_with, correction=1),
+            partial(_adain, correction=1),
             "方差除的是个数减一：这里用个数本身（correction=0）。",
         ),
-        "variance": (partial(_adain_with, power=1.0), "用了方差：要开方，成为标准差。"),
-        "no_epsilon": (
-            partial(_adain_with, epsilon=0.0),
-            "方差没有加 1e-5：起伏很小的通道上看得出来。",
-        ),
+        "variance": (partial(_adain, power=1.0), "用了方差：要开方，成为标准差。"),
+        "no_epsilon": (partial(_adain, epsilon=0.0), "方差没有加 1e-5：起伏很小的通道上看得出来。"),
         "std_only": (
-            lambda c, s: _adain_with(c, s) - s.mean((2, 3), keepdim=True) + c.mean((2, 3), True),
+            lambda c, s: _adain(c, s, shifted=False) + _mean(c),
             "均值还是 content 的：标准差和均值都要换。",
         ),
         "washed": (
@@ -467,45 +427,27 @@ adain = Exercise(
             "只归一化了 content：还要换上 style 的标准差和均值。",
         ),
         "roles": (
-            lambda c, s: (
-                (c - _statistics(s)[0]) / _statistics(s)[1] * _statistics(c)[1] + _statistics(c)[0]
-            ),
+            lambda c, s: (c - _mean(s)) / _deviation(s) * _deviation(c) + _mean(c),
             "两边的统计量用反了：用 content 的去洗，换上 style 的。",
         ),
-        "no_shift": (
-            lambda c, s: (c - _statistics(c)[0]) / _statistics(c)[1] * _statistics(s)[1],
-            "没有加上 style 的均值。",
-        ),
+        "no_shift": (partial(_adain, shifted=False), "没有加上 style 的均值。"),
         "shift_only": (
-            lambda c, s: c - _statistics(c)[0] + _statistics(s)[0],
+            lambda c, s: c - _mean(c) + _mean(s),
             "标准差没有换：先除以 content 的，再乘 style 的。",
         ),
-        "not_centred": (
-            lambda c, s: c / _statistics(c)[1] * _statistics(s)[1] + _statistics(s)[0],
-            "没有先减去 content 的均值。",
-        ),
+        "not_centred": (partial(_adain, centred=False), "没有先减去 content 的均值。"),
         "one_style": (
-            lambda c, s: (
-                _normalized(c) * _statistics(s, (0, 2, 3))[1] + _statistics(s, (0, 2, 3))[0]
-            ),
+            lambda c, s: _normalized(c) * _deviation(s, (0, 2, 3)) + _mean(s, (0, 2, 3)),
             "style 的统计量跨了图：每张图配自己的那一张。",
         ),
         "outside": (
-            lambda c, s: (
-                (c - _statistics(c)[0])
-                / (c.std((2, 3), correction=0, keepdim=True) + 1e-5)
-                * (s.std((2, 3), correction=0, keepdim=True) + 1e-5)
-                + _statistics(s)[0]
-            ),
+            partial(_adain, epsilon=0.0, outside=1e-5),
             "小量加在了开方之外：先把 1e-5 加到方差上，再开方。",
         ),
-        "halfway": (
-            lambda c, s: (c + _adain_with(c, s)) / 2,
-            "与 content 对半混了：题目要完全换过去。",
-        ),
+        "halfway": (lambda c, s: (c + _adain(c, s)) / 2, "与 content 对半混了：题目要完全换过去。"),
         "layer": (partial(_adain, axes=(1, 2, 3)), "统计量跨了通道：每个通道各换各的。"),
         "first_style": (
-            lambda c, s: _adain_with(c, s[:1].expand_as(s)),
+            lambda c, s: _adain(c, s[:1].expand_as(s)),
             "都用了第一张 style：每张图配自己的那一张。",
         ),
     },

@@ -24,6 +24,8 @@ TOLERANCES["double_images"] = 1e-3
 # 用法里自己求梯度、自己造网络的，本来就不能这样用
 ITS_OWN = {
     "default_device": ["to_pil"],
+    # 还不行：优化代码时，生成网络要与分类网络在一处
+    "two_devices": ["code_image"],
     "no_grad": ["override_relu_gradient"],
     "inference_mode": ["override_relu_gradient", "fit"],
     "double_images": [

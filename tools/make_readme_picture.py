@@ -17,8 +17,10 @@ TARGET = Path(__file__).parents[1] / "book" / "images" / "readme.webp"
 def main() -> None:
     gallery = class_gallery()
     classes = torch.cat(list(resize(gallery.images[:5], (192, 192)).split(1)), 3)
-    china = photo("china", size=(320, 480))
-    pagoda = torch.cat([china, dream(load_model(), china, "fire8", step_size=0.006).image], 3)
+    china = photo("china", size=(426, 640))
+    long = {"octaves": 6, "steps": 30, "step_size": 0.008}  # 与 DeepDream 一章的题图相同
+    dreamt = dream(load_model("efficientnet_lite0"), china, "block11", **long).image
+    pagoda = torch.cat([china, dreamt], 3)
     content, network = photo("owl", size=192), load_stylizer()
     night = stylize(network, content, style=[0.5, 0.5, 0.0])  # 一半波浪，一半星夜
     made = [stylize(network, content, style=k) for k in range(network.n_styles)]

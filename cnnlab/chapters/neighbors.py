@@ -47,7 +47,7 @@ def extract_features(model: nn.Module, images, layer: str | Sequence[str] | None
     或按下标取图的数据集（如 `PhotoFolder`，用到才读）。
     """
     if layer is None:
-        check_features(model)
+        check_features(model, "，或写明 layer=层名")
     vectors = []
     for _, batch in image_batches(images):
         batch = batch.detach()

@@ -162,7 +162,7 @@ def _rules(function, signature, shapes) -> dict[str, Callable]:
         elif given is not None:
             rules[name] = lambda value, name, known, check=given: check(value, name)
         elif name == "size" and _members(hints.get(name)) not in ([int], [float]):
-            empty = parameter.default is None
+            empty = parameter.default is None or type(None) in typing.get_args(hints.get(name))
             rules[name] = lambda value, name, known, empty=empty: (
                 None if value is None and empty else check_size(value)
             )

@@ -239,10 +239,10 @@ def checked_scores(model: nn.Module, image: Tensor) -> Tensor:
     return scores
 
 
-def check_features(model: nn.Module) -> None:
+def check_features(model: nn.Module, otherwise: str = "") -> None:
     """核对模型有 .features(image)；torchvision 的网络也有这个名字，那是一段网络，不是倒数第二层的特征。"""
     if isinstance(getattr(model, "features", None), (nn.Module, type(None))):
-        raise ValueError("这个模型没有 .features(image)；先用 wrap_model 包装，或指明取哪一层")
+        raise ValueError(f"这个模型没有 .features(image)；先用 wrap_model 包装它{otherwise}")
 
 
 def target_scores(scores: Tensor, target: Tensor) -> Tensor:

@@ -222,7 +222,9 @@ class PhotoFolder:
     点开头的（.ipynb_checkpoints、._a.jpg）和 __MACOSX 是系统放的，也不算。
     """
 
-    def __init__(self, path, size=224, *, n: int | None = None, leave_out=()):
+    def __init__(
+        self, path, size: int | tuple[int, int] | None = 224, *, n: int | None = None, leave_out=()
+    ):
         self.root, self.size, self.broken = Path(path).expanduser(), size, {}
         if not self.root.is_dir():
             raise ValueError(f"没有文件夹 {self.root}；要一个放照片的文件夹")

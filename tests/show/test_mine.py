@@ -64,11 +64,13 @@ def mine(folder, *more):
 
 def test_broken_files_are_skipped_and_named_and_old_results_are_not_photos(folder, capsys):
     expected = mine(folder)
-    (folder / "._b.jpg").write_bytes(b"junk")
+    (folder / "b2.jpg").write_bytes(b"junk")
+    (folder / "._b.jpg").write_bytes(b"what a Mac leaves beside a photo")
     (folder / "d.jpg").mkdir()
     save_image(torch.rand(1, 3, 96, 96), folder / "mine.png")
     assert mine(folder, "--output", str(folder / "mine.png")) == expected
-    assert "跳过 1 个打不开的文件" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "跳过 1 个打不开的文件" in said and "b2.jpg" in said
 
 
 @pytest.mark.parametrize(

@@ -162,7 +162,8 @@ def vote_accuracy(x: Tensor, labels: Sequence | Tensor, k: int = 10) -> float:
     if len(labels) != len(x):
         raise ValueError(f"有 {len(x)} 个点，却有 {len(labels)} 个标签")
     index = nearest_neighbors(x, x, k, exclude_self=True).index
-    codes = torch.from_numpy(np.unique(np.asarray(labels), return_inverse=True)[1]).to(x.device)
+    names = labels.cpu() if isinstance(labels, Tensor) else labels
+    codes = torch.from_numpy(np.unique(names, return_inverse=True)[1]).to(x.device)
     votes = torch.nn.functional.one_hot(codes[index]).sum(1)
     return (votes.argmax(1) == codes).float().mean().item()
 

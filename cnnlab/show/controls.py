@@ -306,7 +306,12 @@ def uploaded(value) -> tuple[str, bytes]:
 
 def own_copy(value):
     """网络用面板自己的一份：钩子登记在网络上，别的线程里的前向不该碰到。"""
-    return copy.deepcopy(value) if hasattr(value, "named_modules") else value
+    if not hasattr(value, "named_modules"):
+        return value
+    import torch
+
+    with torch.inference_mode(False):  # 推断模式里复制的权重求不了梯度
+        return copy.deepcopy(value)
 
 
 def code_of(value) -> str:

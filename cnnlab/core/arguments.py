@@ -54,7 +54,6 @@ KINDS = {
     **dict.fromkeys(["code_l2", "spread", "radius", "sd"], float),
     **dict.fromkeys(["content", "sample"], Tensor),
     **dict.fromkeys(["nearest", "facets"], int),
-    **dict.fromkeys(["frames"], Tensor),
     "path": os.PathLike,
     "layer": str,
     "parameterization": str,

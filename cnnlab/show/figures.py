@@ -130,9 +130,9 @@ def wrap_text(text: str, width: float, size: float) -> str:
 
 
 def _evened(pieces: list[str], room: float) -> list[str]:
-    """折行之后末行太短，就收窄一点再折，行数不增。"""
-    lines = _folded(pieces, room)
-    while len(lines) > 1 and text_width(lines[-1]) < 2.5:
+    """折行之后末行太短，就收窄一点再折，行数不增；窄到只容得下最宽的一块为止。"""
+    lines, widest = _folded(pieces, room), max(map(text_width, pieces), default=0)
+    while len(lines) > 1 and text_width(lines[-1]) < 2.5 and room > widest:
         room -= 0.5
         closer = _folded(pieces, room)
         if len(closer) > len(lines):

@@ -6,6 +6,9 @@
 import base64
 import html
 import io
+from collections.abc import Sequence
+
+from torch import Tensor
 
 from cnnlab.core.arguments import checked
 from cnnlab.core.images import to_pil
@@ -31,8 +34,10 @@ class Film:
 
 
 @checked
-def show_film(frames, *, seconds: float = 0.25, caption: str = "", alt: str = "") -> Film:
-    """把若干帧 (N, 3, H, W) 连成一段循环播放的画面，每帧 `seconds` 秒。
+def show_film(
+    frames: Sequence[Tensor], *, seconds: float = 0.25, caption: str = "", alt: str = ""
+) -> Film:
+    """把若干帧（(N, 3, H, W)，或 (3, H, W) 的列表）连成一段循环播放的画面，每帧 `seconds` 秒。
 
     caption 是图注，alt 是替代文字（不给就用图注）。
     """

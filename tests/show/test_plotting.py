@@ -13,6 +13,7 @@ from matplotlib.image import AxesImage
 
 from cnnlab.show.charts import show_bars, show_curve, show_scatter
 from cnnlab.show.figures import FONT, font_path, text_width, use_style, wrap_text
+from cnnlab.show.film import show_film
 from cnnlab.show.plotting import show_filmstrip, show_grid, show_map
 
 
@@ -236,6 +237,21 @@ def test_text_wraps_within_its_width_and_not_before_punctuation():
     assert not any(line[0] in "，。" for line in lines)
     assert "".join(lines).replace(" ", "") == text.replace(" ", "")
     assert wrap_text("公式 $a+b$ 不折", 0.1, 10) == "公式 $a+b$ 不折"
+
+
+def test_a_short_last_line_is_evened_and_the_narrowing_ends():
+    assert wrap_text("骗 SqueezeNet ×20", 0.98, 11) == "骗\nSqueezeNet\n×20"
+    for width in (0.01, 0.3, 0.98, 2.0):
+        for text in ("", "a", "×20", "骗 SqueezeNet ×20", "一二三四五六七八九十一", "aaaa b"):
+            assert wrap_text(text, width, 11).replace("\n", "").replace(" ", "") == text.replace(
+                " ", ""
+            )
+
+
+def test_a_film_and_a_strip_take_a_list_of_pictures():
+    frames = list(torch.rand(3, 3, 8, 8))
+    assert len(show_filmstrip(frames, ["一", "二", "三"])) == 3
+    assert show_film(frames).size == show_film(torch.stack(frames)).size == (8, 8)
 
 
 def test_titles_do_not_overlap_their_neighbours():

@@ -111,7 +111,8 @@ def _maps(values: Values, layer: str) -> Tensor:
 def _at(activation: Tensor, position, layer: str) -> Tensor:
     """(N, C, h, w) 在一个位置上的值，或全图平均：(N, C)。"""
     if position is None:
-        return activation.mean((2, 3))
+        # 通道放在最后：激活多半是 channels_last，反传的梯度就不必再换布局
+        return activation.movedim(1, -1).mean((1, 2))
     height, width = activation.shape[-2:]
     row, column = (height // 2, width // 2) if position == "center" else position
     if not (0 <= row < height and 0 <= column < width):

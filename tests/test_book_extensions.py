@@ -160,10 +160,25 @@ def test_pictures_get_the_text_that_their_cell_gave(finishing, tmp_path):
             (f"../_images/{second}.png", second),
         ]
     )
-    made = finishing.with_texts(page, texts)
+    made = finishing.with_texts(page, texts, {})
     alts = re.findall('alt="([^"]*)"', made)
     assert alts == ["左边 &lt; 右边", "自己写的", "这一格画出的图"]
     assert made.count('aria-hidden="true">左边 &lt; 右边</p>') == 2
+
+
+def test_wide_pictures_keep_a_width_at_which_their_text_is_read(finishing, tmp_path):
+    from PIL import Image
+
+    wide, narrow = "a" * 64, "b" * 64
+    for name, pixels, dpi in ((wide, 900, 100), (narrow, 780, 120)):
+        Image.new("L", (pixels, 20)).save(tmp_path / f"{name}.png", dpi=(dpi, dpi))
+    widths = finishing.least_widths(tmp_path)
+    assert widths == {f"{wide}.png": 486}
+    page = "".join(f'<img alt="图" src="../_images/{name}.png" />' for name in (wide, narrow))
+    made = finishing.with_texts(page, {}, {f"{wide}.png": 486})
+    first, second = re.findall(r"(?:<div[^>]*>)?<img[^>]*>(?:</div>)?", made)
+    assert first.startswith('<div class="output cnnlab-wide">') and "min-width: 486px" in first
+    assert second.startswith("<img") and "min-width" not in second
 
 
 @pytest.mark.parametrize("url", ["https://github.com/OWNER/cnnlab", "https://example.org/a/cnnlab"])

@@ -1,4 +1,5 @@
-"""建好网页之后的收尾：图配上替代文字，大图换成 WebP，主题里剩下的英文换成中文；地址没定时不画通向外面的按钮。
+"""建好网页之后的收尾：图配上替代文字，宽图在手机上不缩到看不清字，大图换成 WebP，主题里剩下的英文换成中文；
+地址没定时不画通向外面的按钮。
 
 不管章的内容。
 """
@@ -39,7 +40,7 @@ CHINESE = {
 ATTRIBUTES = "title|aria-label|placeholder|alt|data-bs-title"
 _TEXT = re.compile(rf'\b({ATTRIBUTES})="({"|".join(map(re.escape, CHINESE))})"')
 
-_PICTURE = re.compile(r'<img alt="([^"]*)" (src="(?:\.\./)*_images/([0-9a-f]{64})\.[^>]*/>)')
+_PICTURE = re.compile(r'<img alt="([^"]*)" (src="(?:\.\./)*_images/(([0-9a-f]{64})\.\w+)"[^>]*)/>')
 
 
 def in_chinese(page: str) -> str:
@@ -59,16 +60,32 @@ def picture_texts(executed: Path) -> dict[str, str]:
     return texts
 
 
-def with_texts(page: str, texts: dict[str, str]) -> str:
-    """没有替代文字的图用它的说明；图下面另放一行，只在窄屏上显示，那里图里的字太小。"""
+def least_widths(folder: Path) -> dict[str, int]:
+    """{文件名: 字还看得清时的宽度}：只有宽图；每英寸几个像素写在 PNG 里。"""
+    from cnnlab.show.frames import PIXELS, least_width
+    from PIL import Image
+
+    widths = {}
+    for path in folder.glob("*.png"):
+        with Image.open(path) as picture:
+            per_inch = picture.info.get("dpi", (PIXELS,))[0]
+            widths[path.name] = least_width(picture.width, per_inch)
+    return {name: width for name, width in widths.items() if width}
+
+
+def with_texts(page: str, texts: dict[str, str], widths: dict[str, int]) -> str:
+    """没有替代文字的图用它的说明；图下面另放一行，只在窄屏上显示。宽图放在能左右拖的框里。"""
 
     def told(found):
-        alt, rest, name = found.groups()
+        alt, rest, file, name = found.groups()
         written = "" if "_images/" in alt else alt
         text = html.escape(texts.get(name, "")) or written
         alt = written or text or "这一格画出的图"
         below = f'<p class="cnnlab-picture-text" aria-hidden="true">{text}</p>' if text else ""
-        return f'<img alt="{alt}" {rest}{below}'
+        if file not in widths:
+            return f'<img alt="{alt}" {rest}/>{below}'
+        style = f'style="min-width: {widths[file]}px"'
+        return f'<div class="output cnnlab-wide"><img alt="{alt}" {rest}{style} /></div>{below}'
 
     return _PICTURE.sub(told, page)
 
@@ -89,12 +106,13 @@ def finish(app, error):
     if error or app.builder.format != "html":
         return
     folder = Path(app.outdir)
+    widths = least_widths(folder / "_images")
     large = [path for path in folder.glob("_images/*.png") if path.stat().st_size > LARGEST]
     renamed = {path.name: to_webp(path).name for path in large}
     texts = picture_texts(folder.parent / "jupyter_execute")
     for path in folder.rglob("*.html"):
         before = path.read_text(encoding="utf-8")
-        page = with_texts(before, texts)
+        page = with_texts(before, texts, widths)
         for old, new in renamed.items():
             page = page.replace(old, new)
         page = in_chinese(page)

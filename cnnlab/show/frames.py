@@ -16,6 +16,9 @@ from cnnlab.show.figures import use_style
 MOST_BYTES = 36_000
 WIDEST = 900  # 像素，书页的宽度
 PIXELS = 100  # 每英寸
+# 图里的标题 12 磅，六分之一英寸：一英寸占 54 像素时高 9 像素，再小就看不清
+READABLE = 54
+PHONE = 375  # 手机上正文宽 358 像素：不比它宽多少的图照旧缩小
 
 # body.jp-Notebook 是导出的网页：那里没有内核，总是用静态的。
 # 连着内核的面板在场时静态的一份藏起来；断了线的（存过状态的笔记本重新打开）藏的是面板。
@@ -26,9 +29,10 @@ body.jp-Notebook .{name}-live, .{name}-live.jupyter-widgets-disconnected,
 </style>"""
 
 _PAGE = """<div class="cnnlab-frames" id="{name}" style="max-width: 100%">{style}
-<img src="{source}" alt="{alt}" width="{width}" height="{height}" style="max-width: 100%; height: auto">
+<div style="overflow-x: auto"><img src="{source}" alt="{alt}" width="{width}" height="{height}"
+style="max-width: 100%; min-width: {least}px; height: auto"></div>
 <script>(() => {{
-const box = document.getElementById("{name}"), picture = box.querySelector("img");
+const box = document.getElementById("{name}"), picture = box.querySelector("img"), holder = picture.parentElement;
 const {{ frames, axes }} = {data};
 const show = () => {{
   const at = {{}};
@@ -40,6 +44,7 @@ const show = () => {{
   const frame = frames.find((one) => Object.keys(at).every((axis) => one.at[axis] === at[axis]));
   picture.src = frame.source;
   picture.alt = frame.alt;
+  holder.tabIndex = holder.scrollWidth > holder.clientWidth ? 0 : -1;
 }};
 for (const [axis, values] of Object.entries(axes)) {{
   const label = document.createElement("label"), input = document.createElement("input");
@@ -52,7 +57,7 @@ for (const [axis, values] of Object.entries(axes)) {{
   input.style = "flex: 1 1 8em; max-width: 24em; touch-action: pan-y";
   input.setAttribute("aria-label", axis);
   label.append(text, input, output);
-  box.insertBefore(label, picture);
+  box.insertBefore(label, holder);
 }}
 box.addEventListener("keydown", (event) => event.stopPropagation());
 show();
@@ -76,9 +81,16 @@ def static_page(name: str, frames: list[dict], size: tuple[int, int], start: int
         alt=html.escape(first["alt"]),
         width=size[0],
         height=size[1],
+        least=least_width(size[0], PIXELS),
         data=data,
         start=start,
     )
+
+
+def least_width(pixels: int, per_inch: float) -> int:
+    """一张图缩到多宽，里面的字还看得清；缩到手机那么宽也看得清的图是 0。"""
+    least = round(READABLE * pixels / per_inch)
+    return least if least > PHONE else 0
 
 
 def picture_tag(source: str, alt: str) -> str:

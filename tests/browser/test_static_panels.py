@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Visit
+from PIL import Image
 
 PAGES = ("activation_maps", "getting_started", "occlusion")
 PHONE, DESK = 390, 1400
@@ -83,3 +84,19 @@ def test_first_picture_is_there_without_scripts(touching, html, name):
     picture.scroll_into_view_if_needed()
     assert picture.evaluate("image => image.complete && image.naturalWidth > 0")
     assert picture.get_attribute("alt") and page.locator(".cnnlab-frames input").count() == 0
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_titles_in_figures_are_read_on_a_phone(touching, html, name):
+    page = touching(PHONE).open(html / "book" / f"{name}.html")
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    seen = 0
+    for picture in page.locator("article .cell_output img[src$='.png']").all():
+        path = html / "_images" / Path(picture.get_attribute("src")).name
+        with Image.open(path) as image:
+            scale = picture.bounding_box()["width"] / image.width
+            height = 12 / 72 * image.info["dpi"][0] * scale
+        assert height >= 8, f"{path.name} 的标题高 {height:.1f} 像素"
+        seen += 1
+    assert seen
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

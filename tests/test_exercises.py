@@ -280,7 +280,7 @@ def test_stub_agrees_with_the_solution(exercise):
     solution = contract(solutions(exercise.slug)[exercise.id], exercise.function_name)
     name, arguments, docstring = solution[0]
     if not isinstance(reference(exercise), type):
-        assert exercise.stub == f"{name}({arguments})", "Exercise.stub 与解答的签名不同"
+        assert exercise.stub == f"{name}({arguments})", "练习与解答的签名不同"
     assert docstring, "解答要有 docstring：它就是给学习者的约定"
     for source, tags in chapter_code(exercise.slug):
         if f"exercise-{exercise.id}" in tags:
@@ -347,7 +347,7 @@ def test_chapter_meets_the_bar(slug):
 def test_check_module_is_named_after_its_chapter(slug):
     source = (Path(check.__file__).parent / f"{slug}.py").read_text(encoding="utf-8")
     for exercise in check.exercises(slug):
-        assert re.search(rf"(?m)^{exercise.name} = Exercise\(", source), (
-            f"变量名应当是 {exercise.name}"
+        assert re.search(rf"(?m)^(def|class) {exercise.name}\(", source), (
+            f"{exercise.name} 应当定义在自己那一章里"
         )
         assert getattr(check, exercise.name) is exercise

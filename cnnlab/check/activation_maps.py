@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
 from cnnlab.core.hooks import activations_of, record_activations
 
@@ -44,12 +44,9 @@ def _hooks_the_input(image, layer, model):
     return kept[0]
 
 
-layer_output = Exercise(
-    id="activation_maps-1",
-    name="layer_output",
-    title="取出一层的输出",
+@exercise(
+    "取出一层的输出",
     level=1,
-    stub="my_layer_output(image, layer, model)",
     probes=(
         lambda: (uniform((2, 3, 8, 6), 1), "relu1", TinyNet(inplace=False)),
         lambda: (uniform((3, 3, 7, 9), 2), "relu2", TinyNet(seed=7)),
@@ -59,7 +56,6 @@ layer_output = Exercise(
     idea="钩子函数收到 (模块, 输入, 输出)；把输出存进外面的一个字典或列表，前向跑完再取出来。",
     where="看 torch.nn.Module.register_forward_hook 的文档：它返回一个把手，把手有 remove。",
     question="如果不摘钩子，把这个函数调用一百次，第一百次会多花多少力气？",
-    oracle=lambda image, layer, model: _by_hand(image, [layer], model)[layer],
     mistakes={
         "left_on": (_leaves_hook, "钩子还挂着：用 try/finally 调 handle.remove()。"),
         "input": (
@@ -74,6 +70,9 @@ layer_output = Exercise(
         "graph": (lambda x, layer, m: activations_of(m, x.clone().requires_grad_(), layer)[layer],),
     },
 )
+def layer_output(image, layer, model):
+    return _by_hand(image, [layer], model)[layer]
+
 
 # 2 取几层，不被改写
 
@@ -113,12 +112,9 @@ def _switches_inplace(image, layers, model):
     return _by_hand(image, layers, model)
 
 
-activations = Exercise(
-    id="activation_maps-2",
-    name="activations",
-    title="取几层，不被改写",
+@exercise(
+    "取几层，不被改写",
     level=4,
-    stub="my_activations(image, layers, model)",
     probes=(
         lambda: (uniform((2, 3, 8, 6), 3), ["conv1", "conv2", "linear"], TinyNet().train()),
         lambda: (uniform((2, 3, 9, 7), 4), ["conv2", "linear"], TinyNet(seed=5).train()),
@@ -128,7 +124,6 @@ activations = Exercise(
     idea="钩子拿到的张量与后面的层共用内存；后面的 ReLU 原地改写时，你存的那一份也变了。",
     where="看 Tensor.clone 与 torch.no_grad；模式用 model.training 记下，用 try/finally 还原。",
     question="不 clone 而把网络里的 ReLU 都改成不原地的，有什么代价？",
-    oracle=_by_hand,
     mistakes={
         "aliased": (_aliased, "卷积的输出里没有负数：你存的是同一块内存，后面的 ReLU 把它改写了。"),
         "forgets_eval": (_forgets_eval,),
@@ -154,6 +149,9 @@ activations = Exercise(
         ),
     },
 )
+def activations(image, layers, model):
+    return _by_hand(image, layers, model)
+
 
 # 3 两把尺和不响的通道
 
@@ -191,12 +189,9 @@ def _tiles(activation, *, flat=0.0, low=True, common="positive", silent="positiv
     return torch.stack(each), torch.stack(shared), torch.tensor(quiet)
 
 
-tiles = Exercise(
-    id="activation_maps-3",
-    name="tiles",
-    title="两把尺和不响的通道",
+@exercise(
+    "两把尺和不响的通道",
     level=3,
-    stub="my_tiles(activation)",
     probes=(
         lambda: (_maps((6, 4, 5), 1),),
         lambda: (_maps((7, 3, 3), 2),),
@@ -206,7 +201,6 @@ tiles = Exercise(
     idea="各用一把尺时，没有起伏的图除出来是 0/0；同一把尺时，所有通道除以同一个数，比例才留得住。",
     where="看本章“想法”一节的两个 2×2；Tensor.amin、Tensor.amax 可以一次对两维取最值。",
     question="哪一把尺会把不响的通道画成有发现的样子？",
-    oracle=_tiles,
     mistakes={
         "flat_nan": (
             lambda a: _tiles(a, flat=float("nan")),
@@ -250,6 +244,9 @@ tiles = Exercise(
         ),
     },
 )
+def tiles(activation):
+    return _tiles(activation)
+
 
 # 4 给一句“它在找什么”记分
 
@@ -290,28 +287,16 @@ def _by_ranks(activation, labels):
     return (ranks[labels].sum(0) - yes * (yes + 1) / 2) / (yes * no)
 
 
-channel_auc = Exercise(
-    id="activation_maps-4",
-    name="channel_auc",
-    title="给一句“它在找什么”记分",
+@exercise(
+    "给一句“它在找什么”记分",
     level=2,
-    stub="my_auc(activation, labels)",
+    asked="my_auc",
     probes=(lambda: _planted(14, 5, 10), lambda: _planted(23, 4, 20)),
     answer="(C,)：每个通道一个 AUC",
     idea="任取一张有的和一张没有的，比它们的分数：赢记一，平手记一半，输记零，再对所有配对取平均。",
     where="看本章“想法”一节的公式；两组分数各加一维再相减，就得到所有的配对。",
     question="把全部激活取指数再算，AUC 为什么不变？准确率会变吗？",
-    oracle=lambda a, labels: torch.stack(
-        [
-            sum(
-                torch.tensor(1.0 if y > n else 0.5 if y == n else 0.0, dtype=a.dtype)
-                for y in one[labels]
-                for n in one[~labels]
-            )
-            / (int(labels.sum()) * int((~labels).sum()))
-            for one in a.flatten(2).amax(2).T
-        ]
-    ),
+    tolerance=1e-5,
     laws=(
         (_flips, "有与没有对调，AUC 应当变成 1 减去原来的，你的不是。"),
         (_monotone, "AUC 只看谁大谁小：把激活取指数，次序不变，结果也该不变。"),
@@ -330,5 +315,11 @@ channel_auc = Exercise(
             "用排序得来的名次没有管平手：一样大的应当得到同样的名次。",
         ),
     },
-    tolerance=1e-5,
 )
+def channel_auc(activation, labels):
+    found = []
+    for one in activation.flatten(2).amax(2).T:
+        yes, no = one[labels].tolist(), one[~labels].tolist()
+        wins = [1.0 if y > n else 0.5 if y == n else 0.0 for y in yes for n in no]
+        found.append(sum(wins) / len(wins))
+    return torch.tensor(found, dtype=activation.dtype)

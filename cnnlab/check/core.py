@@ -3,7 +3,9 @@
 不打印、不显示、不知道任何一章的内容；报告里没有参考答案的任何数。
 """
 
+import inspect
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -346,6 +348,35 @@ class Exercise:
         if self.oracle:
             stages.append(f"{len(self.probes)} 组数据上的值")
         return (f"查过了：{'、'.join(stages)}。", f"接着想：{self.question}", self.link)
+
+
+def exercise(title: str, *, asked: str = "", open_ended: bool = False, **parts) -> Callable:
+    """装饰一个函数，得到一道练习：函数体是参考实现，练习名、编号、学习者的签名都由它来。
+
+    练习名是函数名；编号是章名加它在模块里的次序；学习者写的叫 my_练习名，参数照抄，asked 另给名字。
+    open_ended 为真的没有标准实现，只看性质，函数只说有哪些参数。parts 是 Exercise 的其余各项。
+    """
+
+    def made(reference: Callable) -> Exercise:
+        module, name = sys.modules[reference.__module__], reference.__name__
+        before = sum(isinstance(value, Exercise) for value in vars(module).values())
+        return Exercise(
+            id=f"{module.__name__.rpartition('.')[2]}-{before + 1}",
+            name=name,
+            title=title,
+            stub=stub_of(reference, asked or f"my_{name}"),
+            oracle=None if open_ended else reference,
+            **parts,
+        )
+
+    return made
+
+
+def stub_of(reference: Callable, name: str) -> str:
+    """学习者要写的：函数的名字和参数；类只有名字。"""
+    if isinstance(reference, type):
+        return name
+    return f"{name}({', '.join(inspect.signature(reference).parameters)})"
 
 
 def _unusable(output) -> str:

@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch.nn import functional
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, in_training, noise, uniform
 
 # 1 梯度等于激活
@@ -16,30 +16,16 @@ def _gradient(image, model, objective):
     return torch.autograd.grad(objective(model(leaf)), leaf)[0]
 
 
-def _by_differences(image, model):
-    gradient = torch.zeros_like(image)
-    for place in range(image.numel()):
-        line = torch.zeros_like(image).flatten()
-        line[place] = 1e-6
-        line = line.view_as(image)
-        right, left = (model(image + sign * line).square().sum() / 2 for sign in (1, -1))
-        gradient.view(-1)[place] = (right - left) / 2e-6
-    return gradient
-
-
 def _leaves_grad(image, model):
     image.requires_grad_()
     (model(image).square().sum() / 2).backward()
     return image.grad.clone()
 
 
-dream_gradient = Exercise(
-    id="deepdream-1",
-    name="dream_gradient",
-    ours=partial(_gradient, objective=lambda a: a.square().sum() / 2),
-    title="把梯度设成激活",
+@exercise(
+    "把梯度设成激活",
     level=1,
-    stub="my_dream_gradient(image, model)",
+    ours=partial(_gradient, objective=lambda a: a.square().sum() / 2),
     probes=(
         lambda: (uniform((2, 3, 6, 5), 1), TinyNet()),
         lambda: (uniform((1, 3, 5, 7), 2), TinyNet(seed=4)),
@@ -49,7 +35,6 @@ dream_gradient = Exercise(
     idea="torch.autograd.grad 可以指定从输出传回来的梯度是什么；传激活自己，就是讲义的第二步。",
     where="看 torch.autograd.grad 的 grad_outputs 参数。",
     question="它是哪一个数的梯度？写出这个数，再求一次导核对。",
-    oracle=_by_differences,
     tolerance=1e-5,
     mistakes={
         "sum": (
@@ -99,6 +84,15 @@ dream_gradient = Exercise(
         ),
     },
 )
+def dream_gradient(image, model):
+    gradient = torch.zeros_like(image)
+    for place in range(image.numel()):
+        line = torch.zeros_like(image).flatten()
+        line[place] = 1e-6
+        line = line.view_as(image)
+        right, left = (model(image + sign * line).square().sum() / 2 for sign in (1, -1))
+        gradient.view(-1)[place] = (right - left) / 2e-6
+    return gradient
 
 
 # 2 归一化的一步
@@ -108,26 +102,13 @@ def _step(image, gradient, size, scale=lambda g: g.abs().mean((1, 2, 3), keepdim
     return (image + sign * size * gradient / scale(gradient)).clamp(0, 1)
 
 
-def _step_by_loop(image, gradient, size):
-    result = []
-    for picture, slope in zip(image, gradient, strict=True):
-        moved = picture + size * slope * slope.numel() / slope.abs().sum()
-        result.append(
-            moved.where(moved < 1, torch.ones_like(moved)).where(moved > 0, torch.zeros_like(moved))
-        )
-    return torch.stack(result)
-
-
 def _scale_free(call, image, gradient, size):
     return torch.allclose(call(image, gradient * 1000, size), call(image, gradient, size))
 
 
-dream_step = Exercise(
-    id="deepdream-2",
-    name="dream_step",
-    title="归一化的一步",
+@exercise(
+    "归一化的一步",
     level=1,
-    stub="my_dream_step(image, gradient, size)",
     probes=(
         lambda: (
             uniform((2, 3, 5, 4), 3),
@@ -145,7 +126,6 @@ dream_step = Exercise(
     idea="各层激活的大小相差成千上万倍，梯度也是。除以这张图梯度绝对值的平均，平均每个像素就恰好走 size。",
     where="看 Tensor.abs、Tensor.mean（带 keepdim）与 Tensor.clamp 的文档。",
     question="除以梯度的范数也能去掉大小。换一个更大的图，两种除法的步子会怎样变？",
-    oracle=_step_by_loop,
     laws=((_scale_free, "梯度整体放大一千倍，这一步应当不变，你的变了。"),),
     mistakes={
         "raw": (lambda x, g, s: (x + s * g).clamp(0, 1), "没有归一化：换一层，步长就炸了。"),
@@ -192,6 +172,14 @@ dream_step = Exercise(
         ),
     },
 )
+def dream_step(image, gradient, size):
+    result = []
+    for picture, slope in zip(image, gradient, strict=True):
+        moved = picture + size * slope * slope.numel() / slope.abs().sum()
+        result.append(
+            moved.where(moved < 1, torch.ones_like(moved)).where(moved > 0, torch.zeros_like(moved))
+        )
+    return torch.stack(result)
 
 
 # 3 只带增量的多尺度
@@ -209,16 +197,6 @@ def _octaves(image, sizes, change, *, keep="detail", order=1):
         dreamed = change(start)
         detail = dreamed - (base if keep == "detail" else start)
     return image + _resize(detail, image.shape[-2:])
-
-
-def _octaves_by_recursion(image, sizes, change):
-    def increment(count):
-        if count == 0:
-            return torch.zeros_like(image)
-        base = _resize(image, sizes[count - 1])
-        return change(base + _resize(increment(count - 1), sizes[count - 1])) - base
-
-    return image + increment(len(sizes))
 
 
 def _picture_carried(image, sizes, change):
@@ -240,12 +218,9 @@ def _adds_twice(image, sizes, change):
     return image + _resize(detail, image.shape[-2:])
 
 
-octave_dream = Exercise(
-    id="deepdream-3",
-    name="octave_dream",
-    title="只带增量的多尺度",
+@exercise(
+    "只带增量的多尺度",
     level=2,
-    stub="my_octave_dream(image, sizes, change)",
     probes=(
         lambda: (
             uniform((1, 3, 12, 9), 7),
@@ -262,7 +237,6 @@ octave_dream = Exercise(
     idea="每个尺度从原图的缩小版出发，只把“做梦添上的部分”放大带到下一个尺度；原图的细节每次都从原图重新取。",
     where="看本章“多尺度”一节的公式；缩放用 cnnlab 的 resize。",
     question="如果每个尺度都只带上一个尺度的图，放大三次之后原图还剩多少高频？",
-    oracle=_octaves_by_recursion,
     laws=(
         (
             _keeps_the_photo,
@@ -316,6 +290,14 @@ octave_dream = Exercise(
         ),
     },
 )
+def octave_dream(image, sizes, change):
+    def increment(count):
+        if count == 0:
+            return torch.zeros_like(image)
+        base = _resize(image, sizes[count - 1])
+        return change(base + _resize(increment(count - 1), sizes[count - 1])) - base
+
+    return image + increment(len(sizes))
 
 
 # 4 谁长得快
@@ -340,18 +322,14 @@ def _planted(seed, shape):
     return before, before * 1.5 + noise(shape, seed + 1).abs()
 
 
-growth = Exercise(
-    id="deepdream-4",
-    name="growth",
-    title="谁长得快",
+@exercise(
+    "谁长得快",
     level=2,
-    stub="my_growth(before, after)",
     probes=(lambda: _planted(9, (2, 4, 3, 5)), lambda: _planted(13, (1, 5, 4, 3))),
     answer="(C,)：各通道 ReLU 之后的平均激活，做梦之后与之前之比；原来不响应的通道记 1",
     idea="强的通道本来就大，多涨一点也显得多；要比谁被放大得厉害，看倍数，而且一个通道只算一个数。",
     where="看 Tensor.mean 的 dim 参数与 torch.where。",
     question="用 torch.corrcoef 算一算：原来的强度与这个倍数，名次相关吗？",
-    oracle=_growth_by_loop,
     mistakes={
         "difference": (
             lambda b, a: _mean(a) - _mean(b),
@@ -434,3 +412,5 @@ growth = Exercise(
         ),
     },
 )
+def growth(before, after):
+    return _growth_by_loop(before, after)

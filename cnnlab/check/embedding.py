@@ -7,7 +7,7 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
 
 # 1 主成分
@@ -50,18 +50,15 @@ def _stretched(count, width, seed):
     return noise((count, width), seed) * torch.linspace(3, 0.5, width, dtype=torch.float64) + 2
 
 
-principal = Exercise(
-    id="embedding-1",
-    name="principal",
-    title="主成分分析",
+@exercise(
+    "主成分分析",
     level=1,
-    stub="my_pca(x, n)",
+    asked="my_pca",
     probes=(lambda: (_stretched(9, 5, 31), 2), lambda: (_stretched(7, 12, 32), 3)),
     answer="(points, share) 两项：(N, n) 的坐标和 (n,) 的方差比例；各列的正负不论",
     idea="先把云团移到原点，再找它最长的几个方向。奇异值分解一次就给出方向和长度。",
     where="看本章“想法”一节的公式和 torch.linalg.svd 的文档，用 full_matrices=False。",
     question="如果有一个特征的单位从米换成毫米，第一主成分会变成什么？",
-    oracle=_by_covariance,
     run=_up_to_sign,
     tolerance=1e-6,
     mistakes={
@@ -116,6 +113,8 @@ principal = Exercise(
         ),
     },
 )
+def principal(x, n):
+    return _by_covariance(x, n)
 
 
 # 2 邻居概率
@@ -192,19 +191,16 @@ def _uneven(count, seed):
     return x
 
 
-neighbor_odds = Exercise(
-    id="embedding-2",
-    name="neighbor_odds",
-    ours=_affinities,
-    title="困惑度与邻居概率",
+@exercise(
+    "困惑度与邻居概率",
     level=3,
-    stub="my_affinities(x, perplexity)",
+    asked="my_affinities",
+    ours=_affinities,
     probes=(lambda: (_uneven(10, 33), 3.0), lambda: (_uneven(12, 34), 4.0)),
     answer="(N, N) 的张量：第 i 行是 i 选各个 j 作邻居的概率，对角为 0，每行的困惑度都等于给定的数",
     idea="σ 变大，这一行就更平，熵也更大。所以每一行都可以用二分法找到自己的 σ。",
     where="看本章“从零实现”一节；熵用 torch.special.entr，困惑度是 e 的熵次方。",
     question="密处的点和疏处的点，谁的 σ 大？这对图上簇的大小意味着什么？",
-    oracle=_affinities,
     tolerance=1e-3,
     laws=(
         (
@@ -260,6 +256,8 @@ neighbor_odds = Exercise(
         ),
     },
 )
+def neighbor_odds(x, perplexity):
+    return _affinities(x, perplexity)
 
 
 # 3 近邻纯度
@@ -304,12 +302,9 @@ def _labelled(count, seed):
     return noise((count, 4), seed) + 0.8 * labels[:, None], labels
 
 
-purity = Exercise(
-    id="embedding-3",
-    name="purity",
-    title="近邻纯度",
+@exercise(
+    "近邻纯度",
     level=2,
-    stub="my_purity(x, labels, k)",
     probes=(
         lambda: (*_labelled(15, 35), 3),
         lambda: (*_labelled(19, 36), 4),
@@ -319,7 +314,6 @@ purity = Exercise(
     idea="这个数在原空间能算，在平面图上也能算。两边一比，就知道图添了多少、丢了多少。",
     where="看 torch.cdist 与 Tensor.topk；对角上是自己到自己的距离。",
     question="三类各占一半、三分之一、六分之一时，随机标签的纯度大约是多少？",
-    oracle=_purity,
     mistakes={
         "itself": (
             partial(_purity, own=True),
@@ -343,6 +337,8 @@ purity = Exercise(
         ),
     },
 )
+def purity(x, labels, k):
+    return _purity(x, labels, k)
 
 
 # 4 对号入座
@@ -393,12 +389,10 @@ def _scattered(rows, columns, seed):
     )
 
 
-seating = Exercise(
-    id="embedding-4",
-    name="seating",
-    title="照片对号入座",
+@exercise(
+    "照片对号入座",
     level=2,
-    stub="my_seats(points, rows, columns)",
+    asked="my_seats",
     probes=(
         lambda: (_scattered(4, 5, 44), 4, 5),
         lambda: (_scattered(3, 2, 46), 3, 2),
@@ -408,7 +402,6 @@ seating = Exercise(
     idea="一个点的好格子可能正是另一个点唯一的好格子：要全体一起最省，而不是各自抢先。",
     where="看 scipy.optimize.linear_sum_assignment；代价表的行是点，列是格子，数是距离的平方。",
     question="格子比点多一倍时，图会更准还是更好看？",
-    oracle=_seats,
     properties=(
         (
             lambda seats, points, rows, columns: len(set(seats.tolist())) == len(points),
@@ -442,6 +435,8 @@ seating = Exercise(
         "by_swaps": (_by_swaps, "两两交换停在了半路：哪一对都换不动，几个一起换还能更省。"),
     },
 )
+def seating(points, rows, columns):
+    return _seats(points, rows, columns)
 
 
 # 5 骗人的簇
@@ -495,18 +490,16 @@ def _blobs(seed):
     ), 10.0
 
 
-false_clusters = Exercise(
-    id="embedding-5",
-    name="false_clusters",
-    title="让 t-SNE 说谎",
+@exercise(
+    "让 t-SNE 说谎",
     level=3,
-    stub="my_false_clusters(seed)",
+    open_ended=True,
     probes=(lambda: (3,),),
-    tell=_found,
     answer="(x, perplexity)：100 到 200 行的数据和一个困惑度；图上成簇，原空间里没有簇",
     idea="困惑度说的是每个点在乎几个邻居。只在乎一两个的时候，随便什么数据都会抱成小团。",
     where="看本章“它何时骗人”一节；轮廓系数用 sklearn.metrics.silhouette_score，同一组标签在两个空间各算一次。",
     question="如果只给你这张图，不给数据，你怎样看穿它？",
+    tell=_found,
     properties=(
         (
             _enough,
@@ -531,3 +524,4 @@ false_clusters = Exercise(
         ),
     },
 )
+def false_clusters(seed): ...

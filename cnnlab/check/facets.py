@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
 
 # 1 簇中心作起点
@@ -62,12 +62,10 @@ def _near_the_median(*arguments):
     return _near_by(*arguments, lambda far: far.norm(dim=1), lambda mine: mine.median(0).values)
 
 
-facet_start = Exercise(
-    id="facets-1",
-    name="facet_start",
-    title="簇中心附近的平均照片",
+@exercise(
+    "簇中心附近的平均照片",
     level=1,
-    stub="my_facet_starts(images, features, labels, count)",
+    asked="my_facet_starts",
     probes=(
         lambda: (*_grouped(1), 2),
         lambda: (*_grouped(19, count=11, size=3), 3),
@@ -77,7 +75,6 @@ facet_start = Exercise(
     idea="簇中心是特征的平均，照片的平均是像素的平均：先在特征里挑照片，再在像素里平均。",
     where="看本章“从零实现”一节；挑最近的用 Tensor.argsort。",
     question="count 等于整簇的张数时，平均照片会变成什么样？",
-    oracle=_starts,
     mistakes={
         "global_center": (
             partial(_starts, center="all"),
@@ -131,6 +128,8 @@ facet_start = Exercise(
         "median": (_near_the_median, "中心用的是中位数：本簇特征的平均才是簇中心。"),
     },
 )
+def facet_start(images, features, labels, count):
+    return _starts(images, features, labels, count)
 
 
 # 2 偏向中心的梯度遮罩
@@ -176,12 +175,9 @@ def _from_the_corner(gradient, width):
     return gradient * torch.exp(-(rows.square()[:, None] + columns.square()) / (2 * width**2))
 
 
-center_mask = Exercise(
-    id="facets-2",
-    name="center_mask",
-    title="偏向中心的遮罩",
+@exercise(
+    "偏向中心的遮罩",
     level=2,
-    stub="my_center_mask(gradient, width)",
     probes=(
         lambda: (noise((2, 3, 5, 8), 11), 0.25),
         lambda: (noise((1, 3, 7, 4), 12), 0.4),
@@ -191,7 +187,6 @@ center_mask = Exercise(
     idea="坐标从 −½ 到 ½，正中是 0；高斯的指数是到中心的距离平方除以两倍的方差，带负号。",
     where="看 torch.linspace；行、列两个坐标用广播合成一张图。",
     question="换成 Adam，这个遮罩为什么就不起作用了？",
-    oracle=_mask,
     tolerance=1e-6,
     mistakes={
         "pixels": (
@@ -228,6 +223,129 @@ center_mask = Exercise(
         ),
     },
 )
+def center_mask(gradient, width):
+    return _mask(gradient, width)
+
+
+# 3 侧面之间的距离
+
+
+def _ratio(facets, seeds, *, squared=False, diagonal=False, flip=False, first=False, across=False):
+    def spread(group):
+        values = []
+        for i in range(len(group)):
+            for j in range(len(group)):
+                if (i == j and not diagonal) or (first and i > 0):
+                    continue
+                distance = (group[i] - group[j]).square().sum()
+                values.append(distance if squared else distance.sqrt())
+        return sum(values) / len(values)
+
+    if across:
+        below = sum((a - b).square().sum().sqrt() for a in facets for b in seeds) / (
+            len(facets) * len(seeds)
+        )
+        return spread(facets) / below
+    between, control = spread(facets), spread(seeds)
+    return control / between if flip else between / control
+
+
+def _nearest(group):
+    return torch.cdist(group, group).fill_diagonal_(torch.inf).amin(1).mean()
+
+
+def _angles(group):
+    unit = torch.nn.functional.normalize(group, dim=1)
+    rows, columns = torch.triu_indices(len(group), len(group), 1)
+    return (1 - unit @ unit.T)[rows, columns].mean()
+
+
+def _repeats(call, facets, seeds):
+    order = torch.arange(len(facets) - 1, -1, -1)
+    return torch.allclose(call(facets[order], seeds), call(facets, seeds))
+
+
+@exercise(
+    "侧面之间，还是种子之间",
+    level=2,
+    probes=(
+        lambda: (noise((4, 6), 41) * 3, noise((5, 6), 42)),
+        lambda: (noise((3, 4), 43), noise((4, 4), 44) * 2),
+        lambda: (noise((2, 5), 45), noise((3, 5), 46)),
+    ),
+    answer="一个标量：侧面两两之间的平均距离，除以只换种子的图两两之间的平均距离",
+    idea="没有对照的距离没有意义：同一个侧面换个种子也会不同。自己到自己的 0 不算。",
+    where="看本章“侧面之间，种子之间”一节；两两距离用 torch.cdist。",
+    question="比值接近 1 说明什么？怎样才能排除“只是起点不同”？",
+    laws=((_repeats, "把侧面换个次序，答案变了：每一对都要算，地位相同。"),),
+    mistakes={
+        "with_diagonal": (
+            partial(_ratio, diagonal=True),
+            "把自己到自己的 0 也平均了进去：张数不同的两组会被压低得不一样。",
+        ),
+        "squared": (partial(_ratio, squared=True), "用了距离的平方：题目要的是距离的平均。"),
+        "flipped": (partial(_ratio, flip=True), "分子分母反了：大于 1 应当表示侧面之间差得更多。"),
+        "from_first": (partial(_ratio, first=True), "只算了到第一张的距离：每一对都要算。"),
+        "across": (
+            partial(_ratio, across=True),
+            "分母是侧面与种子之间的距离：对照是种子与种子之间。",
+        ),
+        "difference": (
+            lambda f, s: torch.pdist(f).mean() - torch.pdist(s).mean(),
+            "算的是相差多少：题目要相除。",
+        ),
+        "totals": (
+            lambda f, s: torch.pdist(f).sum() / torch.pdist(s).sum(),
+            "除的是总和：两组的张数不同，对数也不同，要各自平均。",
+        ),
+        "largest": (
+            lambda f, s: torch.pdist(f).max() / torch.pdist(s).max(),
+            "取了最远的一对：题目要平均。",
+        ),
+        "absolute": (
+            lambda f, s: torch.pdist(f, p=1).mean() / torch.pdist(s, p=1).mean(),
+            "用的是各维之差的绝对值之和：题目要欧氏距离。",
+        ),
+        "to_the_mean": (
+            lambda f, s: (f - f.mean(0)).norm(dim=1).mean() / (s - s.mean(0)).norm(dim=1).mean(),
+            "量的是到中心的距离：题目要两两之间。",
+        ),
+        "neighbours": (
+            lambda f, s: (f[1:] - f[:-1]).norm(dim=1).mean() / (s[1:] - s[:-1]).norm(dim=1).mean(),
+            "只算了相邻的两张：每一对都要算。",
+        ),
+        "no_control": (lambda f, s: torch.pdist(f).mean(), "没有除以种子之间的距离：没有对照。"),
+        "cross_above": (
+            lambda f, s: torch.cdist(f, s).mean() / torch.pdist(s).mean(),
+            "分子是侧面与种子之间的距离：要侧面与侧面之间。",
+        ),
+        "nearest": (
+            lambda f, s: _nearest(f) / _nearest(s),
+            "只算了到最近一张的距离：每一对都要算。",
+        ),
+        "angles": (lambda f, s: _angles(f) / _angles(s), "比的是方向（余弦）：题目要欧氏距离。"),
+        "root_mean_square": (
+            lambda f, s: (
+                torch.pdist(f).square().mean().sqrt() / torch.pdist(s).square().mean().sqrt()
+            ),
+            "用的是均方根距离：题目要距离本身的平均。",
+        ),
+        "deviations": (
+            lambda f, s: f.std(0).mean() / s.std(0).mean(),
+            "比的是各维的标准差：题目要两两之间的距离。",
+        ),
+        "mean_of_ratios": (
+            lambda f, s: (torch.pdist(f)[:, None] / torch.pdist(s)).mean(),
+            "先求了比再平均：先各自平均，再相除。",
+        ),
+        "denominator_diagonal": (
+            lambda f, s: torch.pdist(f).mean() / torch.cdist(s, s).mean(),
+            "分母里把自己到自己的 0 也平均了进去。",
+        ),
+    },
+)
+def spread_ratio(facets, seeds):
+    return _ratio(facets, seeds)
 
 
 # 4 代码走一步
@@ -282,12 +400,9 @@ def _unit_step(code, direction, mean, std):
     return (code + 0.1 * step).clamp_min(0).minimum(mean + 3 * std)
 
 
-code_step = Exercise(
-    id="facets-4",
-    name="code_step",
-    title="代码走一步",
+@exercise(
+    "代码走一步",
     level=2,
-    stub="my_code_step(code, gradient, mean, std)",
     probes=(
         lambda: _gentle(51, 3, 6),
         lambda: _code_probe(21, 3, 7),
@@ -297,7 +412,6 @@ code_step = Exercise(
     idea="三件事按次序做：得分往上推，先验往均值拉，最后截住。先验是以标准差为单位的距离的平方。",
     where="看本章“想法”一节的公式；(c − μ)²/σ² 的导数里有两处容易漏。",
     question="下界为什么是 0？换成没有 ReLU 的层，下界还该是 0 吗？",
-    oracle=_code_step,
     properties=((_in_bounds, "有的分量越界了：走完以后要截到 [0, 均值 + 3 个标准差]。"),),
     mistakes={
         "no_floor": (
@@ -371,126 +485,5 @@ code_step = Exercise(
         ),
     },
 )
-
-
-# 3 侧面之间的距离
-
-
-def _ratio(facets, seeds, *, squared=False, diagonal=False, flip=False, first=False, across=False):
-    def spread(group):
-        values = []
-        for i in range(len(group)):
-            for j in range(len(group)):
-                if (i == j and not diagonal) or (first and i > 0):
-                    continue
-                distance = (group[i] - group[j]).square().sum()
-                values.append(distance if squared else distance.sqrt())
-        return sum(values) / len(values)
-
-    if across:
-        below = sum((a - b).square().sum().sqrt() for a in facets for b in seeds) / (
-            len(facets) * len(seeds)
-        )
-        return spread(facets) / below
-    between, control = spread(facets), spread(seeds)
-    return control / between if flip else between / control
-
-
-def _nearest(group):
-    return torch.cdist(group, group).fill_diagonal_(torch.inf).amin(1).mean()
-
-
-def _angles(group):
-    unit = torch.nn.functional.normalize(group, dim=1)
-    rows, columns = torch.triu_indices(len(group), len(group), 1)
-    return (1 - unit @ unit.T)[rows, columns].mean()
-
-
-def _repeats(call, facets, seeds):
-    order = torch.arange(len(facets) - 1, -1, -1)
-    return torch.allclose(call(facets[order], seeds), call(facets, seeds))
-
-
-spread_ratio = Exercise(
-    id="facets-3",
-    name="spread_ratio",
-    title="侧面之间，还是种子之间",
-    level=2,
-    stub="my_spread_ratio(facets, seeds)",
-    probes=(
-        lambda: (noise((4, 6), 41) * 3, noise((5, 6), 42)),
-        lambda: (noise((3, 4), 43), noise((4, 4), 44) * 2),
-        lambda: (noise((2, 5), 45), noise((3, 5), 46)),
-    ),
-    answer="一个标量：侧面两两之间的平均距离，除以只换种子的图两两之间的平均距离",
-    idea="没有对照的距离没有意义：同一个侧面换个种子也会不同。自己到自己的 0 不算。",
-    where="看本章“侧面之间，种子之间”一节；两两距离用 torch.cdist。",
-    question="比值接近 1 说明什么？怎样才能排除“只是起点不同”？",
-    oracle=_ratio,
-    laws=((_repeats, "把侧面换个次序，答案变了：每一对都要算，地位相同。"),),
-    mistakes={
-        "with_diagonal": (
-            partial(_ratio, diagonal=True),
-            "把自己到自己的 0 也平均了进去：张数不同的两组会被压低得不一样。",
-        ),
-        "squared": (partial(_ratio, squared=True), "用了距离的平方：题目要的是距离的平均。"),
-        "flipped": (partial(_ratio, flip=True), "分子分母反了：大于 1 应当表示侧面之间差得更多。"),
-        "from_first": (partial(_ratio, first=True), "只算了到第一张的距离：每一对都要算。"),
-        "across": (
-            partial(_ratio, across=True),
-            "分母是侧面与种子之间的距离：对照是种子与种子之间。",
-        ),
-        "difference": (
-            lambda f, s: torch.pdist(f).mean() - torch.pdist(s).mean(),
-            "算的是相差多少：题目要相除。",
-        ),
-        "totals": (
-            lambda f, s: torch.pdist(f).sum() / torch.pdist(s).sum(),
-            "除的是总和：两组的张数不同，对数也不同，要各自平均。",
-        ),
-        "largest": (
-            lambda f, s: torch.pdist(f).max() / torch.pdist(s).max(),
-            "取了最远的一对：题目要平均。",
-        ),
-        "absolute": (
-            lambda f, s: torch.pdist(f, p=1).mean() / torch.pdist(s, p=1).mean(),
-            "用的是各维之差的绝对值之和：题目要欧氏距离。",
-        ),
-        "to_the_mean": (
-            lambda f, s: (f - f.mean(0)).norm(dim=1).mean() / (s - s.mean(0)).norm(dim=1).mean(),
-            "量的是到中心的距离：题目要两两之间。",
-        ),
-        "neighbours": (
-            lambda f, s: (f[1:] - f[:-1]).norm(dim=1).mean() / (s[1:] - s[:-1]).norm(dim=1).mean(),
-            "只算了相邻的两张：每一对都要算。",
-        ),
-        "no_control": (lambda f, s: torch.pdist(f).mean(), "没有除以种子之间的距离：没有对照。"),
-        "cross_above": (
-            lambda f, s: torch.cdist(f, s).mean() / torch.pdist(s).mean(),
-            "分子是侧面与种子之间的距离：要侧面与侧面之间。",
-        ),
-        "nearest": (
-            lambda f, s: _nearest(f) / _nearest(s),
-            "只算了到最近一张的距离：每一对都要算。",
-        ),
-        "angles": (lambda f, s: _angles(f) / _angles(s), "比的是方向（余弦）：题目要欧氏距离。"),
-        "root_mean_square": (
-            lambda f, s: (
-                torch.pdist(f).square().mean().sqrt() / torch.pdist(s).square().mean().sqrt()
-            ),
-            "用的是均方根距离：题目要距离本身的平均。",
-        ),
-        "deviations": (
-            lambda f, s: f.std(0).mean() / s.std(0).mean(),
-            "比的是各维的标准差：题目要两两之间的距离。",
-        ),
-        "mean_of_ratios": (
-            lambda f, s: (torch.pdist(f)[:, None] / torch.pdist(s)).mean(),
-            "先求了比再平均：先各自平均，再相除。",
-        ),
-        "denominator_diagonal": (
-            lambda f, s: torch.pdist(f).mean() / torch.cdist(s, s).mean(),
-            "分母里把自己到自己的 0 也平均了进去。",
-        ),
-    },
-)
+def code_step(code, gradient, mean, std):
+    return _code_step(code, gradient, mean, std)

@@ -6,7 +6,7 @@ from functools import partial
 
 import torch
 
-from cnnlab.check.core import Exercise, Unfit
+from cnnlab.check.core import Unfit, exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
 
 # 1 打乱一层
@@ -95,13 +95,11 @@ def _run_redrawn(function, model, layer, generator):
     return _parts(made)
 
 
-redrawn_layer = Exercise(
-    id="faithfulness-1",
-    name="redrawn_layer",
-    ours=lambda model, layer, generator: _redrawn(model, [layer], generator),
-    title="打乱一层，保住尺度",
+@exercise(
+    "打乱一层，保住尺度",
     level=2,
-    stub="my_redrawn_layer(model, layer, generator)",
+    open_ended=True,
+    ours=lambda model, layer, generator: _redrawn(model, [layer], generator),
     probes=(
         lambda: (TinyNet(), "linear", _generator(1)),
         lambda: (TinyNet(seed=7), "conv2", _generator(2)),
@@ -143,6 +141,7 @@ redrawn_layer = Exercise(
         "alternating": (partial(_how, draw=_alternating),),
     },
 )
+def redrawn_layer(model, layer, generator): ...
 
 
 # 2 秩相关
@@ -212,18 +211,15 @@ def _tied(shape, seed):
     return a, (a + noise(shape, seed + 1)).pow(3)
 
 
-rank_agreement = Exercise(
-    id="faithfulness-2",
-    name="rank_agreement",
-    title="两张图的秩相关",
+@exercise(
+    "两张图的秩相关",
     level=2,
-    stub="my_rank_correlation(a, b)",
+    asked="my_rank_correlation",
     probes=(lambda: _tied((5, 6), 61), lambda: _opposed((4, 7), 63), lambda: _tied((6, 6), 64)),
     answer="一个 −1 到 1 之间的数：两张图名次的相关，并列取平均名次；有一张处处相同时是 0",
     idea="先把每个像素换成它的名次，再算普通的相关。并列的像素应当得到同样的名次。",
     where="看本章“从零实现”一节；torch.unique 的 return_inverse 与 return_counts 能一次数清并列。",
     question="热力图常有大片的 0。并列处理错了，结论会往哪边偏？",
-    oracle=_by_counting,
     laws=(
         (
             lambda call, a, b: abs(float(call(a.exp(), b)) - float(call(a, b))) < 1e-6,
@@ -266,6 +262,94 @@ rank_agreement = Exercise(
         "kendall": (_kendall, "算的是成对比较的一致程度（肯德尔系数）：题目要对名次求相关系数。"),
     },
 )
+def rank_agreement(a, b):
+    return _by_counting(a, b)
+
+
+# 3 逐层随机化
+
+
+def _swapped(model, layer):
+    """把一层的参数倒过来排：当作确定的“随机化”。"""
+    changed = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in changed.get_submodule(layer).parameters():
+            parameter.copy_(-parameter.flatten().flip(0).view_as(parameter))
+    return changed
+
+
+def _map(image, target, model, *, absolute=True, gather=torch.amax):
+    target = int(model(image).argmax(1)) if target is None else target
+    leaf = image.clone().requires_grad_()
+    gradient = torch.autograd.grad(model(leaf)[0, target], leaf)[0][0]
+    return gather(gradient.abs() if absolute else gradient, 0)
+
+
+def _cascade(
+    image, target, model, layers, shuffle, *, alone=False, first=True, stuck=False, **options
+):
+    maps, current = [_map(image, target, model, **options)] if first else [], model
+    for layer in layers:
+        current = shuffle(model if alone else current, layer)
+        maps.append(_map(image, target, model if stuck else current, **options))
+    return torch.stack(maps)
+
+
+@exercise(
+    "逐层随机化",
+    level=3,
+    probes=(
+        lambda: (uniform((1, 3, 5, 6), 71), 2, TinyNet(), ["linear", "conv2", "conv1"], _swapped),
+        lambda: (uniform((1, 3, 6, 4), 72), 4, TinyNet(seed=9), ["linear", "conv2"], _swapped),
+    ),
+    answer="(层数 + 1, H, W)：第一张是原模型的显著图，以后每张在前一个模型上再打乱一层",
+    idea="逐层是累积的：打乱第二层的时候，第一层仍是乱的。",
+    where="参数 shuffle 收模型和层名，返回打乱了那一层的新模型，不动原来的；显著图是得分梯度的绝对值在通道上的最大值。",
+    question="哪一种解释图直到最后一步还几乎不变？它看的是网络还是照片？",
+    tolerance=1e-4,
+    mistakes={
+        "alone": (
+            partial(_cascade, alone=True),
+            "每次都从原模型打乱一层：要逐层累积，在前一个模型上继续。",
+        ),
+        "no_original": (partial(_cascade, first=False), "少了第一张：原模型的图是比较的起点。"),
+        "upside_down": (
+            lambda x, t, m, layers, s: _cascade(x, t, m, layers[::-1], s),
+            "次序反了：layers 已经按从输出到输入排好，照着走。",
+        ),
+        "signed": (
+            partial(_cascade, absolute=False),
+            "没有取绝对值就取了最大：负的大梯度同样要紧。",
+        ),
+        "summed": (
+            partial(_cascade, gather=torch.sum),
+            "跨通道用了求和：这里取最大，与显著图一致。",
+        ),
+        "predicted": (
+            lambda x, t, m, layers, s: _cascade(x, None, m, layers, s),
+            "每个模型用了它自己预测的类：类别要一直是 target，才比得了。",
+        ),
+        "stuck": (
+            partial(_cascade, stuck=True),
+            "每一张都是原模型的图：shuffle 返回新模型，要接住它。",
+        ),
+    },
+)
+def cascade(image, target, model, layers, shuffle):
+    maps, current = [], model
+    for layer in [None, *layers]:
+        current = current if layer is None else shuffle(current, layer)
+        gradient = torch.zeros_like(image[0])
+        for place in range(gradient.numel()):
+            step = torch.zeros_like(image).flatten()
+            step[place] = 1e-6
+            with torch.no_grad():
+                up, down = (
+                    current(image + sign * step.view_as(image))[0, target] for sign in (1, -1)
+                )
+            gradient.view(-1)[place] = (up - down) / 2e-6
+        maps.append(gradient.abs().amax(0))
+    return torch.stack(maps)
 
 
 # 4 删除曲线
@@ -323,12 +407,9 @@ def _deletion_probe(shape, targets, steps, seed):
     )
 
 
-deletion = Exercise(
-    id="faithfulness-4",
-    name="deletion",
-    title="删除曲线",
+@exercise(
+    "删除曲线",
     level=3,
-    stub="my_deletion(image, target, model, heat, steps)",
     probes=(
         lambda: _deletion_probe((2, 3, 6, 8), [1, 4], 4, 65),
         lambda: _deletion_probe((3, 3, 5, 6), [0, 2, 3], 5, 67),
@@ -338,7 +419,6 @@ deletion = Exercise(
     idea="先给像素排名次，第 k 步换掉名次在前的那些：一步比一步多，从不放回。",
     where="看本章“删掉它、放回它”一节；名次可以用两次 argsort 得到。",
     question="换成黑色、平均色、模糊，三条曲线的高低会一样吗？",
-    oracle=_deletion,
     tolerance=1e-6,
     mistakes={
         "weakest": (partial(_deletion, weakest=True), "从最弱的像素删起了：要从最强的开始。"),
@@ -370,98 +450,8 @@ deletion = Exercise(
         "reversed": (lambda *a: _deletion(*a).flip(1), "列的次序反了：第 0 列一个像素也没有删。"),
     },
 )
-
-
-# 3 逐层随机化
-
-
-def _swapped(model, layer):
-    """把一层的参数倒过来排：当作确定的“随机化”。"""
-    changed = copy.deepcopy(model)
-    with torch.no_grad():
-        for parameter in changed.get_submodule(layer).parameters():
-            parameter.copy_(-parameter.flatten().flip(0).view_as(parameter))
-    return changed
-
-
-def _map(image, target, model, *, absolute=True, gather=torch.amax):
-    target = int(model(image).argmax(1)) if target is None else target
-    leaf = image.clone().requires_grad_()
-    gradient = torch.autograd.grad(model(leaf)[0, target], leaf)[0][0]
-    return gather(gradient.abs() if absolute else gradient, 0)
-
-
-def _cascade(
-    image, target, model, layers, shuffle, *, alone=False, first=True, stuck=False, **options
-):
-    maps, current = [_map(image, target, model, **options)] if first else [], model
-    for layer in layers:
-        current = shuffle(model if alone else current, layer)
-        maps.append(_map(image, target, model if stuck else current, **options))
-    return torch.stack(maps)
-
-
-def _by_differences(image, target, model, layers, shuffle):
-    maps, current = [], model
-    for layer in [None, *layers]:
-        current = current if layer is None else shuffle(current, layer)
-        gradient = torch.zeros_like(image[0])
-        for place in range(gradient.numel()):
-            step = torch.zeros_like(image).flatten()
-            step[place] = 1e-6
-            with torch.no_grad():
-                up, down = (
-                    current(image + sign * step.view_as(image))[0, target] for sign in (1, -1)
-                )
-            gradient.view(-1)[place] = (up - down) / 2e-6
-        maps.append(gradient.abs().amax(0))
-    return torch.stack(maps)
-
-
-cascade = Exercise(
-    id="faithfulness-3",
-    name="cascade",
-    title="逐层随机化",
-    level=3,
-    stub="my_cascade(image, target, model, layers, shuffle)",
-    probes=(
-        lambda: (uniform((1, 3, 5, 6), 71), 2, TinyNet(), ["linear", "conv2", "conv1"], _swapped),
-        lambda: (uniform((1, 3, 6, 4), 72), 4, TinyNet(seed=9), ["linear", "conv2"], _swapped),
-    ),
-    answer="(层数 + 1, H, W)：第一张是原模型的显著图，以后每张在前一个模型上再打乱一层",
-    idea="逐层是累积的：打乱第二层的时候，第一层仍是乱的。",
-    where="参数 shuffle 收模型和层名，返回打乱了那一层的新模型，不动原来的；显著图是得分梯度的绝对值在通道上的最大值。",
-    question="哪一种解释图直到最后一步还几乎不变？它看的是网络还是照片？",
-    oracle=_by_differences,
-    tolerance=1e-4,
-    mistakes={
-        "alone": (
-            partial(_cascade, alone=True),
-            "每次都从原模型打乱一层：要逐层累积，在前一个模型上继续。",
-        ),
-        "no_original": (partial(_cascade, first=False), "少了第一张：原模型的图是比较的起点。"),
-        "upside_down": (
-            lambda x, t, m, layers, s: _cascade(x, t, m, layers[::-1], s),
-            "次序反了：layers 已经按从输出到输入排好，照着走。",
-        ),
-        "signed": (
-            partial(_cascade, absolute=False),
-            "没有取绝对值就取了最大：负的大梯度同样要紧。",
-        ),
-        "summed": (
-            partial(_cascade, gather=torch.sum),
-            "跨通道用了求和：这里取最大，与显著图一致。",
-        ),
-        "predicted": (
-            lambda x, t, m, layers, s: _cascade(x, None, m, layers, s),
-            "每个模型用了它自己预测的类：类别要一直是 target，才比得了。",
-        ),
-        "stuck": (
-            partial(_cascade, stuck=True),
-            "每一张都是原模型的图：shuffle 返回新模型，要接住它。",
-        ),
-    },
-)
+def deletion(image, target, model, heat, steps):
+    return _deletion(image, target, model, heat, steps)
 
 
 # 5 捷径的证据
@@ -524,12 +514,10 @@ def _against_the_rest(image, mask, target, model, heat):
     return use, share / area / ((1 - share) / (1 - area))
 
 
-shortcut_evidence = Exercise(
-    id="faithfulness-5",
-    name="shortcut_evidence",
-    title="先证明网络用了它，再问图找到了没有",
+@exercise(
+    "先证明网络用了它，再问图找到了没有",
     level=4,
-    stub="my_evidence(image, mask, target, model, heat)",
+    asked="my_evidence",
     probes=(
         lambda: _planted((2, 3, 6, 8), [1, 3], 75),
         lambda: _planted((3, 3, 5, 7), [0, 2, 4], 77),
@@ -538,7 +526,6 @@ shortcut_evidence = Exercise(
     idea="图没有指向方块，可能是图的错，也可能是网络根本没看方块。先用干预定真相，再评图。",
     where="看本章“埋一条捷径”一节；mask 是布尔张量，(N, H, W)。",
     question="网络没有用方块，图却指着方块，这样的图在你的实验里会怎样露馅？",
-    oracle=_evidence,
     tolerance=1e-6,
     mistakes={
         "share_only": (
@@ -577,3 +564,5 @@ shortcut_evidence = Exercise(
         ),
     },
 )
+def shortcut_evidence(image, mask, target, model, heat):
+    return _evidence(image, mask, target, model, heat)

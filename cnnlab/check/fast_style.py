@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
 from cnnlab.check.gradients import BROKEN, gradient_flows
 
@@ -37,26 +37,14 @@ def _normalized(activation, axes=(2, 3), *, centred=True, **how):
     return (activation - _mean(activation, axes) * centred) / _deviation(activation, axes, **how)
 
 
-def _by_planes(activation):
-    planes = [
-        [(p - p.mean()) / ((p - p.mean()).square().mean() + 1e-5).sqrt() for p in image]
-        for image in activation
-    ]
-    return torch.stack([torch.stack(image) for image in planes])
-
-
-instance_norm = Exercise(
-    id="fast_style-1",
-    name="instance_norm",
-    title="实例归一化",
+@exercise(
+    "实例归一化",
     level=1,
-    stub="my_instance_norm(activation)",
     probes=(lambda: (_skewed(3, 1),), lambda: (_skewed(2, 4),), lambda: (_skewed(1, 6),)),
     answer="与 activation 同形状，每张图、每个通道的均值 0、标准差 1",
     idea="问自己：算这一个均值时，哪几个轴上的数该放在一起？每张图、每个通道各算各的。",
     where="看本章“想法”一节的公式；Tensor.mean 与 Tensor.var 都收 dim 与 keepdim。",
     question="一张图整体变亮一倍，实例归一化之后还看得出来吗？",
-    oracle=_by_planes,
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "batch": (
@@ -113,97 +101,12 @@ instance_norm = Exercise(
         ),
     },
 )
-
-
-# 4 镜像填充的卷积
-
-
-def _padded(image, weight, bias, mode="reflect"):
-    half = weight.shape[-1] // 2
-    return functional.conv2d(functional.pad(image, (half,) * 4, mode=mode), weight, bias)
-
-
-def _mirrored_loop(image, weight, bias):
-    half, (height, width) = weight.shape[-1] // 2, image.shape[-2:]
-
-    def mirrored(place, length):
-        place = abs(place)
-        return 2 * (length - 1) - place if place >= length else place
-
-    output = torch.zeros(len(image), len(weight), height, width, dtype=image.dtype)
-    for i in range(height):
-        for j in range(width):
-            rows = [mirrored(i + u, height) for u in range(-half, half + 1)]
-            columns = [mirrored(j + v, width) for v in range(-half, half + 1)]
-            window = image[:, :, rows][:, :, :, columns]
-            output[:, :, i, j] = torch.einsum("ncuv,ocuv->no", window, weight) + bias
-    return output
-
-
-reflect_convolution = Exercise(
-    id="fast_style-4",
-    name="reflect_convolution",
-    ours=_padded,
-    title="不留边框的卷积",
-    level=2,
-    stub="my_reflect_convolution(image, weight, bias)",
-    probes=(
-        lambda: (uniform((2, 3, 7, 6), 1), noise((4, 3, 3, 3), 2), noise((4,), 3)),
-        lambda: (uniform((3, 2, 6, 9), 4), noise((2, 2, 5, 5), 5), noise((2,), 6)),
-        lambda: (uniform((1, 3, 4, 5), 7), noise((2, 3, 1, 1), 8), noise((2,), 9)),
-    ),
-    answer="(N, O, H, W)，高和宽与 image 相同",
-    idea="边上的窗口有一部分落在图外面。那里填什么，才像是图自己接着画下去？",
-    where="functional.pad 的 mode 参数决定外面填什么。",
-    question="在一张均匀的灰图上，三种填充各给出什么样的边？",
-    oracle=_mirrored_loop,
-    mistakes={
-        "zero": (
-            partial(_padded, mode="constant"),
-            "图外面填了 0，等于围了一圈黑框：边上会暗一圈。",
-        ),
-        "edge": (
-            partial(_padded, mode="replicate"),
-            "你重复了最边上的像素；镜像填充以它为轴翻折，它自己不重复。",
-        ),
-        "bare": (
-            lambda x, w, b: functional.conv2d(x, w, b),
-            "没有填充，输出比输入小了一圈；先在四周各补半个核宽。",
-        ),
-        "no_bias": (
-            lambda x, w, b: _padded(x, w, None),
-            "少了偏置：每个输出通道还要加上自己的那个数。",
-        ),
-        "bias_summed": (
-            lambda x, w, b: _padded(x, w, None) + b.sum(),
-            "偏置加错了维：每个输出通道只加它自己的那一个数。",
-        ),
-        "circular": (
-            partial(_padded, mode="circular"),
-            "首尾相接了：外面填的是对边的像素，镜像填充填的是近旁的。",
-        ),
-        "flipped": (
-            lambda x, w, b: _padded(x, w.flip(2, 3), b),
-            "核翻转了：深度学习里的卷积是互相关，不翻转。",
-        ),
-        "fixed_one": (
-            lambda x, w, b: functional.conv2d(functional.pad(x, (1,) * 4, mode="reflect"), w, b),
-            "只填了一圈：核更大时要填半个核宽。",
-        ),
-        "crops_nothing": (
-            lambda x, w, b: functional.conv2d(
-                functional.pad(x, (w.shape[-1] - 1,) * 4, mode="reflect"), w, b
-            ),
-            "填多了，输出比输入大：每边只填半个核宽。",
-        ),
-        "after": (
-            lambda x, w, b: functional.pad(
-                functional.conv2d(x, w, b), (w.shape[-1] // 2,) * 4, mode="reflect"
-            ),
-            "先卷积、后填充：边上的值是翻折来的，不是算出来的。",
-        ),
-    },
-)
+def instance_norm(activation):
+    planes = [
+        [(p - p.mean()) / ((p - p.mean()).square().mean() + 1e-5).sqrt() for p in image]
+        for image in activation
+    ]
+    return torch.stack([torch.stack(image) for image in planes])
 
 
 # 2 训练一步
@@ -237,28 +140,6 @@ def _blocked(network, image, target, model, rate):
     return [p - rate * g for p, g in zip(network.parameters(), gradients, strict=True)]
 
 
-def _by_differences(network, image, target, model, rate, width=1e-5):
-    state = {name: value.detach().clone() for name, value in network.named_parameters()}
-
-    def loss(changed):
-        seen = model(torch.func.functional_call(network, changed, (image,)))
-        return float((seen - target).square().mean())
-
-    stepped = []
-    for name, value in state.items():
-        moved = value.clone()
-        for place in range(value.numel()):
-            bump = torch.zeros(value.numel(), dtype=value.dtype)
-            bump[place] = width
-            bump = bump.view_as(value)
-            slope = (loss({**state, name: value + bump}) - loss({**state, name: value - bump})) / (
-                2 * width
-            )
-            moved.view(-1)[place] -= rate * slope
-        stepped.append(moved)
-    return stepped
-
-
 def _moved_in_place(network, image, target, model, rate):
     stepped = _descended(network, image, target, model, rate)
     for parameter, value in zip(network.parameters(), stepped, strict=True):
@@ -266,18 +147,15 @@ def _moved_in_place(network, image, target, model, rate):
     return stepped
 
 
-training_step = Exercise(
-    id="fast_style-2",
-    name="training_step",
-    title="隔着损失网络训练一步",
+@exercise(
+    "隔着损失网络训练一步",
     level=2,
-    stub="my_training_step(network, image, target, model, rate)",
     probes=(lambda: _toy(1), lambda: _toy(40)),
     answer="一个列表，依次是 network 各个参数走一步之后的值，不带计算图",
     idea="损失先经过 model，再经过 network，求导时从后往前各过一遍；但只有 network 的参数要走。",
     where="看本章“训练”一节；torch.autograd.grad 问哪些张量，就只求那些张量的导数。",
     question="model 的权重冻结了，为什么梯度还能穿过它？",
-    oracle=_by_differences,
+    tolerance=1e-6,
     mistakes={
         "no_grad": (_blocked, "model 被包在 no_grad 里，梯度断了：权重冻结，但梯度要穿过去。"),
         "ascent": (partial(_descended, sign=1), "损失变大了：要沿梯度的反方向走。"),
@@ -344,114 +222,28 @@ training_step = Exercise(
             "步子与梯度的大小无关（像 Adam 的第一步）：题目要普通的梯度下降。",
         ),
     },
-    tolerance=1e-6,
 )
+def training_step(network, image, target, model, rate):
+    width = 1e-5
+    state = {name: value.detach().clone() for name, value in network.named_parameters()}
 
+    def loss(changed):
+        seen = model(torch.func.functional_call(network, changed, (image,)))
+        return float((seen - target).square().mean())
 
-# 5 AdaIN
-
-
-def _adain(content, style, *, axes=(2, 3), centred=True, shifted=True, late=False, **how):
-    washed = _normalized(content, axes, centred=centred, **how)
-    scale, mean = _deviation(style, axes, **how), _mean(style, axes) * shifted
-    return (washed + mean) * scale if late else washed * scale + mean
-
-
-def _adain_by_planes(content, style):
-    output = torch.empty_like(content)
-    for index in range(len(content)):
-        for channel in range(content.shape[1]):
-            c, s = content[index, channel], style[index, channel]
-            ratio = math.sqrt((s.var(correction=0) + 1e-5) / (c.var(correction=0) + 1e-5))
-            output[index, channel] = (c - c.mean()) * ratio + s.mean()
-    return output
-
-
-adain = Exercise(
-    id="fast_style-5",
-    name="adain",
-    title="自适应实例归一化",
-    level=2,
-    stub="my_adain(content, style)",
-    probes=(
-        lambda: (2 * noise((2, 3, 6, 5), 1) + 1, 0.5 * noise((2, 3, 4, 7), 2) - 1),
-        lambda: (noise((3, 2, 5, 5), 3) - 2, 3 * noise((3, 2, 6, 4), 4) + 4),
-        lambda: (0.01 * noise((1, 2, 4, 4), 5), noise((1, 2, 3, 3), 6)),
-    ),
-    answer="与 content 同形状：各通道的均值和标准差是 style 的",
-    idea="先用自己的均值和标准差洗掉原来的，再换上对方的。两步用的是不同的图。",
-    where="看本章“一个网络，几种风格”一节：γ 换成标准差，β 换成均值。",
-    question="style 换成 content 自己，结果应当是什么？",
-    oracle=_adain_by_planes,
-    laws=((gradient_flows(), *BROKEN),),
-    properties=(
-        (
-            lambda out, content, style: (
-                (out - out.mean((2, 3), keepdim=True))
-                * (content - content.mean((2, 3), keepdim=True))
-                >= -1e-9
-            ).all(),
-            "高低起伏应当还是 content 的：原来比均值高的地方，之后也比均值高。",
-        ),
-    ),
-    mistakes={
-        "swapped": (
-            lambda c, s: (c - _mean(c)) / _deviation(s) * _deviation(c) + _mean(c),
-            "用谁的均值去还原？还原用的统计量应当来自 style。",
-        ),
-        "mean_only": (
-            lambda c, s: _normalized(c) + _mean(s),
-            "只换了均值，标准差还是 1：再乘上 style 的标准差。",
-        ),
-        "batch": (
-            partial(_adain, axes=(0, 2, 3)),
-            "统计量跨了图：每张图换上的是它自己那张 style。",
-        ),
-        "unwashed": (
-            lambda c, s: c * _deviation(s) + _mean(s),
-            "还没有减去 content 自己的均值、除以自己的标准差。",
-        ),
-        "shift_first": (partial(_adain, late=True), "次序反了：先乘标准差，再加均值。"),
-        "unbiased": (
-            partial(_adain, correction=1),
-            "方差除的是个数减一：这里用个数本身（correction=0）。",
-        ),
-        "variance": (partial(_adain, power=1.0), "用了方差：要开方，成为标准差。"),
-        "no_epsilon": (partial(_adain, epsilon=0.0), "方差没有加 1e-5：起伏很小的通道上看得出来。"),
-        "std_only": (
-            lambda c, s: _adain(c, s, shifted=False) + _mean(c),
-            "均值还是 content 的：标准差和均值都要换。",
-        ),
-        "washed": (
-            lambda c, s: _normalized(c),
-            "只归一化了 content：还要换上 style 的标准差和均值。",
-        ),
-        "roles": (
-            lambda c, s: (c - _mean(s)) / _deviation(s) * _deviation(c) + _mean(c),
-            "两边的统计量用反了：用 content 的去洗，换上 style 的。",
-        ),
-        "no_shift": (partial(_adain, shifted=False), "没有加上 style 的均值。"),
-        "shift_only": (
-            lambda c, s: c - _mean(c) + _mean(s),
-            "标准差没有换：先除以 content 的，再乘 style 的。",
-        ),
-        "not_centred": (partial(_adain, centred=False), "没有先减去 content 的均值。"),
-        "one_style": (
-            lambda c, s: _normalized(c) * _deviation(s, (0, 2, 3)) + _mean(s, (0, 2, 3)),
-            "style 的统计量跨了图：每张图配自己的那一张。",
-        ),
-        "outside": (
-            partial(_adain, epsilon=0.0, outside=1e-5),
-            "小量加在了开方之外：先把 1e-5 加到方差上，再开方。",
-        ),
-        "halfway": (lambda c, s: (c + _adain(c, s)) / 2, "与 content 对半混了：题目要完全换过去。"),
-        "layer": (partial(_adain, axes=(1, 2, 3)), "统计量跨了通道：每个通道各换各的。"),
-        "first_style": (
-            lambda c, s: _adain(c, s[:1].expand_as(s)),
-            "都用了第一张 style：每张图配自己的那一张。",
-        ),
-    },
-)
+    stepped = []
+    for name, value in state.items():
+        moved = value.clone()
+        for place in range(value.numel()):
+            bump = torch.zeros(value.numel(), dtype=value.dtype)
+            bump[place] = width
+            bump = bump.view_as(value)
+            slope = (loss({**state, name: value + bump}) - loss({**state, name: value - bump})) / (
+                2 * width
+            )
+            moved.view(-1)[place] -= rate * slope
+        stepped.append(moved)
+    return stepped
 
 
 # 3 画多少张才划算
@@ -519,18 +311,9 @@ def _priced(train, load, fast, slow, clock, answer, runs=0):
     return answer(*once, *each)
 
 
-def _counted(train, load, fast, slow, clock):
-    fixed = _seconds(train, clock, False) + _seconds(load, clock, False)
-    one, other = _seconds(fast, clock, True), _seconds(slow, clock, True)
-    return next(n for n in range(10_000) if fixed + n * one <= n * other)
-
-
-break_even = Exercise(
-    id="fast_style-3",
-    name="break_even",
-    title="画多少张才划算",
+@exercise(
+    "画多少张才划算",
     level=3,
-    stub="my_break_even(train, load, fast, slow, clock)",
     probes=(
         lambda: _World(300.0, 40.0, 0.5, 2.75, 1.0).arguments(),
         lambda: _World(77.0, 9.0, 1.0, 5.0, 1.5).arguments(),
@@ -540,7 +323,6 @@ break_even = Exercise(
     idea="把两边的总时间都写成 n 的一次函数：一边有固定的开头，一边没有。",
     where="看本章“几张才划算”一节；clock() 返回现在的秒数，前后各读一次。",
     question="如果读入比训练还慢，还有什么办法省时间？",
-    oracle=_counted,
     laws=((_called_as_told, "调用的次数不对：训练和读入各一次，画图的两个各空跑一次、再量一次。"),),
     mistakes={
         "ignored_loading": (
@@ -605,3 +387,192 @@ break_even = Exercise(
         ),
     },
 )
+def break_even(train, load, fast, slow, clock):
+    fixed = _seconds(train, clock, False) + _seconds(load, clock, False)
+    one, other = _seconds(fast, clock, True), _seconds(slow, clock, True)
+    return next(n for n in range(10_000) if fixed + n * one <= n * other)
+
+
+# 4 镜像填充的卷积
+
+
+def _padded(image, weight, bias, mode="reflect"):
+    half = weight.shape[-1] // 2
+    return functional.conv2d(functional.pad(image, (half,) * 4, mode=mode), weight, bias)
+
+
+@exercise(
+    "不留边框的卷积",
+    level=2,
+    ours=_padded,
+    probes=(
+        lambda: (uniform((2, 3, 7, 6), 1), noise((4, 3, 3, 3), 2), noise((4,), 3)),
+        lambda: (uniform((3, 2, 6, 9), 4), noise((2, 2, 5, 5), 5), noise((2,), 6)),
+        lambda: (uniform((1, 3, 4, 5), 7), noise((2, 3, 1, 1), 8), noise((2,), 9)),
+    ),
+    answer="(N, O, H, W)，高和宽与 image 相同",
+    idea="边上的窗口有一部分落在图外面。那里填什么，才像是图自己接着画下去？",
+    where="functional.pad 的 mode 参数决定外面填什么。",
+    question="在一张均匀的灰图上，三种填充各给出什么样的边？",
+    mistakes={
+        "zero": (
+            partial(_padded, mode="constant"),
+            "图外面填了 0，等于围了一圈黑框：边上会暗一圈。",
+        ),
+        "edge": (
+            partial(_padded, mode="replicate"),
+            "你重复了最边上的像素；镜像填充以它为轴翻折，它自己不重复。",
+        ),
+        "bare": (
+            lambda x, w, b: functional.conv2d(x, w, b),
+            "没有填充，输出比输入小了一圈；先在四周各补半个核宽。",
+        ),
+        "no_bias": (
+            lambda x, w, b: _padded(x, w, None),
+            "少了偏置：每个输出通道还要加上自己的那个数。",
+        ),
+        "bias_summed": (
+            lambda x, w, b: _padded(x, w, None) + b.sum(),
+            "偏置加错了维：每个输出通道只加它自己的那一个数。",
+        ),
+        "circular": (
+            partial(_padded, mode="circular"),
+            "首尾相接了：外面填的是对边的像素，镜像填充填的是近旁的。",
+        ),
+        "flipped": (
+            lambda x, w, b: _padded(x, w.flip(2, 3), b),
+            "核翻转了：深度学习里的卷积是互相关，不翻转。",
+        ),
+        "fixed_one": (
+            lambda x, w, b: functional.conv2d(functional.pad(x, (1,) * 4, mode="reflect"), w, b),
+            "只填了一圈：核更大时要填半个核宽。",
+        ),
+        "crops_nothing": (
+            lambda x, w, b: functional.conv2d(
+                functional.pad(x, (w.shape[-1] - 1,) * 4, mode="reflect"), w, b
+            ),
+            "填多了，输出比输入大：每边只填半个核宽。",
+        ),
+        "after": (
+            lambda x, w, b: functional.pad(
+                functional.conv2d(x, w, b), (w.shape[-1] // 2,) * 4, mode="reflect"
+            ),
+            "先卷积、后填充：边上的值是翻折来的，不是算出来的。",
+        ),
+    },
+)
+def reflect_convolution(image, weight, bias):
+    half, (height, width) = weight.shape[-1] // 2, image.shape[-2:]
+
+    def mirrored(place, length):
+        place = abs(place)
+        return 2 * (length - 1) - place if place >= length else place
+
+    output = torch.zeros(len(image), len(weight), height, width, dtype=image.dtype)
+    for i in range(height):
+        for j in range(width):
+            rows = [mirrored(i + u, height) for u in range(-half, half + 1)]
+            columns = [mirrored(j + v, width) for v in range(-half, half + 1)]
+            window = image[:, :, rows][:, :, :, columns]
+            output[:, :, i, j] = torch.einsum("ncuv,ocuv->no", window, weight) + bias
+    return output
+
+
+# 5 AdaIN
+
+
+def _adain(content, style, *, axes=(2, 3), centred=True, shifted=True, late=False, **how):
+    washed = _normalized(content, axes, centred=centred, **how)
+    scale, mean = _deviation(style, axes, **how), _mean(style, axes) * shifted
+    return (washed + mean) * scale if late else washed * scale + mean
+
+
+@exercise(
+    "自适应实例归一化",
+    level=2,
+    probes=(
+        lambda: (2 * noise((2, 3, 6, 5), 1) + 1, 0.5 * noise((2, 3, 4, 7), 2) - 1),
+        lambda: (noise((3, 2, 5, 5), 3) - 2, 3 * noise((3, 2, 6, 4), 4) + 4),
+        lambda: (0.01 * noise((1, 2, 4, 4), 5), noise((1, 2, 3, 3), 6)),
+    ),
+    answer="与 content 同形状：各通道的均值和标准差是 style 的",
+    idea="先用自己的均值和标准差洗掉原来的，再换上对方的。两步用的是不同的图。",
+    where="看本章“一个网络，几种风格”一节：γ 换成标准差，β 换成均值。",
+    question="style 换成 content 自己，结果应当是什么？",
+    properties=(
+        (
+            lambda out, content, style: (
+                (out - out.mean((2, 3), keepdim=True))
+                * (content - content.mean((2, 3), keepdim=True))
+                >= -1e-9
+            ).all(),
+            "高低起伏应当还是 content 的：原来比均值高的地方，之后也比均值高。",
+        ),
+    ),
+    laws=((gradient_flows(), *BROKEN),),
+    mistakes={
+        "swapped": (
+            lambda c, s: (c - _mean(c)) / _deviation(s) * _deviation(c) + _mean(c),
+            "用谁的均值去还原？还原用的统计量应当来自 style。",
+        ),
+        "mean_only": (
+            lambda c, s: _normalized(c) + _mean(s),
+            "只换了均值，标准差还是 1：再乘上 style 的标准差。",
+        ),
+        "batch": (
+            partial(_adain, axes=(0, 2, 3)),
+            "统计量跨了图：每张图换上的是它自己那张 style。",
+        ),
+        "unwashed": (
+            lambda c, s: c * _deviation(s) + _mean(s),
+            "还没有减去 content 自己的均值、除以自己的标准差。",
+        ),
+        "shift_first": (partial(_adain, late=True), "次序反了：先乘标准差，再加均值。"),
+        "unbiased": (
+            partial(_adain, correction=1),
+            "方差除的是个数减一：这里用个数本身（correction=0）。",
+        ),
+        "variance": (partial(_adain, power=1.0), "用了方差：要开方，成为标准差。"),
+        "no_epsilon": (partial(_adain, epsilon=0.0), "方差没有加 1e-5：起伏很小的通道上看得出来。"),
+        "std_only": (
+            lambda c, s: _adain(c, s, shifted=False) + _mean(c),
+            "均值还是 content 的：标准差和均值都要换。",
+        ),
+        "washed": (
+            lambda c, s: _normalized(c),
+            "只归一化了 content：还要换上 style 的标准差和均值。",
+        ),
+        "roles": (
+            lambda c, s: (c - _mean(s)) / _deviation(s) * _deviation(c) + _mean(c),
+            "两边的统计量用反了：用 content 的去洗，换上 style 的。",
+        ),
+        "no_shift": (partial(_adain, shifted=False), "没有加上 style 的均值。"),
+        "shift_only": (
+            lambda c, s: c - _mean(c) + _mean(s),
+            "标准差没有换：先除以 content 的，再乘 style 的。",
+        ),
+        "not_centred": (partial(_adain, centred=False), "没有先减去 content 的均值。"),
+        "one_style": (
+            lambda c, s: _normalized(c) * _deviation(s, (0, 2, 3)) + _mean(s, (0, 2, 3)),
+            "style 的统计量跨了图：每张图配自己的那一张。",
+        ),
+        "outside": (
+            partial(_adain, epsilon=0.0, outside=1e-5),
+            "小量加在了开方之外：先把 1e-5 加到方差上，再开方。",
+        ),
+        "halfway": (lambda c, s: (c + _adain(c, s)) / 2, "与 content 对半混了：题目要完全换过去。"),
+        "layer": (partial(_adain, axes=(1, 2, 3)), "统计量跨了通道：每个通道各换各的。"),
+        "first_style": (
+            lambda c, s: _adain(c, s[:1].expand_as(s)),
+            "都用了第一张 style：每张图配自己的那一张。",
+        ),
+    },
+)
+def adain(content, style):
+    output = torch.empty_like(content)
+    for index in range(len(content)):
+        for channel in range(content.shape[1]):
+            c, s = content[index, channel], style[index, channel]
+            ratio = math.sqrt((s.var(correction=0) + 1e-5) / (c.var(correction=0) + 1e-5))
+            output[index, channel] = (c - c.mean()) * ratio + s.mean()
+    return output

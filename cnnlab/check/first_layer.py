@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch.nn import functional
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
 from cnnlab.check.watching import called_functions
 
@@ -44,12 +44,9 @@ def _sheet(weight, columns, *, scale="each", gap=1, flat=0.5, signed=False, down
     return sheet
 
 
-kernel_sheet = Exercise(
-    id="first_layer-1",
-    name="kernel_sheet",
-    title="把卷积核拼成一张图",
+@exercise(
+    "把卷积核拼成一张图",
     level=2,
-    stub="my_kernel_sheet(weight, columns)",
     probes=(
         lambda: (_some_kernels(5, 4, 1), 3),
         lambda: (_some_kernels(6, 3, 2), 2),
@@ -59,7 +56,6 @@ kernel_sheet = Exercise(
     idea="先想清楚每一格的左上角在哪里：一格的宽度是核的边长加一个像素的缝，最后一格后面没有缝。",
     where="看本章“把权重当像素”一节；取最小、最大值用 Tensor.amin 与 Tensor.amax。",
     question="如果改成所有核共用一把尺，哪些核会变成一片灰？",
-    oracle=_sheet,
     mistakes={
         "one_scale": (
             partial(_sheet, scale="all"),
@@ -90,6 +86,8 @@ kernel_sheet = Exercise(
         "black_gap": (partial(_sheet, blank=0.0), "缝和空着的格是黑的：题目要白色。"),
     },
 )
+def kernel_sheet(weight, columns):
+    return _sheet(weight, columns)
 
 
 # 2 卷积就是内积
@@ -117,13 +115,10 @@ def _without_the_library(call, *arguments):
     return not any(name.startswith("conv") for name in called_functions(lambda: call(*arguments)))
 
 
-convolution = Exercise(
-    id="first_layer-2",
-    name="convolution",
-    ours=functional.conv2d,
-    title="卷积就是内积",
+@exercise(
+    "卷积就是内积",
     level=2,
-    stub="my_convolution(image, weight, bias, stride, padding)",
+    ours=functional.conv2d,
     probes=(
         lambda: (uniform((2, 3, 8, 6), 3), noise((4, 3, 3, 3), 4), noise((4,), 5), 2, 1),
         lambda: (uniform((1, 3, 5, 9), 6), noise((2, 3, 2, 2), 7), noise((2,), 8), 1, 0),
@@ -132,7 +127,6 @@ convolution = Exercise(
     idea="先把每个位置的图像块拉成一列，再做一次矩阵乘法：行是核，列是位置。",
     where="看 torch.nn.functional.unfold 的文档，注意它返回的形状里哪一维是位置。",
     question="把核左右上下都翻过来再算，得到的才是数学里的卷积。网络为什么不在乎这个差别？",
-    oracle=_loop_convolution,
     laws=((_without_the_library, "调用了现成的卷积：这道题要用 unfold 和矩阵乘法自己做。"),),
     mistakes={
         "no_bias": (
@@ -170,6 +164,8 @@ convolution = Exercise(
         ),
     },
 )
+def convolution(image, weight, bias, stride, padding):
+    return _loop_convolution(image, weight, bias, stride, padding)
 
 
 # 3 最合胃口的图像块
@@ -199,12 +195,10 @@ def _second_is_best(patches, weight):
     return float((patches[1] * weight).sum()) > (1 - 1e-6) * float(weight.clamp(min=0).sum())
 
 
-best_patch = Exercise(
-    id="first_layer-3",
-    name="best_patch",
-    title="最合胃口的图像块",
+@exercise(
+    "最合胃口的图像块",
     level=3,
-    stub="my_best_patch(weight)",
+    open_ended=True,
     probes=(lambda: (noise((3, 3, 3), 9),), lambda: (noise((3, 5, 5), 10),)),
     answer="(2, 3, k, k)：第一块是范数为 1 的图像块里内积最大的，第二块是像素都在 [0, 1] 的图像块里内积最大的",
     idea="范数固定时是柯西–施瓦茨不等式；每个像素的范围固定时，各像素互不相干，一个一个地选。",
@@ -239,6 +233,7 @@ best_patch = Exercise(
         "not_unit": (lambda w: _pair(w.clone(), (w > 0).double()),),
     },
 )
+def best_patch(weight): ...
 
 
 # 4 方向调谐
@@ -281,18 +276,14 @@ def _rotates(call, weight, angles, period):
     )
 
 
-tuning = Exercise(
-    id="first_layer-4",
-    name="tuning",
-    title="方向调谐曲线",
+@exercise(
+    "方向调谐曲线",
     level=4,
-    stub="my_tuning(weight, angles, period)",
     probes=(lambda: (noise((6, 3, 3, 3), 11), 8, 4.0), lambda: (noise((3, 3, 5, 5), 12), 12, 5.0)),
     answer="(O, angles)：第 a 列是各核对方向为 aπ/angles 的光栅 cos(2π(u cos θ + v sin θ)/period + 相位) 的内积，对相位取最大",
     idea="同一个方向的光栅可以左右平移：相位不对时，再合适的核也可能一点不响应。余弦和正弦两个相位就够拼出任意相位。",
     where="看本章“用光栅量方向”一节；三个通道看到的是同一张灰色光栅。",
     question="把核转 90°，曲线会怎样？用你的函数验证。",
-    oracle=partial(_tuning, measure=_by_search),
     tolerance=1e-4,
     laws=((_rotates, "把核转 90°，曲线应当正好平移一半，你的不是。"),),
     mistakes={
@@ -336,3 +327,5 @@ tuning = Exercise(
         ),
     },
 )
+def tuning(weight, angles, period):
+    return _tuning(weight, angles, period, measure=_by_search)

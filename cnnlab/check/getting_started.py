@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
 from cnnlab.check.watching import called_autograd
 
@@ -18,16 +18,6 @@ def _pixels(height: int, width: int, seed: int):
     return (drawn.to(torch.uint8),)
 
 
-def _image_by_loop(pixels):
-    height, width, _ = pixels.shape
-    image = torch.zeros(1, 3, height, width)
-    for row in range(height):
-        for column in range(width):
-            for channel in range(3):
-                image[0, channel, row, column] = int(pixels[row, column, channel]) / 255
-    return image
-
-
 def _dark(height: int, width: int, seed: int):
     (drawn,) = _pixels(height, width, seed)
     return (drawn.clamp(max=200),)
@@ -38,18 +28,14 @@ def _standardized(image):
     return (image - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)
 
 
-to_image = Exercise(
-    id="getting_started-1",
-    name="to_image",
-    title="从像素到图像",
+@exercise(
+    "从像素到图像",
     level=1,
-    stub="my_to_image(pixels)",
     probes=(lambda: _pixels(4, 6, 1), lambda: _pixels(5, 3, 2), lambda: _dark(1, 4, 3)),
     answer="float32 的 (1, 3, H, W)，取值在 [0, 1]",
     idea="图像文件把一个像素的三种颜色挨着存，网络要的是三张完整的单色图；改次序和改形状是两回事。",
     where="看 Tensor.permute、Tensor.unsqueeze 与 Tensor.float 的文档。",
     question="两张 8 位图直接相加，200 加 100 得多少？为什么运算之前先变成浮点？",
-    oracle=_image_by_loop,
     mistakes={
         "reshape": (
             lambda p: p.reshape(1, 3, *p.shape[:2]).float() / 255,
@@ -93,6 +79,14 @@ to_image = Exercise(
         ),
     },
 )
+def to_image(pixels):
+    height, width, _ = pixels.shape
+    image = torch.zeros(1, 3, height, width)
+    for row in range(height):
+        for column in range(width):
+            for channel in range(3):
+                image[0, channel, row, column] = int(pixels[row, column, channel]) / 255
+    return image
 
 
 # 2 平方和的梯度
@@ -104,18 +98,14 @@ def _left_grad(image):
     return image.grad.clone()
 
 
-square_gradient = Exercise(
-    id="getting_started-2",
-    name="square_gradient",
-    title="平方和的梯度",
+@exercise(
+    "平方和的梯度",
     level=1,
-    stub="my_square_gradient(image)",
     probes=(lambda: (noise((1, 3, 2, 2), 3),), lambda: (noise((2, 3, 4, 3), 4),)),
     answer="与 image 同形状的梯度，不带计算图",
     idea="自动求导对叶子张量求导；叶子应当是你自己的副本，调用者的张量不该知道你求过导。",
     where="看 torch.autograd.grad 的文档：它返回一个元组，不碰 .grad。",
     question="如果要的是每张图自己的平方和的梯度，为什么把整批加起来再求导也对？",
-    oracle=lambda image: image + image,
     laws=(
         (
             lambda call, image: called_autograd(lambda: call(image)),
@@ -140,6 +130,8 @@ square_gradient = Exercise(
         "formula": (lambda x: 2 * x,),
     },
 )
+def square_gradient(image):
+    return image + image
 
 
 # 3 有限差分
@@ -162,14 +154,6 @@ def _difference(function, image, position, step, low=-1, high=1, width=2, dtype=
     return float(shifted(high) - shifted(low)) / (width * step)
 
 
-def _taylor_oracle(function, image, position, step):
-    # 中心差分就是“沿一个像素的直线”上、两端点之间割线的斜率
-    line = torch.zeros_like(image)
-    line[position] = step
-    left, right = function(image - line), function(image + line)
-    return float((right - left) / (2 * line[position]))
-
-
 def _error_ratio(call, function, image, position, step):
     exact = 3 * float(image[position]) ** 2
     coarse, fine = (abs(call(_cubic, image, position, s) - exact) for s in (1e-2, 1e-3))
@@ -187,12 +171,9 @@ def _in_place(function, image, position, step):
     return result
 
 
-finite_difference = Exercise(
-    id="getting_started-3",
-    name="finite_difference",
-    title="不求导的导数",
+@exercise(
+    "不求导的导数",
     level=2,
-    stub="my_finite_difference(function, image, position, step)",
     probes=(
         lambda: (_cubic, uniform((1, 3, 4, 4), 5), (0, 1, 2, 3), 0.05),
         lambda: (_score, uniform((1, 3, 6, 5), 6), (0, 2, 1, 4), 0.02),
@@ -201,7 +182,6 @@ finite_difference = Exercise(
     idea="往前走一步、往后走一步，两次的误差里最大的那一项恰好相消，剩下的随步长的平方缩小。",
     where="看本章“有限差分”一节的图：误差先随步长下降，再被舍入误差抬起来。",
     question="步长缩到 1e-9 时误差为什么又变大了？",
-    oracle=_taylor_oracle,
     tolerance=1e-8,
     laws=((_error_ratio, "步长缩到十分之一，三次函数上的误差应当缩到约百分之一，你的不是。"),),
     mistakes={
@@ -227,6 +207,12 @@ finite_difference = Exercise(
         ),
     },
 )
+def finite_difference(function, image, position, step):
+    # 中心差分就是“沿一个像素的直线”上、两端点之间割线的斜率
+    line = torch.zeros_like(image)
+    line[position] = step
+    left, right = function(image - line), function(image + line)
+    return float((right - left) / (2 * line[position]))
 
 
 # 4 不动的循环
@@ -240,11 +226,6 @@ def _descend(image, target, steps, rate, factor=2.0, momentum=0.0):
     return result
 
 
-def _closed_form(image, target, steps, rate):
-    # 每一步把到目标的距离乘上同一个因子
-    return target + (1 - 2 * rate) ** steps * (image - target)
-
-
 def _by_adam(image, target, steps, rate):
     fitted = image.detach().clone().requires_grad_()
     optimizer = torch.optim.Adam([fitted], lr=rate)
@@ -255,12 +236,9 @@ def _by_adam(image, target, steps, rate):
     return fitted.detach()
 
 
-fitted_image = Exercise(
-    id="getting_started-4",
-    name="fitted_image",
-    title="改错：一个不动的循环",
+@exercise(
+    "改错：一个不动的循环",
     level=3,
-    stub="my_fitted_image(image, target, steps, rate)",
     probes=(
         lambda: (uniform((1, 3, 1, 2), 7), uniform((1, 3, 1, 2), 8), 5, 0.1),
         lambda: (uniform((1, 3, 2, 2), 9), 2 * uniform((1, 3, 2, 2), 10) - 0.5, 8, 0.05),
@@ -269,7 +247,6 @@ fitted_image = Exercise(
     idea="优化器记住的是创建时拿到的那个张量；之后任何产生新张量的运算都会让变量名指向别处。",
     where="打印优化器的 param_groups 里的张量，用 is 与循环里的变量比一比。",
     question="为什么把张量搬到另一个设备，也会犯同样的错？",
-    oracle=_closed_form,
     properties=(
         (
             lambda out, image, target, *_: (out - target).norm() < (image - target).norm(),
@@ -302,3 +279,6 @@ fitted_image = Exercise(
         "half": (partial(_descend, factor=1.0), "步子小了一半：平方求导之后有一个 2。"),
     },
 )
+def fitted_image(image, target, steps, rate):
+    # 每一步把到目标的距离乘上同一个因子
+    return target + (1 - 2 * rate) ** steps * (image - target)

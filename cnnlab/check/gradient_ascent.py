@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch.nn import functional
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import CamNet, TinyNet, noise, uniform
 from cnnlab.check.gradients import pixel_differences, pixel_gradient
 
@@ -59,13 +59,10 @@ def _length(out, image, target, model, rate, decay):
     )
 
 
-ascent_step = Exercise(
-    id="gradient_ascent-1",
-    name="ascent_step",
-    ours=_step,
-    title="带 L2 的一步上升",
+@exercise(
+    "带 L2 的一步上升",
     level=2,
-    stub="my_ascent_step(image, target, model, rate, decay)",
+    ours=_step,
     probes=(
         lambda: (uniform((2, 3, 5, 6), 1), torch.tensor([3, 1]), TinyNet(), 0.5, 0.3),
         lambda: (uniform((3, 3, 6, 4), 2), torch.tensor([0, 4, 2]), TinyNet(seed=9), 0.2, 0.1),
@@ -75,9 +72,8 @@ ascent_step = Exercise(
     idea="要变大的是得分减 ½ decay ‖图像 − 0.5‖²，先写出它的梯度，再把每张图的方向各自除以自己的长度。",
     where="看本章“想法”一节的公式；求梯度用 torch.autograd.grad，网络的权重一个也不动。",
     question="decay 很大时，这一步会把图像带到哪里去？",
-    oracle=partial(_step, gradient=pixel_differences),
-    properties=((_length, "步长不对：每张图走的距离都应当恰好是 rate。"),),
     tolerance=1e-5,
+    properties=((_length, "步长不对：每张图走的距离都应当恰好是 rate。"),),
     mistakes={
         "descends": (partial(_step, sign=-1), "得分在变小：符号反了，这里是上升。"),
         "pushes": (partial(_step, pull=1), "正则项的方向反了：它应当把图像拉回灰色，而不是推开。"),
@@ -113,6 +109,92 @@ ascent_step = Exercise(
         ),
     },
 )
+def ascent_step(image, target, model, rate, decay):
+    return _step(image, target, model, rate, decay, gradient=pixel_differences)
+
+
+# 2 死起点
+
+
+def _dead_net(seed):
+    network = CamNet(seed=seed)
+    with torch.no_grad():
+        network.conv.bias.copy_(-torch.ones(4, dtype=torch.float64) * 6)
+    return network
+
+
+def _objective(image, target, model, *, layer="conv", pick=None):
+    activation = model.relu(model.conv(image)) if layer == "relu" else model.conv(image)
+    pick = target if pick is None else pick
+    return activation.mean((2, 3))[torch.arange(len(image)), pick].sum()
+
+
+def _moves(call, image, target, model):
+    leaf = image.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(call(leaf, target, model), leaf)
+    return bool((gradient.flatten(1).abs().sum(1) > 0).all())
+
+
+@exercise(
+    "改错：动不了的起点",
+    level=3,
+    asked="my_objective",
+    probes=(
+        lambda: (uniform((2, 3, 4, 5), 9), torch.tensor([2, 0]), _dead_net(3)),
+        lambda: (uniform((3, 3, 3, 4), 10), torch.tensor([1, 3, 0]), _dead_net(5)),
+    ),
+    answer="一个标量：各图目标类的得分之和，目标类的单元被 ReLU 关掉时梯度也不为零",
+    idea="ReLU 关着的地方，导数恰好是零；零乘以多大的学习率都是零。同一个类还有一个没有被截过的数。",
+    where="看本章“从哪里出发”一节；model.conv 是网络里 ReLU 之前的那一层。",
+    question="换成高斯噪声的起点，也能让多数的类活过来。哪些类还是不会动？",
+    keeps_graph=True,
+    laws=((_moves, "梯度还是恰好为零：这个目标里有一道关着的门。"),),
+    mistakes={
+        "rectified": (
+            partial(_objective, layer="relu"),
+            "目标取自 ReLU 之后：门关着，梯度恰好为零。",
+        ),
+        "negated": (lambda *a: -_objective(*a), "多了一个负号：题目要的是得分，负号留给优化循环。"),
+        "other_class": (
+            lambda x, t, m: _objective(x, t, m, pick=(t + 1) % 4),
+            "换成了另一个类：图像会动，但动向别的类。",
+        ),
+        "all_classes": (
+            lambda x, t, m: m.conv(x).mean((2, 3)).sum(),
+            "把所有类加在了一起：要的是目标那一类。",
+        ),
+        "scaled": (
+            lambda x, t, m: m.conv(x).sum((2, 3))[torch.arange(len(x)), t].sum(),
+            "各位置相加而没有取平均：目标的大小随图像尺寸变，就不是这个类的得分了。",
+        ),
+        "batch_mean": (
+            lambda x, t, m: _objective(x, t, m) / len(x),
+            "在整批上取了平均：题目要各图相加。",
+        ),
+        "loudest_place": (
+            lambda x, t, m: m.conv(x).amax((2, 3))[torch.arange(len(x)), t].sum(),
+            "取的是最响的一处：这个类的得分是整图的平均。",
+        ),
+        "log_softmax": (
+            lambda x, t, m: m.conv(x).mean((2, 3)).log_softmax(1)[torch.arange(len(x)), t].sum(),
+            "用了对数概率：压低别的类也能让它变大，题目要这个类自己的得分。",
+        ),
+        "leaky": (
+            lambda x, t, m: (
+                functional.leaky_relu(m.conv(x)).mean((2, 3))[torch.arange(len(x)), t].sum()
+            ),
+            "换成了带漏的 ReLU：会动，可是得分被缩小了；直接取 ReLU 之前的。",
+        ),
+        "first_target": (
+            lambda x, t, m: _objective(x, t, m, pick=t[:1].expand_as(t)),
+            "都用了第一张图的类别：每张图各有各的。",
+        ),
+    },
+)
+def dead_start(image, target, model):
+    weight, bias = model.conv.weight[:, :, 0, 0], model.conv.bias
+    means = image.mean((2, 3))
+    return sum((means[n] * weight[int(c)]).sum() + bias[int(c)] for n, c in enumerate(target))
 
 
 # 3 抖动与还原
@@ -145,12 +227,10 @@ def _padded(image, down, right):
     return moved
 
 
-jitter_undo = Exercise(
-    id="gradient_ascent-3",
-    name="jitter_undo",
-    title="抖动和它的还原",
+@exercise(
+    "抖动和它的还原",
     level=1,
-    stub="my_jitter(image, down, right)",
+    asked="my_jitter",
     probes=(
         lambda: (noise((2, 3, 5, 7), 3), 2, -3),
         lambda: (noise((1, 3, 6, 4), 4), -1, 2),
@@ -160,7 +240,6 @@ jitter_undo = Exercise(
     idea="循环移动不丢像素：移出去的从另一边回来，所以能一个不差地移回去。",
     where="看 torch.roll 的文档，注意 dims 的次序。",
     question="optimize_image 里的抖动为什么不必移回来？",
-    oracle=partial(_both, move=_roll, back=_unroll),
     properties=(
         (
             lambda out, image, down, right: torch.equal(out[1], image),
@@ -194,6 +273,8 @@ jitter_undo = Exercise(
         ),
     },
 )
+def jitter_undo(image, down, right):
+    return _both(image, down, right, move=_roll, back=_unroll)
 
 
 # 4 小贡献
@@ -244,12 +325,9 @@ def _contribution(image, gradient, center):
     return sum((image[c] - center) * gradient[c] for c in range(3)).abs()
 
 
-keep_contribution = Exercise(
-    id="gradient_ascent-4",
-    name="keep_contribution",
-    title="只留贡献大的像素",
+@exercise(
+    "只留贡献大的像素",
     level=2,
-    stub="my_keep_contribution(image, gradient, share)",
     probes=(
         lambda: (uniform((2, 3, 5, 6), 5), noise((2, 3, 5, 6), 6), 0.3),
         lambda: (uniform((3, 3, 4, 7), 7), noise((3, 3, 4, 7), 8), 0.5),
@@ -260,7 +338,6 @@ keep_contribution = Exercise(
     idea="贡献是一阶近似：把这个像素换成灰，得分大约掉多少。三个通道先相加，再取绝对值。",
     where="看本章“正则项，一样一样地加”一节；排序用 Tensor.argsort 或 Tensor.topk。",
     question="梯度很大、像素却正好是灰色的地方，贡献是多少？它会被留下吗？",
-    oracle=partial(_keep, measure=_contribution),
     mistakes={
         "gradient": (
             partial(_keep, measure=lambda x, g, c: g.sum(0).abs()),
@@ -319,95 +396,8 @@ keep_contribution = Exercise(
         "quantile": (_above_quantile, "用分位数当门槛，个数会差一两个：题目定了留几个，按名次取。"),
     },
 )
-
-
-# 2 死起点
-
-
-def _dead_net(seed):
-    network = CamNet(seed=seed)
-    with torch.no_grad():
-        network.conv.bias.copy_(-torch.ones(4, dtype=torch.float64) * 6)
-    return network
-
-
-def _objective(image, target, model, *, layer="conv", pick=None):
-    activation = model.relu(model.conv(image)) if layer == "relu" else model.conv(image)
-    pick = target if pick is None else pick
-    return activation.mean((2, 3))[torch.arange(len(image)), pick].sum()
-
-
-def _moves(call, image, target, model):
-    leaf = image.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(call(leaf, target, model), leaf)
-    return bool((gradient.flatten(1).abs().sum(1) > 0).all())
-
-
-def _looped(image, target, model):
-    weight, bias = model.conv.weight[:, :, 0, 0], model.conv.bias
-    means = image.mean((2, 3))
-    return sum((means[n] * weight[int(c)]).sum() + bias[int(c)] for n, c in enumerate(target))
-
-
-dead_start = Exercise(
-    id="gradient_ascent-2",
-    name="dead_start",
-    title="改错：动不了的起点",
-    level=3,
-    stub="my_objective(image, target, model)",
-    probes=(
-        lambda: (uniform((2, 3, 4, 5), 9), torch.tensor([2, 0]), _dead_net(3)),
-        lambda: (uniform((3, 3, 3, 4), 10), torch.tensor([1, 3, 0]), _dead_net(5)),
-    ),
-    answer="一个标量：各图目标类的得分之和，目标类的单元被 ReLU 关掉时梯度也不为零",
-    idea="ReLU 关着的地方，导数恰好是零；零乘以多大的学习率都是零。同一个类还有一个没有被截过的数。",
-    where="看本章“从哪里出发”一节；model.conv 是网络里 ReLU 之前的那一层。",
-    question="换成高斯噪声的起点，也能让多数的类活过来。哪些类还是不会动？",
-    oracle=_looped,
-    keeps_graph=True,
-    laws=((_moves, "梯度还是恰好为零：这个目标里有一道关着的门。"),),
-    mistakes={
-        "rectified": (
-            partial(_objective, layer="relu"),
-            "目标取自 ReLU 之后：门关着，梯度恰好为零。",
-        ),
-        "negated": (lambda *a: -_objective(*a), "多了一个负号：题目要的是得分，负号留给优化循环。"),
-        "other_class": (
-            lambda x, t, m: _objective(x, t, m, pick=(t + 1) % 4),
-            "换成了另一个类：图像会动，但动向别的类。",
-        ),
-        "all_classes": (
-            lambda x, t, m: m.conv(x).mean((2, 3)).sum(),
-            "把所有类加在了一起：要的是目标那一类。",
-        ),
-        "scaled": (
-            lambda x, t, m: m.conv(x).sum((2, 3))[torch.arange(len(x)), t].sum(),
-            "各位置相加而没有取平均：目标的大小随图像尺寸变，就不是这个类的得分了。",
-        ),
-        "batch_mean": (
-            lambda x, t, m: _objective(x, t, m) / len(x),
-            "在整批上取了平均：题目要各图相加。",
-        ),
-        "loudest_place": (
-            lambda x, t, m: m.conv(x).amax((2, 3))[torch.arange(len(x)), t].sum(),
-            "取的是最响的一处：这个类的得分是整图的平均。",
-        ),
-        "log_softmax": (
-            lambda x, t, m: m.conv(x).mean((2, 3)).log_softmax(1)[torch.arange(len(x)), t].sum(),
-            "用了对数概率：压低别的类也能让它变大，题目要这个类自己的得分。",
-        ),
-        "leaky": (
-            lambda x, t, m: (
-                functional.leaky_relu(m.conv(x)).mean((2, 3))[torch.arange(len(x)), t].sum()
-            ),
-            "换成了带漏的 ReLU：会动，可是得分被缩小了；直接取 ReLU 之前的。",
-        ),
-        "first_target": (
-            lambda x, t, m: _objective(x, t, m, pick=t[:1].expand_as(t)),
-            "都用了第一张图的类别：每张图各有各的。",
-        ),
-    },
-)
+def keep_contribution(image, gradient, share):
+    return _keep(image, gradient, share, measure=_contribution)
 
 
 # 5 傅里叶参数
@@ -455,36 +445,17 @@ def _fourier(spectrum, width, *, scale=_scale, shift=0.5, part="real"):
     )
 
 
-def _by_waves(spectrum, width):
-    """逐个频率把余弦波加起来：共轭的那一半由系数 2 补上。"""
-    height, half = spectrum.shape[-3], spectrum.shape[-2]
-    y = torch.arange(height, dtype=torch.float64)[:, None]
-    x = torch.arange(width, dtype=torch.float64)
-    out = torch.full((*spectrum.shape[:-3], height, width), 0.5, dtype=torch.float64)
-    weight = _scale(height, width)
-    for u in range(height):
-        for v in range(half):
-            phase = 2 * torch.pi * (u * y / height + v * x / width)
-            own = v == 0 or 2 * v == width
-            real, imaginary = spectrum[..., u, v, 0, None, None], spectrum[..., u, v, 1, None, None]
-            wave = real * phase.cos() - imaginary * phase.sin()
-            out = out + (1 if own else 2) * weight[u, v] * wave / (height * width) ** 0.5
-    return out
-
-
 def _real_half(spectrum, width):
     return _fourier(
         torch.stack([spectrum[..., 0], torch.zeros_like(spectrum[..., 0])], -1), width, part="irfft"
     )
 
 
-fourier = Exercise(
-    id="gradient_ascent-5",
-    name="fourier",
-    ours=partial(_fourier, part="irfft", scale=lambda h, w: _scale(h, w).float()),
-    title="傅里叶参数化",
+@exercise(
+    "傅里叶参数化",
     level=3,
-    stub="my_fourier_image(spectrum, width)",
+    asked="my_fourier_image",
+    ours=partial(_fourier, part="irfft", scale=lambda h, w: _scale(h, w).float()),
     probes=(
         lambda: (noise((2, 3, 9, 4, 2), 13), 6),
         lambda: (noise((1, 3, 5, 4, 2), 14), 7),
@@ -494,7 +465,6 @@ fourier = Exercise(
     idea="实数图像的谱只有一半是自由的，另一半是共轭。逆变换要用知道这件事的那一种，并且要知道宽是奇是偶。",
     where="看 torch.fft.irfft2、torch.fft.fftfreq、torch.fft.rfftfreq 与 torch.view_as_complex。",
     question="谱取标准正态的噪声时，图像的频谱随频率怎样下降？用它当起点，与白噪声比有什么不同？",
-    oracle=_by_waves,
     tolerance=1e-6,
     mistakes={
         "not_hermitian": (_fourier, "没有用上共轭的另一半：直接逆变换再取实部，每个频率只剩一半。"),
@@ -554,3 +524,18 @@ fourier = Exercise(
         ),
     },
 )
+def fourier(spectrum, width):
+    """逐个频率把余弦波加起来：共轭的那一半由系数 2 补上。"""
+    height, half = spectrum.shape[-3], spectrum.shape[-2]
+    y = torch.arange(height, dtype=torch.float64)[:, None]
+    x = torch.arange(width, dtype=torch.float64)
+    out = torch.full((*spectrum.shape[:-3], height, width), 0.5, dtype=torch.float64)
+    weight = _scale(height, width)
+    for u in range(height):
+        for v in range(half):
+            phase = 2 * torch.pi * (u * y / height + v * x / width)
+            own = v == 0 or 2 * v == width
+            real, imaginary = spectrum[..., u, v, 0, None, None], spectrum[..., u, v, 1, None, None]
+            wave = real * phase.cos() - imaginary * phase.sin()
+            out = out + (1 if own else 2) * weight[u, v] * wave / (height * width) ** 0.5
+    return out

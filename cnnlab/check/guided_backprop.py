@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 
-from cnnlab.check.core import Exercise, Unfit
+from cnnlab.check.core import Unfit, exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
 from cnnlab.check.gradients import pixel_gradient
 from cnnlab.check.rules import by_hand, rule_function, swapping, swapping_all
@@ -37,18 +37,14 @@ def _with_zeros(shape, seed):
     return value, gradient
 
 
-relu_rules = Exercise(
-    id="guided_backprop-1",
-    name="relu_rules",
-    title="三条回传规则",
+@exercise(
+    "三条回传规则",
     level=1,
-    stub="my_relu_rules(value, gradient)",
     probes=(lambda: _with_zeros((3, 4), 1), lambda: _with_zeros((2, 5), 5)),
     answer="(3, H, W)：依次是普通、反卷积网络、引导式规则传给 value 的梯度",
     idea="前向的门看 value，反向的门看 gradient；三条规则各用哪几道门？",
     where="看本章“三条规则”一节的 2×2 例子，注意 value 恰好为 0 的那一格。",
     question="三条规则里，哪一条的结果与 value 完全无关？",
-    oracle=_element_by_element,
     mistakes={
         "guided_is_deconv": (
             partial(_rules, guided=lambda p, d: d),
@@ -85,6 +81,9 @@ relu_rules = Exercise(
         ),
     },
 )
+def relu_rules(value, gradient):
+    return _element_by_element(value, gradient)
+
 
 # 2 写成 autograd 函数
 
@@ -104,19 +103,16 @@ def _applied(function, value, gradient):
     return {"前向": output.detach(), "反向": passed}
 
 
-autograd_rule = Exercise(
-    id="guided_backprop-2",
-    name="autograd_rule",
-    title="写成 autograd 函数",
+@exercise(
+    "写成 autograd 函数",
     level=2,
-    stub="MyGuidedReLU",
-    run=_applied,
+    asked="MyGuidedReLU",
     probes=(lambda: _with_zeros((3, 4), 11), lambda: _with_zeros((2, 6), 15)),
     answer="一个 torch.autograd.Function：MyGuidedReLU.apply(value) 的前向是 ReLU，反向按引导式规则",
     idea="前向把反向要用的数存进 context，反向取出来，决定放行哪些梯度。",
     where="看 torch.autograd.Function 的文档：forward、backward 都是静态方法，第一个参数是 context。",
     question="backward 里存前向的输入还是输出，哪一个更省内存？为什么两者都够用？",
-    oracle=rule_function(lambda v: (v + v.abs()) / 2, lambda v, g: _element_by_element(v, g)[2]),
+    run=_applied,
     mistakes={
         "edited_forward": (
             rule_function(before=lambda v: v.abs()),
@@ -152,6 +148,17 @@ autograd_rule = Exercise(
         ),
     },
 )
+class autograd_rule(torch.autograd.Function):
+    @staticmethod
+    def forward(context, value):
+        context.save_for_backward(value)
+        return (value + value.abs()) / 2
+
+    @staticmethod
+    def backward(context, gradient):
+        (value,) = context.saved_tensors
+        return _element_by_element(value, gradient)[2]
+
 
 # 3 换掉再还回
 
@@ -176,13 +183,10 @@ def _leaves_grad(image, target, model):
     return by_hand(image, target, model)
 
 
-guided_map = Exercise(
-    id="guided_backprop-3",
-    name="guided_map",
-    ours=swapping_all,
-    title="换掉再还回",
+@exercise(
+    "换掉再还回",
     level=3,
-    stub="my_guided_map(image, target, model)",
+    ours=swapping_all,
     probes=(
         lambda: (uniform((2, 3, 9, 7), 21), torch.tensor([3, 1]), TinyNet(seed=3)),
         lambda: (uniform((3, 3, 7, 9), 22), torch.tensor([0, 4, 2]), TinyNet(seed=9, nested=True)),
@@ -191,7 +195,6 @@ guided_map = Exercise(
     idea="先记住原来的模块，换上自己的，算完再换回去；中途报错也要换回去。",
     where="看 named_children、setattr 与 try/finally。",
     question="同一个 ReLU 模块在前向里用了两次，换掉它还对吗？",
-    oracle=by_hand,
     laws=((_restores_after_an_error, "中途报错时网络还是改过的：用 try/finally。"),),
     mistakes={
         "plain": (pixel_gradient, "这是普通的梯度：ReLU 没有换掉，负的梯度一路传了回来。"),
@@ -221,6 +224,9 @@ guided_map = Exercise(
         "left_grad": (_leaves_grad,),
     },
 )
+def guided_map(image, target, model):
+    return by_hand(image, target, model)
+
 
 # 4 两道门为什么都要
 
@@ -255,12 +261,10 @@ def _example(size, index, at, elsewhere=(1.0, 1.0)):
     return value.double(), gradient.double()
 
 
-two_gates = Exercise(
-    id="guided_backprop-4",
-    name="two_gates",
-    title="差别出在哪里",
+@exercise(
+    "差别出在哪里",
     level=3,
-    stub="my_two_gates(size, index)",
+    open_ended=True,
     probes=(lambda: (5, 2), lambda: (4, 0)),
     answer="两个 (size,) 的张量 value 与 gradient：反卷积网络与引导式规则只在第 index 个元素上不同，其余元素都放行",
     idea="两条规则差的是哪一道门？在第 index 个元素上，让那道门起作用，另一道门不起作用。",
@@ -285,6 +289,7 @@ two_gates = Exercise(
         "silent": (partial(_example, at=(-1.0, 1.0), elsewhere=(1.0, -1.0)),),
     },
 )
+def two_gates(size, index): ...
 
 
 # 5 换类别检验
@@ -325,16 +330,6 @@ def _swap(image, model, first, second, gradient_of, *, reduce=_biggest, ranks=_r
     return _pearson(ranks(a), ranks(b))
 
 
-def _counting_pairs(image, model, first, second, gradient_of):
-    """斯皮尔曼系数的另一种算法：没有并列时，1 减去名次之差的平方和。"""
-    a, b = _maps(image, model, first, second, gradient_of, _biggest)
-    n, found = a.shape[1], []
-    for one, other in zip(a, b, strict=True):
-        rank = [(one[:, None] > one).sum(1).double(), (other[:, None] > other).sum(1).double()]
-        found.append(1 - 6 * (rank[0] - rank[1]).square().sum() / (n * (n * n - 1)))
-    return torch.stack(found)
-
-
 def _wavy(model, image, target):
     """一个没有并列值的假“梯度”：随类别平滑地变，不跑网络也能对答案。"""
     bend = target.view(-1, 1, 1, 1).double()
@@ -348,12 +343,9 @@ def _opposed(model, image, target):
     return torch.where((target % 2 == 1).view(-1, 1, 1, 1), 1 / wave, wave)
 
 
-class_swap = Exercise(
-    id="guided_backprop-5",
-    name="class_swap",
-    title="换类别检验",
+@exercise(
+    "换类别检验",
     level=3,
-    stub="my_class_swap(image, model, first, second, gradient_of)",
     probes=(
         lambda: (
             uniform((3, 3, 6, 5), 31),
@@ -381,7 +373,6 @@ class_swap = Exercise(
     idea="先把每张图的像素按大小排名次，再对名次求相关系数；一张图一个数。",
     where="名次可以排序两次得到；相关系数是各减平均之后的内积，除以两个范数。",
     question="在真的网络上，三条规则的次序是什么？边缘检测器在这个检验里得几分？",
-    oracle=_counting_pairs,
     mistakes={
         "pearson": (
             partial(_swap, ranks=lambda v: v),
@@ -412,3 +403,11 @@ class_swap = Exercise(
         "pairs": (_kendall, "算的是成对比较的一致程度（肯德尔系数）：题目要对名次求相关系数。"),
     },
 )
+def class_swap(image, model, first, second, gradient_of):
+    """斯皮尔曼系数的另一种算法：没有并列时，1 减去名次之差的平方和。"""
+    a, b = _maps(image, model, first, second, gradient_of, _biggest)
+    n, found = a.shape[1], []
+    for one, other in zip(a, b, strict=True):
+        rank = [(one[:, None] > one).sum(1).double(), (other[:, None] > other).sum(1).double()]
+        found.append(1 - 6 * (rank[0] - rank[1]).square().sum() / (n * (n * n - 1)))
+    return torch.stack(found)

@@ -5,23 +5,12 @@ from functools import partial
 import torch
 from torch import nn
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
 from cnnlab.check.gradients import BROKEN, gradient_flows
 from cnnlab.check.watching import work_of
 
 # 1 相对特征误差
-
-
-def _error_by_loop(found, target):
-    result = torch.zeros(len(found), dtype=found.dtype)
-    for index, (guess, wanted) in enumerate(zip(found, target, strict=True)):
-        gap = sum(
-            (a - b) ** 2
-            for a, b in zip(guess.flatten().tolist(), wanted.flatten().tolist(), strict=True)
-        )
-        result[index] = (gap / sum(b * b for b in wanted.flatten().tolist())) ** 0.5
-    return result
 
 
 def _norm(batch):
@@ -32,12 +21,9 @@ def _scale_free(call, found, target):
     return torch.allclose(call(found * 100, target * 100), call(found, target))
 
 
-relative_error = Exercise(
-    id="inversion-1",
-    name="relative_error",
-    title="相对特征误差",
+@exercise(
+    "相对特征误差",
     level=1,
-    stub="my_relative_error(found, target)",
     probes=(
         lambda: (
             noise((2, 3, 4, 5), 1),
@@ -50,7 +36,6 @@ relative_error = Exercise(
     idea="深浅各层激活的大小差得远。除以目标自己的范数，“猜全零”在每一层都得 1，层与层才能比。",
     where="看 Tensor.flatten(1) 与 Tensor.norm 的 dim 参数。",
     question="误差等于 1 的答案一定不好吗？想一想两个互相垂直的激活。",
-    oracle=_error_by_loop,
     laws=((_scale_free, "两边一起放大一百倍，相对误差应当不变，你的变了：各层不可比。"),),
     mistakes={
         "absolute": (lambda f, t: _norm(f - t), "没有分母：激活大的层误差自然大，各层不可比。"),
@@ -105,6 +90,16 @@ relative_error = Exercise(
         ),
     },
 )
+def relative_error(found, target):
+    result = torch.zeros(len(found), dtype=found.dtype)
+    for index, (guess, wanted) in enumerate(zip(found, target, strict=True)):
+        gap = sum(
+            (a - b) ** 2
+            for a, b in zip(guess.flatten().tolist(), wanted.flatten().tolist(), strict=True)
+        )
+        result[index] = (gap / sum(b * b for b in wanted.flatten().tolist())) ** 0.5
+    return result
+
 
 # 2 全变差
 
@@ -134,12 +129,9 @@ def _no_loop(call, *_):
     return work_of(lambda: call(uniform((1, 3, 12, 12), 7))).steps < 60
 
 
-variation = Exercise(
-    id="inversion-2",
-    name="variation",
-    title="全变差",
+@exercise(
+    "全变差",
     level=2,
-    stub="my_variation(image)",
     probes=(
         lambda: (uniform((2, 3, 4, 6), 5),),
         lambda: (uniform((3, 3, 5, 3), 6),),
@@ -149,7 +141,6 @@ variation = Exercise(
     idea="把图错开一格再相减，横竖各一次；最后一列的右边没有邻居，所以差图比原图少一列。",
     where="看 Tensor.diff 的文档，或者用切片：去掉第一列的一份，减去去掉最后一列的一份。",
     question="把平方换成绝对值，哪一种更愿意留下一条陡的边？",
-    oracle=_variation_by_loop,
     laws=(
         (_no_loop, "用了循环：把图错开一格再整个相减，题目说不用循环。"),
         (gradient_flows(), *BROKEN),
@@ -213,6 +204,9 @@ variation = Exercise(
         ),
     },
 )
+def variation(image):
+    return _variation_by_loop(image)
+
 
 # 3 反演的循环
 
@@ -242,18 +236,6 @@ def _moving_target(image, target, model, steps, size):
         target = model(image)
         image = (image - size * _gradient(image, target, model)).clamp(0, 1)
     return image
-
-
-def _transposed(image, target, model, steps, size):
-    """线性卷积的梯度写成转置卷积：2 Wᵀ(Wx − t)。"""
-    result = image
-    for _ in range(steps):
-        weight = model.weight.detach()
-        gap = nn.functional.conv2d(result, weight, padding=1) - target
-        result = (result - 2 * size * nn.functional.conv_transpose2d(gap, weight, padding=1)).clamp(
-            0, 1
-        )
-    return result
 
 
 def _inversion_probe(seed, shape, frozen=True):
@@ -287,13 +269,11 @@ def _with_momentum(image, target, model, steps, size):
     return image
 
 
-inversion_loop = Exercise(
-    id="inversion-3",
-    name="inversion_loop",
-    ours=_descend,
-    title="反演的循环",
+@exercise(
+    "反演的循环",
     level=2,
-    stub="my_inversion(image, target, model, steps, size)",
+    asked="my_inversion",
+    ours=_descend,
     probes=(
         lambda: _inversion_probe(7, (2, 3, 5, 6)),
         lambda: _inversion_probe(8, (1, 3, 6, 4), False),
@@ -302,7 +282,6 @@ inversion_loop = Exercise(
     idea="target 是别人量好的，一个常数。每步算 model(图) 与它的距离平方，对图求导，往距离变小的方向走。",
     where="看本章“从零实现”一节；求导用 torch.autograd.grad。",
     question="步长再大几倍，距离还会每步都变小吗？试一试。",
-    oracle=_transposed,
     tolerance=1e-6,
     mistakes={
         "ascends": (
@@ -349,6 +328,17 @@ inversion_loop = Exercise(
         ),
     },
 )
+def inversion_loop(image, target, model, steps, size):
+    """线性卷积的梯度写成转置卷积：2 Wᵀ(Wx − t)。"""
+    result = image
+    for _ in range(steps):
+        weight = model.weight.detach()
+        gap = nn.functional.conv2d(result, weight, padding=1) - target
+        result = (result - 2 * size * nn.functional.conv_transpose2d(gap, weight, padding=1)).clamp(
+            0, 1
+        )
+    return result
+
 
 # 4 亮度与颜色
 
@@ -384,21 +374,6 @@ def _errors(
     return torch.stack(pair if root else [value.square() for value in pair])
 
 
-def _errors_by_matrix(image, original):
-    """把 (Y, 余下的颜色) 写成一个 4×3 的矩阵，逐张算。"""
-    row = torch.tensor(WEIGHTS, dtype=image.dtype)
-    matrix = torch.cat([row[None], torch.eye(3, dtype=image.dtype) - row])
-    columns = []
-    for picture, wanted in zip(image, original, strict=True):
-        guess, truth = matrix @ picture.flatten(1), matrix @ wanted.flatten(1)
-        gap = (guess - truth).square()
-        center = (truth[0] - truth[0].mean()).square().sum()
-        columns.append(
-            torch.stack([gap[0].sum() / center, gap[1:].sum() / truth[1:].square().sum()]).sqrt()
-        )
-    return torch.stack(columns, 1)
-
-
 def _grey_has_the_right_brightness(call, image, original):
     weight = original.new_tensor(WEIGHTS).view(1, 3, 1, 1)
     grey = (original * weight).sum(1, keepdim=True).repeat(1, 3, 1, 1)
@@ -406,12 +381,10 @@ def _grey_has_the_right_brightness(call, image, original):
     return bool((bright < 1e-6).all() and torch.allclose(color, torch.ones_like(color)))
 
 
-color_error = Exercise(
-    id="inversion-4",
-    name="color_error",
-    title="亮度误差与颜色误差",
+@exercise(
+    "亮度误差与颜色误差",
     level=3,
-    stub="my_errors(image, original)",
+    asked="my_errors",
     probes=(
         lambda: (uniform((2, 3, 4, 5), 9), uniform((2, 3, 4, 5), 10)),
         lambda: (uniform((3, 3, 3, 6), 11), uniform((3, 3, 3, 6), 12)),
@@ -421,7 +394,12 @@ color_error = Exercise(
     idea="先把每张图分成两份：亮度 Y 和减去 Y 之后余下的颜色。两份各算误差，各除以“什么都不知道”的答案的误差。",
     where="猜一张均匀的灰，亮度误差应当恰好是 1；猜黑白，颜色误差应当恰好是 1：分母由此定。",
     question="把红绿通道对调，哪一个误差变得多？",
-    oracle=_errors_by_matrix,
+    laws=(
+        (
+            _grey_has_the_right_brightness,
+            "把原图变成黑白：亮度误差应为 0，颜色误差应恰好是 1，你的不是。",
+        ),
+    ),
     mistakes={
         "mean_of_channels": (
             partial(_errors, weights=(1 / 3, 1 / 3, 1 / 3)),
@@ -464,13 +442,21 @@ color_error = Exercise(
             "红和蓝的权重对调了：本书的次序是 RGB。",
         ),
     },
-    laws=(
-        (
-            _grey_has_the_right_brightness,
-            "把原图变成黑白：亮度误差应为 0，颜色误差应恰好是 1，你的不是。",
-        ),
-    ),
 )
+def color_error(image, original):
+    """把 (Y, 余下的颜色) 写成一个 4×3 的矩阵，逐张算。"""
+    row = torch.tensor(WEIGHTS, dtype=image.dtype)
+    matrix = torch.cat([row[None], torch.eye(3, dtype=image.dtype) - row])
+    columns = []
+    for picture, wanted in zip(image, original, strict=True):
+        guess, truth = matrix @ picture.flatten(1), matrix @ wanted.flatten(1)
+        gap = (guess - truth).square()
+        center = (truth[0] - truth[0].mean()).square().sum()
+        columns.append(
+            torch.stack([gap[0].sum() / center, gap[1:].sum() / truth[1:].square().sum()]).sqrt()
+        )
+    return torch.stack(columns, 1)
+
 
 # 5 网络看不见的改动
 
@@ -488,13 +474,12 @@ def _pooled(image):
     )
 
 
-invisible = Exercise(
-    id="inversion-5",
-    name="invisible",
-    ours=lambda image, model, size: _blind_change(image, size),
-    title="网络看不见的改动",
+@exercise(
+    "网络看不见的改动",
     level=3,
-    stub="my_twin(image, model, size)",
+    asked="my_twin",
+    open_ended=True,
+    ours=lambda image, model, size: _blind_change(image, size),
     probes=(
         lambda: (uniform((2, 3, 6, 8), 13) * 0.6 + 0.2, _pooled, 0.1),
         lambda: (uniform((1, 3, 4, 6), 14) * 0.6 + 0.2, _pooled, 0.15),
@@ -523,3 +508,4 @@ invisible = Exercise(
         "out_of_range": (lambda i, m, s: _blind_change(i, 3 * s + 0.5),),
     },
 )
+def invisible(image, model, size): ...

@@ -6,30 +6,21 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise
 
 # 1 数一数卷积核
 
 
-def _counted(inputs, outputs, size, groups):
-    layer = nn.utils.skip_init(nn.Conv2d, inputs, outputs, size, groups=groups)
-    return outputs, layer.weight[0].numel(), layer.weight.numel() + layer.bias.numel()
-
-
-kernel_numbers = Exercise(
-    id="middle_layers-1",
-    name="kernel_numbers",
-    title="数一数卷积核",
+@exercise(
+    "数一数卷积核",
     level=1,
-    stub="my_kernel_numbers(inputs, outputs, size, groups)",
     probes=(lambda: (12, 8, 3, 2), lambda: (16, 20, 7, 1), lambda: (6, 15, 1, 3)),
-    allow=("random",),
     answer="三个整数的元组：卷积核个数、每个核的权重个数、全层参数个数（含偏置）",
     idea="一个输出通道就是一个卷积核；它对自己看得到的每个输入通道各有一张小图。分组之后只看得到一组。",
     where="看 torch.nn.Conv2d 的文档里 weight 的形状，再想 groups 改了其中哪一维。",
     question="图像从 224 像素换成 448 像素，这三个数里哪一个会变？",
-    oracle=_counted,
+    allow=("random",),
     mistakes={
         "no_bias": (
             lambda i, o, k, g: (o, i // g * k * k, o * (i // g) * k * k),
@@ -69,6 +60,10 @@ kernel_numbers = Exercise(
         ),
     },
 )
+def kernel_numbers(inputs, outputs, size, groups):
+    layer = nn.utils.skip_init(nn.Conv2d, inputs, outputs, size, groups=groups)
+    return outputs, layer.weight[0].numel(), layer.weight.numel() + layer.bias.numel()
+
 
 # 2 一行一个核
 
@@ -98,12 +93,10 @@ def _coded(shape, seed):
     return weight * torch.linspace(1, 3, shape[0], dtype=weight.dtype).view(-1, 1, 1, 1)
 
 
-kernel_sheet_of_planes = Exercise(
-    id="middle_layers-2",
-    name="kernel_sheet_of_planes",
-    title="一行一个核",
+@exercise(
+    "一行一个核",
     level=2,
-    stub="my_plane_sheet(weight)",
+    asked="my_plane_sheet",
     probes=(
         lambda: (_coded((3, 5, 4, 4), 1),),
         lambda: (_coded((4, 2, 3, 3), 2),),
@@ -113,7 +106,6 @@ kernel_sheet_of_planes = Exercise(
     idea="第一维是哪个核，第二维是哪个输入通道；一个核的各张小图除以同一个数。",
     where="看本章“从零实现”的第一段；缝可以用 torch.nn.functional.pad 补，再变形。",
     question="如果每张小图各用一把尺，哪些通道会显得比实际重要？",
-    oracle=_plane_sheet,
     mistakes={
         "transposed": (
             partial(_plane_sheet, transposed=True),
@@ -139,17 +131,11 @@ kernel_sheet_of_planes = Exercise(
         ),
     },
 )
+def kernel_sheet_of_planes(weight):
+    return _plane_sheet(weight)
+
 
 # 3 两层合成一个核
-
-
-def _by_pulse(first, second):
-    """把单位脉冲推过两层：互相关的核要翻过来读。"""
-    size = first.shape[-1] + second.shape[-1] - 1
-    inputs = first.shape[1]
-    pulses = torch.eye(inputs * size * size, dtype=first.dtype).view(-1, inputs, size, size)
-    response = functional.conv2d(functional.conv2d(pulses, first), second)
-    return response[:, :, 0, 0].T.reshape(len(second), inputs, size, size)
 
 
 def _summed(first, second, *, flip_first=False, flip_second=False, keep=None):
@@ -174,12 +160,9 @@ def _same_as_running_both(call, first, second):
     return once.shape == twice.shape and torch.allclose(once, twice)
 
 
-composed_kernel = Exercise(
-    id="middle_layers-3",
-    name="composed_kernel",
-    title="两层卷积合成一个核",
+@exercise(
+    "两层卷积合成一个核",
     level=3,
-    stub="my_composed_kernel(first, second)",
     probes=(
         lambda: (noise((4, 3, 3, 3), 3), noise((2, 4, 3, 3), 4)),
         lambda: (noise((3, 2, 2, 2), 6), noise((4, 3, 4, 4), 7)),
@@ -188,7 +171,6 @@ composed_kernel = Exercise(
     idea="第二层的每个位置 (a, b) 看到第一层错开 a 行、b 列的一份核；把这些错开的副本按第二层的权重相加。",
     where="看本章“想法”一节手算的一行数，再写成二维；torch.einsum 可以一次加完中间的通道。",
     question="第一层步幅是 2 时，副本该错开几格？合成的核多大？",
-    oracle=_by_pulse,
     laws=(
         (
             _same_as_running_both,
@@ -215,6 +197,14 @@ composed_kernel = Exercise(
         "channel_mean": (lambda f, s: _summed(f, s) / len(f), "中间的通道是相加，不是平均。"),
     },
 )
+def composed_kernel(first, second):
+    """把单位脉冲推过两层：互相关的核要翻过来读。"""
+    size = first.shape[-1] + second.shape[-1] - 1
+    inputs = first.shape[1]
+    pulses = torch.eye(inputs * size * size, dtype=first.dtype).view(-1, inputs, size, size)
+    response = functional.conv2d(functional.conv2d(pulses, first), second)
+    return response[:, :, 0, 0].T.reshape(len(second), inputs, size, size)
+
 
 # 4 给“有结构”打分
 
@@ -272,13 +262,11 @@ def _order(count):
     return torch.randperm(count, generator=torch.Generator().manual_seed(5))
 
 
-structure_score = Exercise(
-    id="middle_layers-4",
-    name="structure_score",
-    ours=_agreement,
-    title="给“有结构”打分",
+@exercise(
+    "给“有结构”打分",
     level=3,
-    stub="my_structure_score(weight)",
+    open_ended=True,
+    ours=_agreement,
     probes=(lambda: (_structured(40, 8, 3, 20),), lambda: (_structured(30, 12, 5, 30),)),
     answer="(O,)：每个核一个分数",
     idea="打乱只动位置，数值一个不少，所以只看数值的统计量分不出来。真核的各通道小图形状相近，打乱之后就各是各的了。",
@@ -320,3 +308,4 @@ structure_score = Exercise(
         ),
     },
 )
+def structure_score(weight): ...

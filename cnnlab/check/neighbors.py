@@ -5,29 +5,17 @@ from functools import partial
 
 import torch
 
-from cnnlab.check.core import Exercise, Unfit
+from cnnlab.check.core import Unfit, exercise
 from cnnlab.check.fixtures import TinyNet, noise
 from cnnlab.check.watching import work_of
 
 # 1 从激活到特征向量
 
 
-def _mean_by_loop(activation):
-    n, channels, height, width = activation.shape
-    features = torch.zeros(n, channels, dtype=activation.dtype)
-    for row in range(height):
-        for column in range(width):
-            features += activation[:, :, row, column] / (height * width)
-    return features
-
-
-pooled_features = Exercise(
-    id="neighbors-1",
-    name="pooled_features",
-    ours=lambda activation: activation.mean((2, 3)),
-    title="一张图变成一个向量",
+@exercise(
+    "一张图变成一个向量",
     level=1,
-    stub="my_pooled_features(activation)",
+    ours=lambda activation: activation.mean((2, 3)),
     probes=(
         lambda: (noise((3, 5, 4, 6), 1),),
         lambda: (noise((2, 4, 3, 5), 2),),
@@ -37,7 +25,6 @@ pooled_features = Exercise(
     idea="位置要去掉，通道要留下：检索时我们不在乎东西在左边还是右边。",
     where="看 Tensor.mean 可以一次对几维取平均。",
     question="把平均换成最大值，得到的向量对物体的大小更敏感还是更迟钝？",
-    oracle=_mean_by_loop,
     mistakes={
         "flattened": (lambda a: a.flatten(1), "位置还在里面：东西一平移，向量就变了。"),
         "sum": (
@@ -57,19 +44,16 @@ pooled_features = Exercise(
         ),
     },
 )
+def pooled_features(activation):
+    n, channels, height, width = activation.shape
+    features = torch.zeros(n, channels, dtype=activation.dtype)
+    for row in range(height):
+        for column in range(width):
+            features += activation[:, :, row, column] / (height * width)
+    return features
 
 
 # 2 不用循环的距离
-
-
-def _by_pairs(query, gallery):
-    return torch.tensor(
-        [
-            [sum((a - b) ** 2 for a, b in zip(q, g, strict=True)) for g in gallery.tolist()]
-            for q in query.tolist()
-        ],
-        dtype=query.dtype,
-    )
 
 
 def _expand(query, gallery, *, cross=-2.0, left=True, right=True, root=False):
@@ -93,13 +77,10 @@ def _no_loop(call, *_):
     return _work(call).steps < 60
 
 
-squared_distances = Exercise(
-    id="neighbors-2",
-    name="squared_distances",
-    ours=lambda q, g: _expand(q, g).clamp_min(0),
-    title="不用循环的距离",
+@exercise(
+    "不用循环的距离",
     level=2,
-    stub="my_squared_distances(query, gallery)",
+    ours=lambda q, g: _expand(q, g).clamp_min(0),
     probes=(
         lambda: (noise((5, 6), 3), noise((7, 6), 4)),
         lambda: (noise((4, 9), 5), noise((3, 9), 6)),
@@ -108,7 +89,6 @@ squared_distances = Exercise(
     idea="把平方展开成三项，最贵的一项是一次矩阵乘法；Q×M×D 的大张量不必出现。",
     where="看本章“想法”一节的展开式。",
     question="两个几乎相同的大向量相减，展开式会丢掉多少位有效数字？",
-    oracle=_by_pairs,
     properties=(
         (
             lambda out, query, gallery: (out >= 0).all(),
@@ -159,22 +139,17 @@ squared_distances = Exercise(
         ),
     },
 )
+def squared_distances(query, gallery):
+    return torch.tensor(
+        [
+            [sum((a - b) ** 2 for a, b in zip(q, g, strict=True)) for g in gallery.tolist()]
+            for q in query.tolist()
+        ],
+        dtype=query.dtype,
+    )
 
 
 # 3 不算自己
-
-
-def _by_sorting(vectors, k):
-    rows = vectors.tolist()
-    found = []
-    for i, one in enumerate(rows):
-        others = [
-            (sum((a - b) ** 2 for a, b in zip(one, other, strict=True)), j)
-            for j, other in enumerate(rows)
-            if j != i
-        ]
-        found.append([j for _, j in sorted(others)[:k]])
-    return torch.tensor(found)
 
 
 def _ranked(vectors, k, *, skip=0, descending=False, hide=False):
@@ -206,19 +181,15 @@ def _with_twins(seed):
     return vectors, 3
 
 
-neighbors_without_self = Exercise(
-    id="neighbors-3",
-    name="neighbors_without_self",
-    ours=lambda v, k: _ranked(v, k + 1)[:, 1:],
-    title="最近的别人",
+@exercise(
+    "最近的别人",
     level=2,
-    stub="my_neighbors_without_self(vectors, k)",
+    ours=lambda v, k: _ranked(v, k + 1)[:, 1:],
     probes=(lambda: _with_twins(11), lambda: _with_twins(12)),
     answer="整数张量 (N, k)：每个向量最近的 k 个别的向量的下标，由近到远",
     idea="自己由下标认，不由距离认：库里可能有一模一样的另一张图。",
     where="想想对角线；距离相同的，下标小的在前。",
     question="库里混进了查询的一份缩小版，检索得分会被抬高还是压低？",
-    oracle=_by_sorting,
     properties=(
         (
             lambda out, vectors, k: not (out == torch.arange(len(vectors))[:, None]).any(),
@@ -243,6 +214,17 @@ neighbors_without_self = Exercise(
         ),
     },
 )
+def neighbors_without_self(vectors, k):
+    rows = vectors.tolist()
+    found = []
+    for i, one in enumerate(rows):
+        others = [
+            (sum((a - b) ** 2 for a, b in zip(one, other, strict=True)), j)
+            for j, other in enumerate(rows)
+            if j != i
+        ]
+        found.append([j for _, j in sorted(others)[:k]])
+    return torch.tensor(found)
 
 
 # 4 两种距离的分歧
@@ -270,12 +252,10 @@ def _vectors(dimension, *values):
     return tuple(made)
 
 
-disagreement = Exercise(
-    id="neighbors-4",
-    name="disagreement",
-    title="远近各有说法",
+@exercise(
+    "远近各有说法",
     level=3,
-    stub="my_disagreement(dimension)",
+    open_ended=True,
     probes=(lambda: (2,), lambda: (5,)),
     answer="三个 (dimension,) 的浮点张量：查询、甲、乙",
     idea="欧氏距离看终点离得多远，余弦只看方向；让一个方向对而太长，另一个方向偏而很近。",
@@ -307,6 +287,7 @@ disagreement = Exercise(
         "swapped": (lambda d: _vectors(d, (1, 0), (9, 1), (0.5, 0.5)),),
     },
 )
+def disagreement(dimension): ...
 
 
 # 5 打乱权重的对照
@@ -396,13 +377,11 @@ def _global_seed(model, seed):
     return _fresh(model, seed, _permuted)
 
 
-shuffled_copy = Exercise(
-    id="neighbors-5",
-    name="shuffled_copy",
-    ours=partial(_fresh, how=_permuted),
-    title="同样的数，打乱了次序",
+@exercise(
+    "同样的数，打乱了次序",
     level=3,
-    stub="my_shuffled_copy(model, seed)",
+    open_ended=True,
+    ours=partial(_fresh, how=_permuted),
     probes=(lambda: (TinyNet(seed=3), 1), lambda: (TinyNet(seed=4), 2)),
     answer="一个新的网络，结构相同",
     idea="好的对照只差一样东西。打乱次序保住了每一层权重的平均、尺度和分布，只毁掉学到的排列。",
@@ -446,3 +425,4 @@ shuffled_copy = Exercise(
         "itself": (lambda m, s: m,),
     },
 )
+def shuffled_copy(model, seed): ...

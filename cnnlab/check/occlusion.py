@@ -4,7 +4,7 @@ from functools import partial
 
 import torch
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, WindowNet, noise, uniform
 
 # 1 窗的位置
@@ -23,29 +23,39 @@ def _evenly_spread(length, window, stride):
     return torch.linspace(0, length - window, count).round().int().tolist()
 
 
-window_starts = Exercise(
-    id="occlusion-1",
-    name="window_starts",
-    title="窗放在哪里",
+@exercise(
+    "窗放在哪里",
     level=1,
-    stub="my_window_starts(length, window, stride)",
     probes=(lambda: (9, 4, 2), lambda: (11, 3, 3), lambda: (16, 5, 4)),
     answer="整数的列表，从小到大，是各扇窗的起点",
     idea="最后一扇窗的末端要正好落在图像的边上：它的起点由边来定，不由步幅来定。",
     where="看“想法”一节里 5 个像素、窗 2、步幅 2 的例子。",
     question="步幅大于窗时，哪些像素永远没有被遮过？",
-    oracle=_starts_by_search,
     laws=(
-        (lambda call, *_: list(call(8, 4, 2)) == [0, 2, 4], "步幅正好除得尽时不对：那时最后一扇窗不该多出一扇，也不该少。"),
+        (
+            lambda call, *_: list(call(8, 4, 2)) == [0, 2, 4],
+            "步幅正好除得尽时不对：那时最后一扇窗不该多出一扇，也不该少。",
+        ),
         (lambda call, *_: list(call(5, 5, 3)) == [0], "窗与图像一样大时，只有一扇窗。"),
     ),
     mistakes={
-        "stops_early": (lambda n, w, s: list(range(0, n - w + 1, s)), "右边和下边漏了一条：最后一扇窗没有走到边。"),
-        "overhangs": (lambda n, w, s: list(range(0, n - w + s, s)), "最后一扇窗伸到了图像外面：让它退回来，末端与边对齐。"),
+        "stops_early": (
+            lambda n, w, s: list(range(0, n - w + 1, s)),
+            "右边和下边漏了一条：最后一扇窗没有走到边。",
+        ),
+        "overhangs": (
+            lambda n, w, s: list(range(0, n - w + s, s)),
+            "最后一扇窗伸到了图像外面：让它退回来，末端与边对齐。",
+        ),
         "spread": (_evenly_spread, "间隔被匀开了：除了最后一步，间隔都应等于步幅。"),
-        "ends": (lambda n, w, s: [place + w for place in _starts_by_search(n, w, s)], "给的是窗的末端：题目要的是起点。"),
+        "ends": (
+            lambda n, w, s: [place + w for place in _starts_by_search(n, w, s)],
+            "给的是窗的末端：题目要的是起点。",
+        ),
     },
-)  # fmt: skip
+)
+def window_starts(length, window, stride):
+    return _starts_by_search(length, window, stride)
 
 
 # 2 遮挡图
@@ -107,47 +117,78 @@ def _score(image, target, model):
         return model(image).gather(1, target[:, None])[:, 0, None, None]
 
 
-occlusion_map = Exercise(
-    id="occlusion-2",
-    name="occlusion_map",
-    title="遮挡图",
+@exercise(
+    "遮挡图",
     level=4,
-    stub="my_occlusion_map(image, target, model, window, stride)",
     probes=(
         lambda: (uniform((2, 3, 8, 7), 1), torch.tensor([3, 1]), TinyNet(), 3, 2),
-        lambda: (uniform((3, 3, 6, 9), 2), torch.tensor([0, 4, 2]), TinyNet(seed=9), 4, 3), lambda: (uniform((1, 3, 5, 5), 3), torch.tensor([2]), TinyNet(seed=5), 5, 2),),
+        lambda: (uniform((3, 3, 6, 9), 2), torch.tensor([0, 4, 2]), TinyNet(seed=9), 4, 3),
+        lambda: (uniform((1, 3, 5, 5), 3), torch.tensor([2]), TinyNet(seed=5), 5, 2),
+    ),
     answer="(N, 行数, 列数) 的得分之降，行列由窗的位置决定（最后一扇齐边），不带计算图",
     idea="每扇窗都从原图的一份新副本开始，在像素上填色，再交给模型；记下的是得分掉了多少。",
     where="看“从零实现”一节的循环，以及 Tensor.gather 的文档。",
     question="窗数一多就慢。怎样把几扇窗拼成一批，而结果一个数也不变？",
-    oracle=_map_by_masks,
     mistakes={
         "kept": (_map_keeping, "前一扇窗还留在图上：每扇窗都要从原图开始。"),
         "probability": (
             partial(_map_by_masks, measure=lambda scores: scores.softmax(1)),
             "给的是概率的下降：softmax 把别的类也搅了进来，这里要得分。",
         ),
-        "black": (partial(_map_by_masks, fill=0.0), "窗里填的是 0：在像素上 0 是黑色，不是这张图的平均色。"),
-        "batch_mean": (lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s, fill=x.mean((0, 2, 3), keepdim=True)), "平均色取自整批：每张图该用自己的。"),
-        "grey_mean": (lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s, fill=x.mean((1, 2, 3), keepdim=True)), "三个通道填了同一个数：平均色是一种颜色，有三个分量。"),
-        "after": (lambda x, t, m, w, s: _score(x, t, m) - _map_by_masks(x, t, m, w, s), "给的是遮住之后的得分：题目要的是掉了多少。"),
+        "black": (
+            partial(_map_by_masks, fill=0.0),
+            "窗里填的是 0：在像素上 0 是黑色，不是这张图的平均色。",
+        ),
+        "batch_mean": (
+            lambda x, t, m, w, s: _map_by_masks(
+                x, t, m, w, s, fill=x.mean((0, 2, 3), keepdim=True)
+            ),
+            "平均色取自整批：每张图该用自己的。",
+        ),
+        "grey_mean": (
+            lambda x, t, m, w, s: _map_by_masks(
+                x, t, m, w, s, fill=x.mean((1, 2, 3), keepdim=True)
+            ),
+            "三个通道填了同一个数：平均色是一种颜色，有三个分量。",
+        ),
+        "after": (
+            lambda x, t, m, w, s: _score(x, t, m) - _map_by_masks(x, t, m, w, s),
+            "给的是遮住之后的得分：题目要的是掉了多少。",
+        ),
         "negated": (lambda *a: -_map_by_masks(*a), "符号反了：得分下降记作正数。"),
-        "first_target": (lambda x, t, m, w, s: _map_by_masks(x, t[:1].expand_as(t), m, w, s), "整批都用了第一张图的目标类：每张图有自己的。"),
+        "first_target": (
+            lambda x, t, m, w, s: _map_by_masks(x, t[:1].expand_as(t), m, w, s),
+            "整批都用了第一张图的目标类：每张图有自己的。",
+        ),
         "graph": (lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s) + 0 * m(x).sum(),),
-        "outside": (partial(_map_by_masks, outside=True), "遮的是窗外，窗里反而留着：填色的是窗里。"),
-        "short": (partial(_map_by_masks, short=1), "窗少盖了一行一列：切片的终点不含，要到起点加 window。"),
-        "grey": (partial(_map_by_masks, fill=0.5), "窗里填的是 0.5 的灰：题目要这张图自己的平均色。"),
+        "outside": (
+            partial(_map_by_masks, outside=True),
+            "遮的是窗外，窗里反而留着：填色的是窗里。",
+        ),
+        "short": (
+            partial(_map_by_masks, short=1),
+            "窗少盖了一行一列：切片的终点不含，要到起点加 window。",
+        ),
+        "grey": (
+            partial(_map_by_masks, fill=0.5),
+            "窗里填的是 0.5 的灰：题目要这张图自己的平均色。",
+        ),
         "own_window": (
             lambda *a: _map_filling(*a, lambda inside: inside.mean((2, 3), keepdim=True)),
             "填的是窗里那一块的平均色：要整张图的平均色。",
         ),
-        "every_target": (_map_of_all_targets, "scores[:, target] 得到的是 (N, N)：每张图只取自己那一类，要一一对应。"),
+        "every_target": (
+            _map_of_all_targets,
+            "scores[:, target] 得到的是 (N, N)：每张图只取自己那一类，要一一对应。",
+        ),
         "relative": (
             lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s) / _score(x, t, m),
             "除以了原来的得分：题目要掉了多少，不是掉了几成。",
         ),
     },
-)  # fmt: skip
+)
+def occlusion_map(image, target, model, window, stride):
+    return _map_by_masks(image, target, model, window, stride)
 
 
 # 3 逐像素的平均
@@ -183,40 +224,58 @@ def _enlarged(drop, size, window, stride):
     )[:, 0]
 
 
-average_per_pixel = Exercise(
-    id="occlusion-3",
-    name="average_per_pixel",
-    title="摊回像素",
+@exercise(
+    "摊回像素",
     level=3,
-    stub="my_average_per_pixel(drop, size, window, stride)",
-    probes=(lambda: (noise((2, 4, 3), 3), (8, 7), 3, 2), lambda: (noise((2, 3, 4), 4), (9, 11), 4, 3), lambda: (noise((1, 1, 2), 5), (3, 4), 3, 2),),
+    probes=(
+        lambda: (noise((2, 4, 3), 3), (8, 7), 3, 2),
+        lambda: (noise((2, 3, 4), 4), (9, 11), 4, 3),
+        lambda: (noise((1, 1, 2), 5), (3, 4), 3, 2),
+    ),
     answer="(N, H, W)：盖到每个像素的各扇窗的下降的平均",
     idea="把每扇窗的下降加到它盖住的像素上，同时数一数每个像素被盖了几次，最后相除。",
     where="看“想法”一节里 A(p) 的式子；用两个全零的张量，一个累加，一个计数。",
     question="平均之后的图比原来平滑。它能不能让你看到比窗更小的东西？",
-    oracle=_average_by_pixels,
     laws=(
         (
-            lambda call, drop, *rest: bool((call(torch.ones_like(drop), *rest) - 1).abs().max() < 1e-6),
+            lambda call, drop, *rest: bool(
+                (call(torch.ones_like(drop), *rest) - 1).abs().max() < 1e-6
+            ),
             "每扇窗的下降都一样时，每个像素也该一样，角上也不例外。",
         ),
     ),
     mistakes={
         "constant": (
-            lambda d, n, w, s: _average_by_pixels(d, n, w, s, lambda v: v.sum(-1)) / (-(-w // s)) ** 2,
+            lambda d, n, w, s: (
+                _average_by_pixels(d, n, w, s, lambda v: v.sum(-1)) / (-(-w // s)) ** 2
+            ),
             "除以了一个固定的数：角上和边上的像素被盖的次数少，各除各的。",
         ),
-        "sum": (lambda *a: _average_by_pixels(*a, lambda v: v.sum(-1)), "只加没有除：被盖得多的像素占了便宜。"),
-        "last": (lambda *a: _average_by_pixels(*a, lambda v: v[:, -1]), "后来的窗盖掉了先来的：要累加，不是赋值。"),
+        "sum": (
+            lambda *a: _average_by_pixels(*a, lambda v: v.sum(-1)),
+            "只加没有除：被盖得多的像素占了便宜。",
+        ),
+        "last": (
+            lambda *a: _average_by_pixels(*a, lambda v: v[:, -1]),
+            "后来的窗盖掉了先来的：要累加，不是赋值。",
+        ),
         "enlarged": (_enlarged, "这是把小图插值放大：没有用到哪扇窗盖住哪个像素。"),
         "nearest": (
             lambda d, n, w, s: torch.nn.functional.interpolate(d[:, None], n)[:, 0],
             "这是把小图按最近的格放大：要看每个像素被哪几扇窗盖住。",
         ),
-        "maximum": (lambda *a: _average_by_pixels(*a, lambda v: v.amax(-1)), "取了最大的一扇：题目要平均。"),
-        "unaligned": (_unaligned, "最后一扇窗没有齐边：它的末端正好在图的边上，起点不是步幅的整数倍。"),
+        "maximum": (
+            lambda *a: _average_by_pixels(*a, lambda v: v.amax(-1)),
+            "取了最大的一扇：题目要平均。",
+        ),
+        "unaligned": (
+            _unaligned,
+            "最后一扇窗没有齐边：它的末端正好在图的边上，起点不是步幅的整数倍。",
+        ),
     },
-)  # fmt: skip
+)
+def average_per_pixel(drop, size, window, stride):
+    return _average_by_pixels(drop, size, window, stride)
 
 
 # 4 概率上升的玩具
@@ -262,12 +321,11 @@ def _half_covered(shape, seed):
     return image, covered
 
 
-rising_probability = Exercise(
-    id="occlusion-4",
-    name="rising_probability",
-    title="得分降，概率升",
+@exercise(
+    "得分降，概率升",
     level=3,
-    stub="my_two_scores(image)",
+    asked="my_two_scores",
+    open_ended=True,
     probes=(lambda: _half_covered((3, 3, 6, 8), 5), lambda: _half_covered((2, 3, 4, 10), 6)),
     answer="(N, 2) 的得分：第 0 类和第 1 类，不带计算图",
     idea="概率由两个得分的差决定。想让第 0 类的概率上升，差就得变大；它自己下降时，差还能不能变大？",
@@ -276,18 +334,30 @@ rising_probability = Exercise(
     run=_before_and_after,
     properties=(
         (_shaped, "形状不对：N 张图要给 (N, 2) 个得分。"),
-        (_own_falls, "左半边遮黑之后，第 0 类自己的得分没有下降。", "softmax 是相对的：第 0 类要降，只是对手得降得更多。"),
+        (
+            _own_falls,
+            "左半边遮黑之后，第 0 类自己的得分没有下降。",
+            "softmax 是相对的：第 0 类要降，只是对手得降得更多。",
+        ),
         (_probability_rises, "第 0 类的得分降了，概率却没有升：对手降得还不够多。"),
     ),
     laws=((_each_alone, "一张图的得分变了，因为旁边放了别的图：每张图各算各的。"),),
     mistakes={
-        "own_rises": (_two_scores(-1.0, 2.0), "第 0 类自己的得分升了：题目要它降，概率照样要升。", "softmax 是相对的：对手降得更多就行。"),
+        "own_rises": (
+            _two_scores(-1.0, 2.0),
+            "第 0 类自己的得分升了：题目要它降，概率照样要升。",
+            "softmax 是相对的：对手降得更多就行。",
+        ),
         "same_fall": (_two_scores(2.0, 2.0), "两类降得一样多：差没有变，概率也就不变。"),
         "rival_still": (_two_scores(2.0, 0.0), "对手没有动：第 0 类一降，概率跟着降。"),
-        "probabilities": (lambda image: _two_scores(1.0, 3.0)(image).softmax(1), "给的是概率：题目要 softmax 之前的得分。"),
+        "probabilities": (
+            lambda image: _two_scores(1.0, 3.0)(image).softmax(1),
+            "给的是概率：题目要 softmax 之前的得分。",
+        ),
         "one_image": (lambda image: _two_scores(1.0, 3.0)(image).mean(0),),
     },
-)  # fmt: skip
+)
+def rising_probability(image): ...
 
 
 # 5 随机掩码
@@ -326,34 +396,61 @@ def _error_shrinks(call, *_):
     return 4 * 0.7 < errors[0] / errors[1] < 4 * 1.3
 
 
-random_masks = Exercise(
-    id="occlusion-5",
-    name="random_masks",
-    title="随机掩码",
+@exercise(
+    "随机掩码",
     level=3,
-    stub="my_random_masks(image, target, model, masks)",
     probes=(
-        lambda: (uniform((2, 3, 5, 4), 9), torch.tensor([2, 0]), TinyNet(), (uniform((12, 5, 4), 10) < 0.5).double()),
-        lambda: (uniform((2, 3, 4, 6), 11), torch.tensor([1, 4]), TinyNet(seed=3), (uniform((15, 4, 6), 12) < 0.6).double()), lambda: (uniform((1, 3, 4, 4), 13), torch.tensor([3]), TinyNet(seed=4), (uniform((9, 4, 4), 14) < 0.5).double()),),
+        lambda: (
+            uniform((2, 3, 5, 4), 9),
+            torch.tensor([2, 0]),
+            TinyNet(),
+            (uniform((12, 5, 4), 10) < 0.5).double(),
+        ),
+        lambda: (
+            uniform((2, 3, 4, 6), 11),
+            torch.tensor([1, 4]),
+            TinyNet(seed=3),
+            (uniform((15, 4, 6), 12) < 0.6).double(),
+        ),
+        lambda: (
+            uniform((1, 3, 4, 4), 13),
+            torch.tensor([3]),
+            TinyNet(seed=4),
+            (uniform((9, 4, 4), 14) < 0.5).double(),
+        ),
+    ),
     answer="(N, H, W)：留下这个像素时得分的平均，减去全部得分的平均，不带计算图",
     idea="一个像素重要，就是留下它的那些图平均得分比别的高；留下的次数各像素不同，要各除各的。",
     where="看题面里的式子，先在 2 张掩码、1×2 的图上手算一遍。",
     question="掩码要多少张才够？误差减半，掩码要加到几倍？",
-    oracle=_random_masks_by_pixel,
     laws=((_error_shrinks, "掩码多到十六倍，误差应当缩到约四分之一，你的不是。"),),
     mistakes={
-        "no_division": (lambda *a: _without(*a, lambda s, m: (s * m).mean(1) - s.mean(1)), "没有除以每个像素被留下的比例：留得多的像素占了便宜。"),
-        "no_mean": (lambda *a: _without(*a, lambda s, m: (s * m).sum(1) / m.sum(0)), "没有减去全部得分的平均：每个像素都带着同一个底数。"),
+        "no_division": (
+            lambda *a: _without(*a, lambda s, m: (s * m).mean(1) - s.mean(1)),
+            "没有除以每个像素被留下的比例：留得多的像素占了便宜。",
+        ),
+        "no_mean": (
+            lambda *a: _without(*a, lambda s, m: (s * m).sum(1) / m.sum(0)),
+            "没有减去全部得分的平均：每个像素都带着同一个底数。",
+        ),
         "dropped": (
             lambda *a: _without(*a, lambda s, m: (s * (1 - m)).sum(1) / (1 - m).sum(0) - s.mean(1)),
             "算的是去掉这个像素时的平均得分：正负反了，要的是留下时的。",
         ),
-        "one_count": (lambda *a: _without(*a, lambda s, m: (s * m).mean(1) / m.mean() - s.mean(1)), "用了同一个保留比例：各像素实际留下的次数不同，掩码少时误差不小。"),
-        "probability": (lambda x, t, m, masks: _random_masks_by_pixel(x, t, lambda z: m(z).softmax(1), masks), "用了概率：这里要 softmax 之前的得分。"),
+        "one_count": (
+            lambda *a: _without(*a, lambda s, m: (s * m).mean(1) / m.mean() - s.mean(1)),
+            "用了同一个保留比例：各像素实际留下的次数不同，掩码少时误差不小。",
+        ),
+        "probability": (
+            lambda x, t, m, masks: _random_masks_by_pixel(x, t, lambda z: m(z).softmax(1), masks),
+            "用了概率：这里要 softmax 之前的得分。",
+        ),
         "graph": (lambda x, t, m, masks: _random_masks_by_pixel(x, t, m, masks) + 0 * m(x).sum(),),
         "first_target": (
             lambda x, t, m, masks: _random_masks_by_pixel(x, t[:1].expand_as(t), m, masks),
             "整批都用了第一张图的目标类：每张图有自己的。",
         ),
     },
-)  # fmt: skip
+)
+def random_masks(image, target, model, masks):
+    return _random_masks_by_pixel(image, target, model, masks)

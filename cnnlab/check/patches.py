@@ -4,24 +4,12 @@ from functools import partial
 
 import torch
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
 from cnnlab.check.watching import work_of
 from cnnlab.core.hooks import activations_of
 
 # 1 感受野的大小、步幅、起点
-
-
-def _by_tracing(layers):
-    # 从很靠里的两个相邻位置往回走，量出它们看到的范围
-    def seen(position):
-        first = last = position
-        for kernel, stride, padding in reversed(layers):
-            first, last = first * stride - padding, last * stride - padding + kernel - 1
-        return first, last
-
-    (first, last), (second, _) = seen(0), seen(1)
-    return last - first + 1, second - first, first
 
 
 def _accumulate(layers, *, product=True, late=False, sign=-1, whole=0, first=False, kind="times"):
@@ -54,12 +42,9 @@ def _less_padding(layers):
     return size, step, start
 
 
-receptive_size = Exercise(
-    id="patches-1",
-    name="receptive_size",
-    title="几层叠起来看多远",
+@exercise(
+    "几层叠起来看多远",
     level=1,
-    stub="my_receptive_size(layers)",
     probes=(
         lambda: ([(3, 2, 1), (3, 2, 0), (3, 1, 1), (5, 2, 2)],),
         lambda: ([(7, 2, 3), (2, 2, 1), (3, 2, 1)],),
@@ -69,7 +54,6 @@ receptive_size = Exercise(
     idea="深一层的核移动一格，在图像上移动的是前面各层步幅之积那么多个像素。",
     where="看“想法”一节里三行递推式，注意它们更新的先后。",
     question="把步幅全改成 1，同样的层数看到的范围怎样增长？",
-    oracle=_by_tracing,
     mistakes={
         "no_product": (
             partial(_accumulate, kind="only"),
@@ -108,6 +92,16 @@ receptive_size = Exercise(
         ),
     },
 )
+def receptive_size(layers):
+    # 从很靠里的两个相邻位置往回走，量出它们看到的范围
+    def seen(position):
+        first = last = position
+        for kernel, stride, padding in reversed(layers):
+            first, last = first * stride - padding, last * stride - padding + kernel - 1
+        return first, last
+
+    (first, last), (second, _) = seen(0), seen(1)
+    return last - first + 1, second - first, first
 
 
 # 2 每个位置看到的一段
@@ -118,20 +112,6 @@ def _lengths(layers, length):
     for kernel, stride, padding in layers:
         lengths.append((lengths[-1] + 2 * padding - kernel) // stride + 1)
     return lengths
-
-
-def _by_gradient(layers, length):
-    line = torch.ones(1, 1, length, dtype=torch.float64, requires_grad=True)
-    value = line
-    for kernel, stride, padding in layers:
-        weight = torch.ones(1, 1, kernel, dtype=torch.float64)
-        value = torch.nn.functional.conv1d(value, weight, stride=stride, padding=padding)
-    spans = []
-    for position in range(value.shape[2]):
-        (gradient,) = torch.autograd.grad(value[0, 0, position], line, retain_graph=True)
-        seen = gradient[0, 0].nonzero()[:, 0]
-        spans.append([int(seen[0]), int(seen[-1]) + 1])
-    return torch.tensor(spans)
 
 
 def _back(layers, length, *, clip="each", sign=-1, end=1):
@@ -153,18 +133,14 @@ def _back(layers, length, *, clip="each", sign=-1, end=1):
     return torch.tensor(spans)
 
 
-receptive_spans = Exercise(
-    id="patches-2",
-    name="receptive_spans",
-    title="边上的神经元看到哪一段",
+@exercise(
+    "边上的神经元看到哪一段",
     level=3,
-    stub="my_receptive_spans(layers, length)",
     probes=(lambda: ([(3, 2, 0), (3, 1, 1)], 10), lambda: ([(3, 2, 0), (3, 1, 1), (3, 2, 1)], 20)),
     answer="整数张量 (n, 2)：每个位置看到的 [起点, 终点)，终点不含",
     idea="填充的那些格不是像素，也不是前一层的神经元；每往回走一层，都要留在那一层真有的位置之内。",
     where="先算出每一层有几个位置，再从后往前走；max 与 min 各管一头。",
     question="二维时，一个位置的框怎样由行和列的两段拼成？",
-    oracle=_by_gradient,
     mistakes={
         "clip_last": (
             partial(_back, clip="last"),
@@ -175,6 +151,18 @@ receptive_spans = Exercise(
         "inclusive": (partial(_back, end=0), "差一：终点不含，最后一个看到的像素还要再加一。"),
     },
 )
+def receptive_spans(layers, length):
+    line = torch.ones(1, 1, length, dtype=torch.float64, requires_grad=True)
+    value = line
+    for kernel, stride, padding in layers:
+        weight = torch.ones(1, 1, kernel, dtype=torch.float64)
+        value = torch.nn.functional.conv1d(value, weight, stride=stride, padding=padding)
+    spans = []
+    for position in range(value.shape[2]):
+        (gradient,) = torch.autograd.grad(value[0, 0, position], line, retain_graph=True)
+        seen = gradient[0, 0].nonzero()[:, 0]
+        spans.append([int(seen[0]), int(seen[-1]) + 1])
+    return torch.tensor(spans)
 
 
 # 3 一批一批地留前 k 名
@@ -245,12 +233,9 @@ def _running(batches, k, *, each=None, offset=True, newest=False, swap=False):
     )
 
 
-running_top = Exercise(
-    id="patches-3",
-    name="running_top",
-    title="一批一批地留前 k 名",
+@exercise(
+    "一批一批地留前 k 名",
     level=3,
-    stub="my_running_top(batches, k)",
     probes=(
         lambda: (list(noise((9, 4, 5), 11).split([3, 2, 4])), 30),
         lambda: (_maps([3, 2, 4], 4, 5, 11), 30),
@@ -261,7 +246,6 @@ running_top = Exercise(
     idea="前 k 名的榜加上新的一批，再取前 k 名，结果与把全部放在一起排一样；内存只与 k 和批的大小有关。",
     where="看 torch.sort 的 stable 参数；榜放在新的一批前面。",
     question="要是每张图只许出一处，这张榜要怎样改？",
-    oracle=_sort_all,
     laws=((_keeps_little, "手里存了不止一批：把全部激活接在一起，图一多内存就不够了。"),),
     mistakes={
         "one_each": (
@@ -293,6 +277,8 @@ running_top = Exercise(
         "hoards": (_all_at_once,),
     },
 )
+def running_top(batches, k):
+    return _sort_all(batches, k)
 
 
 # 4 每张图只出一处
@@ -343,18 +329,14 @@ def _one_each(values, image_index, k, *, first=None, stable=True):
     return _first_of_each(order[:first], image_index)[:k]
 
 
-one_per_image = Exercise(
-    id="patches-4",
-    name="one_per_image",
-    title="改错：九块都来自同一张照片",
+@exercise(
+    "改错：九块都来自同一张照片",
     level=3,
-    stub="my_one_per_image(values, image_index, k)",
     probes=(lambda: _candidates(21), lambda: _candidates(22), lambda: _crowded(24)),
     answer="入选候选的下标 (k,)，按值从大到小",
     idea="“前 k 名”和“每图一处”两件事有先后；次序反了，名额就会被同一张图白白占掉。",
     where="先想清楚：去掉重复之后还剩几个？够 k 个吗？",
     question="整段视频的相邻画面几乎相同，“每图一处”还够用吗？",
-    oracle=_greedy,
     properties=(
         (
             lambda out, values, image_index, k: len(out) == k,
@@ -387,6 +369,8 @@ one_per_image = Exercise(
         "images": (lambda v, i, k: i[_greedy(v, i, k)], "返回的是照片的编号：题目要候选的下标。"),
     },
 )
+def one_per_image(values, image_index, k):
+    return _greedy(values, image_index, k)
 
 
 # 5 有效感受野
@@ -419,12 +403,9 @@ def _by_nudging(image, layer, model, step=1e-6):
     return count
 
 
-effective_area = Exercise(
-    id="patches-5",
-    name="effective_area",
-    title="九成的影响在多少个像素里",
+@exercise(
+    "九成的影响在多少个像素里",
     level=3,
-    stub="my_effective_area(image, layer, model)",
     probes=(
         lambda: (uniform((1, 3, 13, 12), 31), "conv2", TinyNet(seed=5, inplace=False)),
         lambda: (uniform((1, 3, 11, 14), 33), "conv2", TinyNet(seed=8, inplace=False)),
@@ -435,7 +416,6 @@ effective_area = Exercise(
     idea="理论感受野只说哪些像素有可能起作用；影响的大小要用梯度量，而且正负不该互相抵消。",
     where="中央是行数与列数各整除 2 的位置，各通道相加再求导；像素的影响是三种颜色梯度绝对值之和。",
     question="同样的问题换成最深的一层，九成的影响占理论感受野的比例会更大还是更小？",
-    oracle=_by_nudging,
     mistakes={
         "box": (
             lambda x, n, m: int((_gradient(x, n, m).abs().sum(0) > 0).sum()),
@@ -487,3 +467,5 @@ effective_area = Exercise(
         ),
     },
 )
+def effective_area(image, layer, model):
+    return _by_nudging(image, layer, model)

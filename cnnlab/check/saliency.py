@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import CamNet, TinyNet, in_training, noise, uniform
 from cnnlab.check.gradients import class_scores as _scores
 from cnnlab.check.gradients import pixel_differences as _differences
@@ -41,13 +41,10 @@ def _stays_in_eval(image, target, model):
     return _map(image, target, model.eval())
 
 
-saliency = Exercise(
-    id="saliency-1",
-    name="saliency",
-    ours=_map,
-    title="一批图的显著图",
+@exercise(
+    "一批图的显著图",
     level=2,
-    stub="my_saliency(image, target, model)",
+    ours=_map,
     probes=(
         lambda: (noise((2, 3, 8, 7), 1), torch.tensor([3, 1]), TinyNet()),
         lambda: (noise((3, 3, 6, 5), 2), torch.tensor([0, 4, 2]), TinyNet(seed=9)),
@@ -57,11 +54,10 @@ saliency = Exercise(
     idea="每张图有自己的类别：先从得分表里各取一个数，再求和。和的梯度正好把各张图的梯度分开放好。",
     where="看 torch.Tensor.gather 与 torch.autograd.grad，以及本章“从零实现”一节。",
     question="把绝对值去掉会怎样？哪些像素变亮会让得分下降？",
-    oracle=lambda image, target, model: _differences(image, target, model).abs().amax(1),
+    tolerance=1e-5,
     properties=(
         (lambda out, *_: bool((out >= 0).all()), "显著图里有负数：问的是变化有多大，不管方向。"),
     ),
-    tolerance=1e-5,
     mistakes={
         "sum": (lambda *a: _gradient(*a).abs().sum(1), "跨通道用了求和：这里问最敏感的那个通道。"),
         "mean": (lambda *a: _gradient(*a).abs().mean(1), "跨通道取了平均：三个通道里挑最大的。"),
@@ -132,6 +128,8 @@ saliency = Exercise(
         "stays_in_eval": (_stays_in_eval,),
     },
 )
+def saliency(image, target, model):
+    return _differences(image, target, model).abs().amax(1)
 
 
 # 2 带符号的显著图
@@ -156,13 +154,10 @@ def _largest(gradient):
     return gradient.gather(1, gradient.abs().argmax(1, keepdim=True))[:, 0]
 
 
-signed_saliency = Exercise(
-    id="saliency-2",
-    name="signed_saliency",
-    ours=lambda *a: _gradient(*a).sum(1),
-    title="带符号的显著图",
+@exercise(
+    "带符号的显著图",
     level=1,
-    stub="my_signed_saliency(image, target, model)",
+    ours=lambda *a: _gradient(*a).sum(1),
     probes=(
         lambda: (noise((2, 3, 7, 6), 3), torch.tensor([2, 0]), TinyNet()),
         lambda: (noise((3, 3, 5, 8), 4), torch.tensor([1, 3, 4]), TinyNet(seed=5)),
@@ -172,9 +167,8 @@ signed_saliency = Exercise(
     idea="三个通道一起动一步，变化率是三个偏导数之和。",
     where="看本章“从零实现”一节；只改最后一步。",
     question="正负号在哪些像素上翻得最勤？这与噪声一样的样子有什么关系？",
-    oracle=lambda image, target, model: _differences(image, target, model).sum(1),
-    laws=((_odd, "把得分换成它的相反数，图应当正负对调，你的不是：符号在哪一步丢了？"),),
     tolerance=1e-5,
+    laws=((_odd, "把得分换成它的相反数，图应当正负对调，你的不是：符号在哪一步丢了？"),),
     mistakes={
         "abs": (
             lambda x, t, m: _gradient(x, t, m).abs().sum(1),
@@ -208,6 +202,8 @@ signed_saliency = Exercise(
         ),
     },
 )
+def signed_saliency(image, target, model):
+    return _differences(image, target, model).sum(1)
 
 
 # 3 积分梯度
@@ -250,13 +246,11 @@ def _with_ends(image, target, model, baseline, steps, more):
     return total / (steps + more) * (image - baseline)
 
 
-integrated = Exercise(
-    id="saliency-3",
-    name="integrated",
-    ours=_path,
-    title="积分梯度",
+@exercise(
+    "积分梯度",
     level=3,
-    stub="my_integrated_gradients(image, target, model, baseline, steps)",
+    asked="my_integrated_gradients",
+    ours=_path,
     probes=(
         lambda: (
             uniform((2, 3, 6, 5), 5),
@@ -277,9 +271,8 @@ integrated = Exercise(
     idea="把得分的总变化拆给各个像素：一段路上的变化约等于梯度乘位移，段段相加。",
     where="看本章“从一点到一条路”一节的公式，留意 k 从哪里数起。",
     question="基线换成白图，哪些像素从此恒为 0？这合理吗？",
-    oracle=partial(_path, gradient=_differences),
-    laws=((_complete, "全部相加应当等于得分之差（步数大时误差很小），你的不是：检查平均和位移。"),),
     tolerance=1e-5,
+    laws=((_complete, "全部相加应当等于得分之差（步数大时误差很小），你的不是：检查平均和位移。"),),
     mistakes={
         "left": (partial(_path, at=0.0), "取了每段的左端：取中点，误差小一个量级。"),
         "right": (partial(_path, at=1.0), "取了每段的右端：取中点，误差小一个量级。"),
@@ -311,6 +304,8 @@ integrated = Exercise(
         ),
     },
 )
+def integrated(image, target, model, baseline, steps):
+    return _path(image, target, model, baseline, steps, gradient=_differences)
 
 
 # 4 类激活图
@@ -326,12 +321,9 @@ def _averages_to_the_score(out, image, target, model):
         return torch.allclose(out.mean((1, 2)), _scores(model, image, target), rtol=1e-4, atol=1e-6)
 
 
-class_map = Exercise(
-    id="saliency-4",
-    name="class_map",
-    title="类激活图",
+@exercise(
+    "类激活图",
     level=2,
-    stub="my_class_map(image, target, model)",
     probes=(
         lambda: (noise((2, 3, 6, 7), 9), torch.tensor([3, 0]), CamNet()),
         lambda: (noise((3, 3, 5, 4), 10), torch.tensor([1, 2, 0]), CamNet(seed=3)),
@@ -341,7 +333,6 @@ class_map = Exercise(
     idea="得分是一张图的平均。把取平均之前的那张图拿出来，就知道分数从哪里来。",
     where="看本章“类激活图”一节；model.conv 与 model.relu 可以直接调用。",
     question="这张图平均之后是得分，能不能说每一处的值就是那里的贡献？感受野再大一些呢？",
-    oracle=_cam,
     properties=(
         (
             _averages_to_the_score,
@@ -364,6 +355,8 @@ class_map = Exercise(
         ),
     },
 )
+def class_map(image, target, model):
+    return _cam(image, target, model)
 
 
 # 5 最小的对抗步长
@@ -407,19 +400,15 @@ def _attack_probe(seed, network):
     return image, model(image).argmax(1), model, torch.linspace(0.02, 1, 50, dtype=torch.float64)
 
 
-attack = Exercise(
-    id="saliency-5",
-    name="attack",
-    ours=partial(_attack, direction=lambda *b: _gradient(*b).sign()),
-    title="最小的对抗步长",
+@exercise(
+    "最小的对抗步长",
     level=4,
-    stub="my_attack(image, target, model, levels)",
+    ours=partial(_attack, direction=lambda *b: _gradient(*b).sign()),
     probes=(lambda: _attack_probe(12, 3), lambda: _attack_probe(12, 4)),
     answer="(1, 3, H, W)，取值 [0, 1]：沿梯度的符号往得分下降的方向走，levels（从小到大）里第一个让预测离开 target 的步长所到的图",
     idea="每个像素最多动一样多时，想让得分降得最快，每个像素都该动满，方向由梯度的符号定。",
     where="看本章“一个灰度就够”一节；最后别忘了图像的取值范围。",
     question="若改成限制全部像素移动的平方和，最好的方向还是符号吗？",
-    oracle=_attack,
     properties=(
         (lambda out, *_: out.min() >= 0 and out.max() <= 1, "像素跑出了 [0, 1]：走完要截回来。"),
         (
@@ -443,3 +432,5 @@ attack = Exercise(
         ),
     },
 )
+def attack(image, target, model, levels):
+    return _attack(image, target, model, levels)

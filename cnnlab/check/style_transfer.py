@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch.nn import functional
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
 from cnnlab.check.gradients import BROKEN, gradient_flows
 
@@ -17,22 +17,9 @@ def _content(features, target, weight, *, scale=lambda t: t.square().sum((1, 2, 
     return weight**power * (distance / scale(target)).sum()
 
 
-def _content_by_loop(features, target, weight):
-    total = torch.zeros((), dtype=features.dtype)
-    for one, goal in zip(features, target, strict=True):
-        up, down = 0.0, 0.0
-        for value, wanted in zip(one.flatten().tolist(), goal.flatten().tolist(), strict=True):
-            up, down = up + (value - wanted) ** 2, down + wanted**2
-        total = total + weight * up / down
-    return total
-
-
-content_loss = Exercise(
-    id="style_transfer-1",
-    name="content_loss",
-    title="内容损失",
+@exercise(
+    "内容损失",
     level=1,
-    stub="my_content_loss(features, target, weight)",
     probes=(
         lambda: (
             noise((2, 3, 4, 5), 1),
@@ -50,7 +37,6 @@ content_loss = Exercise(
     idea="除以目标自己的平方和，距离才没有单位；换一层、换一张图，同一个权重的意思不变。",
     where="看 Tensor.square 与 Tensor.sum 的 dim 参数。",
     question="features 全为 0 时，每张图贡献多少？这与层有关吗？",
-    oracle=_content_by_loop,
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "absolute": (
@@ -101,71 +87,14 @@ content_loss = Exercise(
         "detached": (lambda f, t, w: _content(f.detach(), t, w),),
     },
 )
-
-
-# 3 混合几种风格
-
-
-def _mix(grams, weights, share=lambda w: w / w.sum()):
-    return torch.einsum("k,kij->ij", share(weights), grams)
-
-
-def _mix_by_loop(grams, weights):
-    total, result = sum(weights.tolist()), torch.zeros_like(grams[0])
-    for gram, weight in zip(grams, weights.tolist(), strict=True):
-        result = result + gram * (weight / total)
-    return result
-
-
-mixed_gram = Exercise(
-    id="style_transfer-3",
-    name="mixed_gram",
-    title="混合几种风格",
-    level=1,
-    stub="my_mixed_gram(grams, weights)",
-    probes=(
-        lambda: (noise((3, 4, 4), 5), torch.tensor([2.0, 1.0, 5.0], dtype=torch.float64)),
-        lambda: (noise((2, 3, 3), 6), torch.tensor([0.3, 0.9], dtype=torch.float64)),
-        lambda: (noise((1, 2, 2), 7), torch.tensor([4.0], dtype=torch.float64)),
-    ),
-    answer="(C, C)：按权重混合的目标 Gram 矩阵，权重先归一到和为 1",
-    idea="Gram 矩阵是二阶矩，按比例混合两份样本的二阶矩，就是混合之后的二阶矩；所以权重的和应当是 1。",
-    where="权重各除以它们的和，再对第 0 维加权相加；torch.einsum 或广播都行。",
-    question="协方差能不能也这样混合？差在哪一项？",
-    oracle=_mix_by_loop,
-    laws=((gradient_flows(), *BROKEN),),
-    mistakes={
-        "raw": (
-            partial(_mix, share=lambda w: w),
-            "权重没有归一：和不为 1 时，目标的强弱也跟着变了。",
-        ),
-        "equal": (lambda g, w: g.mean(0), "权重没有用上：每种风格占了一样多。"),
-        "softmax": (
-            partial(_mix, share=lambda w: w.softmax(0)),
-            "用 softmax 归一：权重的比例变了，这里只除以它们的和。",
-        ),
-        "largest": (partial(_mix, share=lambda w: w / w.max()), "除的是最大的权重：和还不是 1。"),
-        "mean": (lambda g, w: _mix(g, w) / len(g), "多除了风格的个数：权重的和已经是 1。"),
-        "squares": (
-            partial(_mix, share=lambda w: w.square() / w.square().sum()),
-            "权重先平方了：只除以它们的和。",
-        ),
-        "unit_length": (
-            partial(_mix, share=lambda w: w / w.norm()),
-            "除的是权重的长度：要除以它们的和。",
-        ),
-        "strongest": (
-            lambda g, w: g[w.argmax()],
-            "只留了权重最大的那一种：每一种都要按比例算进去。",
-        ),
-        "two_only": (lambda g, w: _mix(g[:2], w[:2]), "只混了前两种：有几种就混几种。"),
-        "first_only": (lambda g, w: g[0].clone(), "只用了第一种风格。"),
-        "reversed": (
-            lambda g, w: _mix(g, w.flip(0)),
-            "权重与风格对错了次序：第 k 个权重给第 k 种风格。",
-        ),
-    },
-)
+def content_loss(features, target, weight):
+    total = torch.zeros((), dtype=features.dtype)
+    for one, goal in zip(features, target, strict=True):
+        up, down = 0.0, 0.0
+        for value, wanted in zip(one.flatten().tolist(), goal.flatten().tolist(), strict=True):
+            up, down = up + (value - wanted) ** 2, down + wanted**2
+        total = total + weight * up / down
+    return total
 
 
 # 2 改错：被改写的特征
@@ -174,16 +103,6 @@ mixed_gram = Exercise(
 def _features(image, first, second):
     one = functional.conv2d(image, first)
     return [one, functional.conv2d(one.relu(), second)]
-
-
-def _features_by_unfold(image, first, second):
-    def convolve(value, weight):
-        size = weight.shape[-1]
-        columns = functional.unfold(value, size)
-        return (weight.flatten(1) @ columns).unflatten(2, (value.shape[2] - size + 1, -1))
-
-    one = convolve(image, first)
-    return [one, convolve(one.where(one > 0, torch.zeros_like(one)), second)]
 
 
 def _has_negatives(output, image, first, second):
@@ -203,12 +122,9 @@ def _aliased(image, first, second):
     return [*kept, functional.conv2d(one, second)]
 
 
-features_before_relu = Exercise(
-    id="style_transfer-2",
-    name="features_before_relu",
-    title="改错：全是非负的特征",
+@exercise(
+    "改错：全是非负的特征",
     level=2,
-    stub="my_features_before_relu(image, first, second)",
     probes=(
         lambda: (uniform((2, 3, 8, 7), 7), noise((4, 3, 3, 3), 8), noise((5, 4, 3, 3), 9)),
         lambda: (noise((1, 3, 7, 9), 10), noise((3, 3, 3, 3), 11), noise((2, 3, 3, 3), 12)),
@@ -217,7 +133,6 @@ features_before_relu = Exercise(
     idea="原地的 ReLU 会改写它的输入；列表里存的是同一块内存，也就跟着变了。",
     where="看本章“特征取在哪里”一段，以及 Tensor.clone 的文档。",
     question="最后一层的特征为什么没有被改写？",
-    oracle=_features_by_unfold,
     properties=(
         (
             _has_negatives,
@@ -255,27 +170,85 @@ features_before_relu = Exercise(
         ),
     },
 )
+def features_before_relu(image, first, second):
+    def convolve(value, weight):
+        size = weight.shape[-1]
+        columns = functional.unfold(value, size)
+        return (weight.flatten(1) @ columns).unflatten(2, (value.shape[2] - size + 1, -1))
+
+    one = convolve(image, first)
+    return [one, convolve(one.where(one > 0, torch.zeros_like(one)), second)]
+
+
+# 3 混合几种风格
+
+
+def _mix(grams, weights, share=lambda w: w / w.sum()):
+    return torch.einsum("k,kij->ij", share(weights), grams)
+
+
+@exercise(
+    "混合几种风格",
+    level=1,
+    probes=(
+        lambda: (noise((3, 4, 4), 5), torch.tensor([2.0, 1.0, 5.0], dtype=torch.float64)),
+        lambda: (noise((2, 3, 3), 6), torch.tensor([0.3, 0.9], dtype=torch.float64)),
+        lambda: (noise((1, 2, 2), 7), torch.tensor([4.0], dtype=torch.float64)),
+    ),
+    answer="(C, C)：按权重混合的目标 Gram 矩阵，权重先归一到和为 1",
+    idea="Gram 矩阵是二阶矩，按比例混合两份样本的二阶矩，就是混合之后的二阶矩；所以权重的和应当是 1。",
+    where="权重各除以它们的和，再对第 0 维加权相加；torch.einsum 或广播都行。",
+    question="协方差能不能也这样混合？差在哪一项？",
+    laws=((gradient_flows(), *BROKEN),),
+    mistakes={
+        "raw": (
+            partial(_mix, share=lambda w: w),
+            "权重没有归一：和不为 1 时，目标的强弱也跟着变了。",
+        ),
+        "equal": (lambda g, w: g.mean(0), "权重没有用上：每种风格占了一样多。"),
+        "softmax": (
+            partial(_mix, share=lambda w: w.softmax(0)),
+            "用 softmax 归一：权重的比例变了，这里只除以它们的和。",
+        ),
+        "largest": (partial(_mix, share=lambda w: w / w.max()), "除的是最大的权重：和还不是 1。"),
+        "mean": (lambda g, w: _mix(g, w) / len(g), "多除了风格的个数：权重的和已经是 1。"),
+        "squares": (
+            partial(_mix, share=lambda w: w.square() / w.square().sum()),
+            "权重先平方了：只除以它们的和。",
+        ),
+        "unit_length": (
+            partial(_mix, share=lambda w: w / w.norm()),
+            "除的是权重的长度：要除以它们的和。",
+        ),
+        "strongest": (
+            lambda g, w: g[w.argmax()],
+            "只留了权重最大的那一种：每一种都要按比例算进去。",
+        ),
+        "two_only": (lambda g, w: _mix(g[:2], w[:2]), "只混了前两种：有几种就混几种。"),
+        "first_only": (lambda g, w: g[0].clone(), "只用了第一种风格。"),
+        "reversed": (
+            lambda g, w: _mix(g, w.flip(0)),
+            "权重与风格对错了次序：第 k 个权重给第 k 种风格。",
+        ),
+    },
+)
+def mixed_gram(grams, weights):
+    total, result = sum(weights.tolist()), torch.zeros_like(grams[0])
+    for gram, weight in zip(grams, weights.tolist(), strict=True):
+        result = result + gram * (weight / total)
+    return result
 
 
 # 4 两种混法差多少
-
-
-def _gap_by_probing(first, second, share):
-    gram = torch.ones_like(first) * 0.3
-    apart = share * (gram - first).square().sum() + (1 - share) * (gram - second).square().sum()
-    return apart - (gram - share * first - (1 - share) * second).square().sum()
 
 
 def _gap(first, second, factor):
     return factor * (first - second).square().sum()
 
 
-mixing_gap = Exercise(
-    id="style_transfer-4",
-    name="mixing_gap",
-    title="两种混法差多少",
+@exercise(
+    "两种混法差多少",
     level=1,
-    stub="my_mixing_gap(first, second, share)",
     probes=(
         lambda: (noise((4, 4), 13), noise((4, 4), 14), 0.3),
         lambda: (noise((3, 3), 15), noise((3, 3), 16), 0.8),
@@ -286,7 +259,6 @@ mixing_gap = Exercise(
     idea="把两个平方都展开，含有 G 的项恰好相消，剩下的只与两种风格有关；所以两种混法的梯度相同。",
     where="看本章“几种风格混在一起”一节；完全平方公式。",
     question="三种风格时，这个差是什么样子？",
-    oracle=_gap_by_probing,
     mistakes={
         "one_weight": (_gap, "少了一个因子：两边的权重都要出现。"),
         "no_weight": (
@@ -350,3 +322,7 @@ mixing_gap = Exercise(
         ),
     },
 )
+def mixing_gap(first, second, share):
+    gram = torch.ones_like(first) * 0.3
+    apart = share * (gram - first).square().sum() + (1 - share) * (gram - second).square().sum()
+    return apart - (gram - share * first - (1 - share) * second).square().sum()

@@ -4,25 +4,11 @@ from functools import partial
 
 import torch
 
-from cnnlab.check.core import Exercise
+from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise
 from cnnlab.check.gradients import BROKEN, gradient_flows
 
 # 1 Gram 矩阵
-
-
-def _gram_by_loop(features):
-    count, channels, height, width = features.shape
-    result = torch.zeros(count, channels, channels, dtype=features.dtype)
-    for n in range(count):
-        for i in range(channels):
-            for j in range(channels):
-                result[n, i, j] = sum(
-                    features[n, i, p, q] * features[n, j, p, q]
-                    for p in range(height)
-                    for q in range(width)
-                )
-    return result / (channels * height * width)
 
 
 def _rows(features, share=None):
@@ -44,13 +30,10 @@ def _wrong_reshape(features):
     return rows @ rows.transpose(1, 2) / features[0].numel()
 
 
-gram = Exercise(
-    id="texture-1",
-    name="gram",
-    ours=_rows,
-    title="Gram 矩阵",
+@exercise(
+    "Gram 矩阵",
     level=1,
-    stub="my_gram(features)",
+    ours=_rows,
     probes=(
         lambda: (noise((2, 3, 4, 5), 1),),
         lambda: (noise((3, 4, 3, 2), 2) + 0.5,),
@@ -60,7 +43,6 @@ gram = Exercise(
     idea="把每个通道的激活排成一行，两行的内积就是这两个通道在同一位置的乘积之和。",
     where="看 Tensor.flatten 与矩阵乘法 @ 的文档。",
     question="把全部位置打乱，它变不变？把通道打乱呢？",
-    oracle=_gram_by_loop,
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "unnormalised": (partial(_rows, share=1), "没有除：图大一倍，矩阵就大几倍。"),
@@ -107,6 +89,19 @@ gram = Exercise(
         "squared": (lambda f: _rows(f.square()), "先取了平方：乘积是两个通道之间的。"),
     },
 )
+def gram(features):
+    count, channels, height, width = features.shape
+    result = torch.zeros(count, channels, channels, dtype=features.dtype)
+    for n in range(count):
+        for i in range(channels):
+            for j in range(channels):
+                result[n, i, j] = sum(
+                    features[n, i, p, q] * features[n, j, p, q]
+                    for p in range(height)
+                    for q in range(width)
+                )
+    return result / (channels * height * width)
+
 
 # 2 带权的风格损失
 
@@ -118,27 +113,13 @@ def _distance(first, second, weights, scale=lambda target: 1.0):
     )
 
 
-def _distance_by_loop(first, second, weights):
-    total = torch.zeros((), dtype=torch.float64)
-    for a, b, w in zip(first, second, weights, strict=True):
-        total += (
-            w
-            * sum((float(x) - float(y)) ** 2 for x, y in zip(a.flatten(), b.flatten(), strict=True))
-            / sum(float(y) ** 2 for y in b.flatten())
-        )
-    return total
-
-
 def _relative(target):
     return 1 / target.square().sum()
 
 
-gram_loss = Exercise(
-    id="texture-2",
-    name="gram_loss",
-    title="带权的风格损失",
+@exercise(
+    "带权的风格损失",
     level=2,
-    stub="my_gram_loss(grams, targets, weights)",
     probes=(
         lambda: (
             [noise((3, 3), 1), noise((4, 4), 2)],
@@ -160,10 +141,9 @@ gram_loss = Exercise(
     idea="每层除以目标自己的大小，各层的数才可比；再按权重加起来。",
     where="看本章“想法”一节的公式。",
     question="哪一层的权重设为 0，图上的什么会先变？",
-    oracle=_distance_by_loop,
     tolerance=1e-6,
-    laws=((gradient_flows(), *BROKEN),),
     properties=((lambda out, grams, targets, weights: out >= 0, "损失不该是负数。"),),
+    laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "absolute": (_distance, "没有除以目标的大小：激活大的层会压过别的层。"),
         "no_weights": (
@@ -240,79 +220,22 @@ gram_loss = Exercise(
         ),
     },
 )
+def gram_loss(grams, targets, weights):
+    total = torch.zeros((), dtype=torch.float64)
+    for a, b, w in zip(grams, targets, weights, strict=True):
+        total += (
+            w
+            * sum((float(x) - float(y)) ** 2 for x, y in zip(a.flatten(), b.flatten(), strict=True))
+            / sum(float(y) ** 2 for y in b.flatten())
+        )
+    return total
 
-# 4 很响的通道
-
-
-def _maps(loud):
-    generator = torch.Generator().manual_seed(0)
-    first = 1 + 0.1 * torch.randn(1, 32, 32, generator=generator, dtype=torch.float64)
-    rest = torch.randn(5, 32, 32, generator=generator, dtype=torch.float64)
-    return torch.cat([loud(first, rest), rest[2:]])
-
-
-def _correlation(maps):
-    return torch.corrcoef(maps[:2].flatten(1).double())[0, 1].abs()
-
-
-def _largest_pair(maps):
-    rows = maps.flatten(1).double()
-    entries = (rows @ rows.T).fill_diagonal_(-torch.inf)
-    others = entries.clone()
-    others[0, 1] = others[1, 0] = -torch.inf
-    return entries[0, 1] > 0 and entries[0, 1] > 2 * others.max()
-
-
-loud_channel = Exercise(
-    id="texture-4",
-    name="loud_channel",
-    title="不相关却很大",
-    level=3,
-    stub="my_loud_channels()",
-    probes=(lambda: (),),
-    allow=("random",),
-    answer="(C, H, W) 的激活，C 不小于 5，高和宽不小于 8",
-    idea="Gram 不减均值：两个通道只要处处都大，乘积的和就大，起伏可以毫无关系。",
-    where="想一想 Σ a·b = 点数 ×（均值之积 + 协方差）。",
-    question="减去均值之后再算，它还排得上吗？那叫什么矩阵？",
-    properties=(
-        (
-            lambda out: out.dim() == 3 and len(out) >= 5 and min(out.shape[1:]) >= 8,
-            "形状应是 (C, H, W)，至少 5 个通道，高宽至少 8。",
-        ),
-        (
-            lambda out: out[:2].flatten(1).std(1).min() > 1e-6,
-            "第 0 或第 1 个通道是常数：常数没有相关系数，让它有起伏。",
-        ),
-        (
-            lambda out: _correlation(out) < 0.05,
-            "第 0、1 两个通道相关了：让一个通道很响就够了，起伏不要相同。",
-        ),
-        (
-            _largest_pair,
-            "第 0、1 两个通道的那一格还不够大：应是最大的非对角元，并且是其余各对的两倍以上。",
-        ),
-    ),
-    mistakes={
-        "correlated": (lambda: _maps(lambda a, r: torch.cat([10 * a, 10 * a])),),
-        "quiet": (lambda: noise((6, 32, 32), 7),),
-        "constant": (lambda: _maps(lambda a, r: 10 * torch.ones(2, 32, 32, dtype=torch.float64)),),
-    },
-)
 
 # 3 只比已填的像素
 
 
 def _window_distance(patch, filled, candidates, use=lambda filled: filled, power=2):
     return (use(filled) * (candidates - patch).abs() ** power).sum((1, 2))
-
-
-def _window_distance_by_loop(patch, filled, candidates):
-    result = torch.zeros(len(candidates), dtype=patch.dtype)
-    for k, window in enumerate(candidates):
-        for i, j in torch.nonzero(filled).tolist():
-            result[k] += (window[i, j] - patch[i, j]) ** 2
-    return result
 
 
 def _windows(seed, size, count):
@@ -322,12 +245,9 @@ def _windows(seed, size, count):
     return (patch, filled, noise((count, size, size + 1), seed + 2))
 
 
-window_distance = Exercise(
-    id="texture-3",
-    name="window_distance",
-    title="改错：只比已填的像素",
+@exercise(
+    "改错：只比已填的像素",
     level=2,
-    stub="my_window_distance(patch, filled, candidates)",
     probes=(
         lambda: _windows(1, 4, 6),
         lambda: _windows(7, 5, 3),
@@ -337,7 +257,6 @@ window_distance = Exercise(
     idea="窗口里还没生成的像素不是 0，是“不知道”；不知道的不能参加比较。",
     where="看本章“逐像素生长”一节的公式。",
     question="各候选都用同一个 filled，除不除以已填的个数会影响选谁吗？",
-    oracle=_window_distance_by_loop,
     mistakes={
         "unfilled": (
             partial(_window_distance, use=torch.ones_like),
@@ -371,18 +290,75 @@ window_distance = Exercise(
         ),
     },
 )
+def window_distance(patch, filled, candidates):
+    result = torch.zeros(len(candidates), dtype=patch.dtype)
+    for k, window in enumerate(candidates):
+        for i, j in torch.nonzero(filled).tolist():
+            result[k] += (window[i, j] - patch[i, j]) ** 2
+    return result
+
+
+# 4 很响的通道
+
+
+def _maps(loud):
+    generator = torch.Generator().manual_seed(0)
+    first = 1 + 0.1 * torch.randn(1, 32, 32, generator=generator, dtype=torch.float64)
+    rest = torch.randn(5, 32, 32, generator=generator, dtype=torch.float64)
+    return torch.cat([loud(first, rest), rest[2:]])
+
+
+def _correlation(maps):
+    return torch.corrcoef(maps[:2].flatten(1).double())[0, 1].abs()
+
+
+def _largest_pair(maps):
+    rows = maps.flatten(1).double()
+    entries = (rows @ rows.T).fill_diagonal_(-torch.inf)
+    others = entries.clone()
+    others[0, 1] = others[1, 0] = -torch.inf
+    return entries[0, 1] > 0 and entries[0, 1] > 2 * others.max()
+
+
+@exercise(
+    "不相关却很大",
+    level=3,
+    asked="my_loud_channels",
+    open_ended=True,
+    probes=(lambda: (),),
+    answer="(C, H, W) 的激活，C 不小于 5，高和宽不小于 8",
+    idea="Gram 不减均值：两个通道只要处处都大，乘积的和就大，起伏可以毫无关系。",
+    where="想一想 Σ a·b = 点数 ×（均值之积 + 协方差）。",
+    question="减去均值之后再算，它还排得上吗？那叫什么矩阵？",
+    allow=("random",),
+    properties=(
+        (
+            lambda out: out.dim() == 3 and len(out) >= 5 and min(out.shape[1:]) >= 8,
+            "形状应是 (C, H, W)，至少 5 个通道，高宽至少 8。",
+        ),
+        (
+            lambda out: out[:2].flatten(1).std(1).min() > 1e-6,
+            "第 0 或第 1 个通道是常数：常数没有相关系数，让它有起伏。",
+        ),
+        (
+            lambda out: _correlation(out) < 0.05,
+            "第 0、1 两个通道相关了：让一个通道很响就够了，起伏不要相同。",
+        ),
+        (
+            _largest_pair,
+            "第 0、1 两个通道的那一格还不够大：应是最大的非对角元，并且是其余各对的两倍以上。",
+        ),
+    ),
+    mistakes={
+        "correlated": (lambda: _maps(lambda a, r: torch.cat([10 * a, 10 * a])),),
+        "quiet": (lambda: noise((6, 32, 32), 7),),
+        "constant": (lambda: _maps(lambda a, r: 10 * torch.ones(2, 32, 32, dtype=torch.float64)),),
+    },
+)
+def loud_channel(): ...
+
 
 # 5 隔一段距离的 Gram
-
-
-def _shifted_by_loop(features, down, right):
-    channels, height, width = features.shape
-    result, count = torch.zeros(channels, channels, dtype=features.dtype), 0
-    for row in range(height - down):
-        for column in range(width - right):
-            result += torch.outer(features[:, row, column], features[:, row + down, column + right])
-            count += 1
-    return result / count
 
 
 def _pairs(first, second, share=None):
@@ -394,12 +370,10 @@ def _cut(features, down, right):
     return features[:, : height - down, : width - right], features[:, down:, right:]
 
 
-shifted = Exercise(
-    id="texture-5",
-    name="shifted",
-    title="隔一段距离的 Gram",
+@exercise(
+    "隔一段距离的 Gram",
     level=2,
-    stub="my_shifted_gram(features, down, right)",
+    asked="my_shifted_gram",
     probes=(
         lambda: (noise((3, 5, 6), 1), 1, 2),
         lambda: (noise((2, 7, 4), 2), 3, 1),
@@ -411,7 +385,6 @@ shifted = Exercise(
     idea="把图错开 (down, right) 与自己相乘；错到图外的部分没有伙伴，要切掉。",
     where="用切片取出两块一样大的区域，再做矩阵乘法。",
     question="一块棋盘，位移取几时它又变回最大？那就是周期。",
-    oracle=_shifted_by_loop,
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "wrap": (
@@ -480,3 +453,11 @@ shifted = Exercise(
         ),
     },
 )
+def shifted(features, down, right):
+    channels, height, width = features.shape
+    result, count = torch.zeros(channels, channels, dtype=features.dtype), 0
+    for row in range(height - down):
+        for column in range(width - right):
+            result += torch.outer(features[:, row, column], features[:, row + down, column + right])
+            count += 1
+    return result / count

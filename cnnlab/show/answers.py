@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 
 from cnnlab.core.arguments import checked
-from cnnlab.show.figures import PALETTE, WIDTH, Panels, describe, drawing, use_style
+from cnnlab.show.figures import PALETTE, WIDTH, Panels, describe, drawing
 from cnnlab.show.plotting import _rows
 
 
@@ -19,7 +19,6 @@ def show_answers(images, answers, *, count: int = 5, caption: str = "", alt: str
     images：(N, 3, H, W)；answers：每张一列 (名字, 概率)，就是 `model.top(images, k)` 的结果，N 至多 8。
     caption 是图注，alt 是替代文字（不给就用图注）。
     """
-    use_style()
     pictures = _rows(images, 8)[0]
     if len(answers) != len(pictures):
         raise ValueError(f"照片有 {len(pictures)} 张，回答有 {len(answers)} 份：要一一对应")

@@ -6,11 +6,12 @@
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.ticker import MaxNLocator
-from torch import Tensor, nn
+from torch import nn
 
-from cnnlab.chapters.patches import Patches, ranked_patches, receptive_field
+from cnnlab.chapters.patches import Patches, ranked_patches
 from cnnlab.core.arguments import checked
-from cnnlab.show.figures import CONTROL, PALETTE, PHOTO_DPI, Panels, drawing, use_style
+from cnnlab.show.figures import CONTROL, PALETTE, PHOTO_DPI, Panels, drawing
+from cnnlab.show.layers import field_text
 
 PARTS = ("最强", "中间", "最弱")
 
@@ -18,14 +19,7 @@ PARTS = ("最强", "中间", "最弱")
 @checked
 @drawing
 def neuron_card(
-    model: nn.Module,
-    layer: str,
-    channel: int,
-    images,
-    *,
-    k: int = 6,
-    channel_image=None,
-    title: str = "",
+    model: nn.Module, layer: str, channel: int, images, *, k: int = 6, channel_image=None
 ) -> Panels:
     """一个通道的名片：最强、中间、最弱的各 k 个区块，各图最大激活的直方图，可选的通道图。
 
@@ -35,63 +29,35 @@ def neuron_card(
     """
     if len(images) < k:
         raise ValueError(f"每行要 {k} 个区块，图像只有 {len(images)} 张：多给些图像，或减小 k")
-    ranking = ranked_patches(model, images, layer, channel, len(images), part="top")
-    panels, chart, extra = _layout(k, channel_image is not None)
     count = len(images)
+    ranking = ranked_patches(model, images, layer, channel, count, part="top")
+    page = plt.figure(figsize=(3.4 + 1.04 * k, 4.4), dpi=PHOTO_DPI, layout="constrained")
+    grid = page.add_gridspec(3, k + 1, width_ratios=[1] * k + [2.6])
+    panels = Panels()
     for row, first in enumerate((0, (count - k) // 2, count - k)):
-        _patch_row(panels[row * k : (row + 1) * k], PARTS[row], ranking, first)
+        places = [page.add_subplot(grid[row, at], projection="cnnlab") for at in range(k)]
+        _patch_row(places, PARTS[row], ranking, first)
+        panels += places
+    chart = page.add_subplot(grid[0 if channel_image is None else 2 :, k])
     _histogram(chart, ranking.values[0].cpu().numpy(), k)
-    if extra is not None:
+    if channel_image is not None:
         picture = getattr(channel_image, "image", channel_image).detach().cpu()
+        extra = page.add_subplot(grid[:2, k])
         extra.imshow(picture.flatten(0, -4)[0].permute(1, 2, 0).clamp(0, 1).numpy())
         extra.set_title("合成的通道图", fontsize=11, pad=4)
-    name = title or f"{layer} 第 {channel} 通道"
-    panels.figure.suptitle(
-        f"{name} · {_field(model, layer)} · {count} 张图", fontsize=13, y=1.0, va="bottom"
-    )
+        extra.set_axis_off()
+    about = [f"{layer} 第 {channel} 通道", field_text(model, layer), f"{count} 张图"]
+    page.suptitle(" · ".join(filter(None, about)), fontsize=13)
     return panels
-
-
-def _field(model: nn.Module, layer: str) -> str:
-    size = receptive_field(model, layer).size
-    return f"感受野 {size}×{size} 像素" if isinstance(size, int) else f"感受野 {size}"
-
-
-def _layout(k: int, with_image: bool):
-    """三行 k 列的区块，右边是直方图（和通道图）。"""
-    use_style()
-    cell, gap, left, right = 0.98, 0.06, 0.5, 2.35
-    width, height = left + k * (cell + gap) + 0.6 + right, 3 * (cell + 0.24)
-    figure = plt.figure(figsize=(width, height), dpi=PHOTO_DPI)
-    panels = Panels()
-    for row in range(3):
-        for column in range(k):
-            bottom = (2 - row) * (cell + 0.24) / height
-            place = ((left + column * (cell + gap)) / width, bottom, cell / width, cell / height)
-            panel = figure.add_axes(place, projection="cnnlab")
-            panel.xaxis.set_visible(False)
-            panel.yaxis.set_visible(False)
-            panel.spines[:].set(visible=True, color="#BFBFBF", linewidth=0.5)
-            panels.append(panel)
-    side = (width - right) / width
-    tall = 1.05 if with_image else 2.6
-    chart = figure.add_axes((side, 0.42 / height, right / width, tall / height))
-    if not with_image:
-        return panels, chart, None
-    extra = figure.add_axes((side, (height - 1.75) / height, right / width, 1.5 / height))
-    extra.set_axis_off()
-    return panels, chart, extra
 
 
 def _patch_row(panels, name: str, ranking: Patches, first: int) -> None:
     """名次 first 起的一行区块，上方写激活。"""
-    for order, panel in enumerate(panels):
-        crop: Tensor = ranking.crop(0, first + order)
-        panel.imshow(crop.permute(1, 2, 0).clamp(0, 1).cpu().numpy())
-        panel.set_title(f"{float(ranking.values[0, first + order]):.3g}", fontsize=10, pad=3)
-    panels[0].text(
-        -0.1, 0.5, name, transform=panels[0].transAxes, ha="right", va="center", fontsize=11.5
-    )
+    for order, panel in enumerate(panels, first):
+        panel.imshow(ranking.crop(0, order).permute(1, 2, 0).clamp(0, 1).cpu().numpy())
+        panel.set_title(f"{float(ranking.values[0, order]):.3g}", fontsize=10, pad=3)
+        panel.set(xticks=[], yticks=[])
+    panels[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=11.5)
 
 
 def _histogram(chart, values: np.ndarray, k: int) -> None:

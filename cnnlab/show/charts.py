@@ -15,7 +15,6 @@ from cnnlab.show.figures import (
     describe,
     drawing,
     new_axes,
-    use_style,
     wrap_text,
 )
 
@@ -43,7 +42,7 @@ def show_curve(
     横坐标可以是文字（如层名），x 是公用的横坐标。log=True 时纵轴取对数。
     caption 是图下的图注，alt 是替代文字（不给就用图注）。
     """
-    axes = _axes(axes)
+    axes = axes or new_axes()
     named = curves if _is_named(curves) else {"": curves}
     for order, (name, values) in enumerate(named.items()):
         across, up = _curve(values, x)
@@ -70,7 +69,7 @@ def _is_named(curves) -> bool:
 
 
 def _is_number(value) -> bool:
-    return not isinstance(value, (dict, list, tuple)) and np.ndim(_array(value)) == 0
+    return not isinstance(value, (dict, list, tuple)) and np.ndim(value) == 0
 
 
 def _curve(values, x) -> tuple[list, np.ndarray]:
@@ -88,36 +87,31 @@ def show_scatter(
     points,
     *,
     labels=None,
-    values=None,
     xlabel: str = "",
     ylabel: str = "",
     title: str = "",
     size: float = 26,
-    colorbar: str = "",
     caption: str = "",
     alt: str = "",
     axes=None,
 ) -> QuietAxes:
-    """散点图；labels 分类着色并换形状（图例在外），values 按数值着色（带颜色条）。
+    """散点图；labels 分类着色并换形状（图例在外）。
 
-    points：(N, 2)；labels 与 values 各 N 个，至多给一个。
+    points：(N, 2)；labels：N 个。
     caption 是图注，alt 是替代文字（不给就用图注）。
     """
-    axes, points = _axes(axes, height=4.6), np.asarray(_array(points), dtype=float)
+    axes, points = axes or new_axes(height=4.6), np.asarray(_array(points), dtype=float)
     if points.ndim != 2 or points.shape[1] != 2:
         raise ValueError(f"points 要是 (N, 2)，得到 {points.shape}")
-    if labels is not None:
+    if labels is None:
+        axes.scatter(*points.T, s=size, alpha=0.7, linewidths=0)
+    else:
         labels = np.asarray(_array(labels))
         for order, name in enumerate(np.unique(labels)):
             color, marker = PALETTE[order % len(PALETTE)], MARKERS[order % len(MARKERS)]
             axes.scatter(*points[labels == name].T, s=size, c=color, marker=marker,
                          alpha=0.8, linewidths=0, label=str(name))  # fmt: skip
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), handletextpad=0.2)
-    elif values is not None:
-        dots = axes.scatter(*points.T, s=size, c=_numbers(values), cmap="viridis", linewidths=0)
-        axes.figure.colorbar(dots, ax=axes, label=colorbar).outline.set_visible(False)
-    else:
-        axes.scatter(*points.T, s=size, alpha=0.7, linewidths=0)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     describe(axes.figure, caption, alt)
     return axes
@@ -149,7 +143,7 @@ def show_bars(
     names, series = _series(names, values, value_label)
     if control is not None:
         series[control_label] = control
-    axes = _axes(axes, width=max(5.0, min(WIDTH, 1.2 + 0.62 * len(names) * len(series))))
+    axes = axes or new_axes(width=max(5.0, min(WIDTH, 1.2 + 0.62 * len(names) * len(series))))
     wide, across = 0.8 / len(series), np.arange(len(names))
     for order, (name, heights) in enumerate(series.items()):
         heights = _in_order(heights, names, name)
@@ -199,11 +193,6 @@ def _in_order(heights, names, series: str) -> np.ndarray:
     if len(heights) != len(names):
         raise ValueError(f"“{series}”有 {len(heights)} 个数，名字有 {len(names)} 个")
     return heights
-
-
-def _axes(axes, **shape) -> QuietAxes:
-    use_style()
-    return new_axes(**shape) if axes is None else axes
 
 
 def _array(values) -> np.ndarray:

@@ -18,6 +18,10 @@ TEXTS = DATA / "claims.csv"
 
 VERDICTS = {"✔": "说得对", "◐": "不确切", "✘": "说错了", "ⓘ": "定义或步骤"}
 COLORS = {"✔": "#009E73", "◐": "#E69F00", "✘": "#D55E00", "ⓘ": "#0072B2"}
+TABLE = [
+    ("number", "编号"), ("claim", "讲义说"), ("measured", "测得"), ("control", "对照"),
+    ("n", "样本"), ("verdict", "判定"), ("remark", "备注"),
+]  # fmt: skip
 _book: dict[str, "Claim"] = {}
 
 
@@ -72,16 +76,9 @@ class Ledger(tuple):
         return "\n".join(map(repr, self))
 
     def _table(self):
-        heads = ["编号", "讲义说", "测得", "对照", "样本", "判定"]
-        rows = [
-            [one.number, one.claim, one.measured, one.control or None, one.n or None, one.verdict]
-            for one in self
-        ]
-        if any(one.remark for one in self):
-            heads.append("备注")
-            for row, one in zip(rows, self, strict=True):
-                row.append(one.remark or None)
-        return show_table(rows, heads)
+        named = dict(TABLE) if any(one.remark for one in self) else dict(TABLE[:-1])
+        rows = [[getattr(one, field) or None for field in named] for one in self]
+        return show_table(rows, list(named.values()))
 
     def _repr_markdown_(self) -> str:
         return self._table()._repr_markdown_() if self else "（账本是空的）"

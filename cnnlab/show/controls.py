@@ -98,7 +98,8 @@ class Choice:
 class Control:
     """一个控件：`box` 画出来（None 是不变的参数），`watched` 的 value 变了就是动了，`read` 给出 (值, 代码)。
 
-    `names` 是菜单各项的短名字：标签里还写着别的（层的感受野和形状）时，`put` 也认它；`grid` 是点选通道的激活图。
+    `names` 是菜单各项的短名字：标签里还写着别的（层的感受野和形状）时，`put` 也认它；`grid` 是点选通道的激活图；
+    `content` 是上传的内容的散列，代码相同、内容不同的两次靠它分开。
     """
 
     box: ipywidgets.Widget | None
@@ -106,6 +107,7 @@ class Control:
     read: Callable[[], tuple[object, str]]
     names: tuple[str, ...] = ()
     grid: ChannelGrid | None = None
+    content: Callable[[], str] = str
 
     def put(self, value) -> str:
         """拨到一个值，返回写在静态滑块旁的文字；菜单按名字、标签或序号。"""
@@ -128,14 +130,15 @@ def make_controls(controls: dict, defaults: Callable, size: int) -> dict[str, Co
     if isinstance(names, list) and "model" in controls:
         layers = layers_of(controls["model"], names, size)
     made = {}
-    for name, given in controls.items():
+    for name in sorted(controls, key=lambda name: name == "channel"):  # 通道要知道层，排在最后
+        given = controls[name]
         if layers and name == "layer":
             by_label = {layers.labels[one]: one for one in given}
             made[name] = menu(by_label, defaults(name), LABELS[name], names=tuple(given))
-        elif not (layers and name == "channel" and type(given) is int):
+        elif layers and name == "channel" and type(given) is int:
+            made[name] = channel_control(given, made["layer"], layers)
+        else:
             made[name] = make_control(name, given, defaults(name), size)
-    if layers and type(controls.get("channel")) is int:
-        made["channel"] = channel_control(controls["channel"], made["layer"], layers)
     return {name: made[name] for name in controls}
 
 
@@ -169,9 +172,22 @@ def make_control(name: str, given, default, size: int) -> Control:
         return plain(slider(given, default, label))
     if isinstance(given, list | dict):
         return menu(given, default, label)
+    pair = fixed(given)
+    return Control(None, None, lambda: pair)
+
+
+def fixed(given) -> tuple[object, str]:
+    """一个值，和写它的代码。"""
     picked = given if isinstance(given, Choice) else Choice(given, code_of(given))
-    fixed = own_copy(picked.value)
-    return Control(None, None, lambda: (fixed, picked.code))
+    return own_copy(picked.value), picked.code
+
+
+def is_default(pair: tuple[object, str], default) -> bool:
+    """读到的 (值, 代码) 与默认值相同：简单的值比大小，别的比代码。"""
+    value, code = pair
+    return (
+        value == default if isinstance(value, bool | int | float | str) else code == repr(default)
+    )
 
 
 def plain(box: ipywidgets.Widget) -> Control:
@@ -205,19 +221,13 @@ def menu(
 ) -> Control:
     """列表的各项是值；字典是 {文字: 值}；值可以是 Choice。默认值在里面就从它起步，否则从第一项。"""
     pairs = given.items() if isinstance(given, dict) else [(str(one), one) for one in given]
-    texts, values, codes = [], [], []
-    for text, value in pairs:
-        picked = value if isinstance(value, Choice) else Choice(value, code_of(value))
-        texts.append(text)
-        values.append(own_copy(picked.value))
-        codes.append(picked.code)
-    if not texts:
+    items = [fixed(value) for _, value in pairs]
+    if not items:
         raise ValueError(f"{label}：菜单里至少要有一项")
-    simple = [value if isinstance(value, bool | int | float | str) else None for value in values]
-    start = simple.index(default) if default is not None and default in simple else 0
-    options = [(text, number) for number, text in enumerate(texts)]
+    start = next((at for at, item in enumerate(items) if is_default(item, default)), 0)
+    options = [(text, number) for number, (text, _) in enumerate(pairs)]
     box = kind(options=options, value=start, description=label, style=WIDE)
-    return Control(box, box, lambda: (values[box.value], codes[box.value]), names)
+    return Control(box, box, lambda: items[box.value], names)
 
 
 def category_control(start: str, label: str) -> Control:
@@ -243,8 +253,8 @@ def category_control(start: str, label: str) -> Control:
 def picture_control(name: str, given, size: int, label: str) -> Control:
     """图的菜单和一个上传按钮；上传的排在菜单最前，用文件名写进代码。"""
     maker, known = picture_source(name)
-    listed = list(given) if isinstance(given, list | tuple) else [given, *known]
-    names = list(dict.fromkeys(listed if given is not True else known))
+    listed = given if isinstance(given, list | tuple) else [given, *known]
+    names = list(dict.fromkeys(listed))
     box = ipywidgets.Dropdown(options=names, description=label, style=WIDE)
     button = ipywidgets.FileUpload(accept="image/*", multiple=False, description="用我的图")
     own = {}
@@ -269,9 +279,8 @@ def picture_control(name: str, given, size: int, label: str) -> Control:
         return own["image"], f"load_image({own['name']!r}, {size})"
 
     button.observe(arrive, "value")
-    read.content = lambda: own.get("content", "")
     row = ipywidgets.HBox([box, button], layout={"flex_flow": "row wrap"})
-    return Control(row, box, read)
+    return Control(row, box, read, content=lambda: own.get("content", ""))
 
 
 def picture_source(name: str) -> tuple[str, list[str]]:

@@ -15,11 +15,14 @@ from cnnlab.core.hooks import evaluating, run_model
 from cnnlab.core.values import anything
 from cnnlab.show.tables import show_table
 
-RELU_FUNCTIONS = {functional.relu, functional.relu_, functional.relu6, torch.relu, torch.relu_}
-RELU_METHODS = {"relu", "relu_"}
+# 不是模块的 ReLU：计算图里一步的种类，和它调用的函数或方法
+LOOSE_RELUS = {
+    "call_function": {
+        functional.relu, functional.relu_, functional.relu6, torch.relu, torch.relu_,
+    },
+    "call_method": {"relu", "relu_"},
+}  # fmt: skip
 HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
-BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
-DROPOUTS = (nn.modules.dropout._DropoutNd,)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,10 @@ def _listed(names, most: int = 4) -> str:
     return "、".join(names[:most]) + (f" 等 {len(names)} 处" if len(names) > most else "")
 
 
+def _counted(counts: dict[str, int], unit: str = "次") -> str:
+    return _listed(f"{name}（{count} {unit}）" for name, count in counts.items())
+
+
 def _activations(model: nn.Module):
     """原地的、函数形式的、一个模块用几次的 ReLU。"""
     in_place = [name for name, module in model.named_modules() if getattr(module, "inplace", False)]
@@ -93,26 +100,20 @@ def _activations(model: nn.Module):
         yield Finding("留意", f"追踪不了计算图（{type(error).__name__}），看不出有没有函数形式的 ReLU",
                       "对照源码，看 forward 里有没有 F.relu 或 torch.relu")  # fmt: skip
         return
-    loose = Counter(_owner(node) for node in graph.nodes if _is_loose_relu(node))
+    loose = Counter(
+        _owner(node) for node in graph.nodes if node.target in LOOSE_RELUS.get(node.op, ())
+    )
     if loose:
-        places = _listed(f"{name}（{count} 次）" for name, count in loose.items())
-        yield Finding("留意", f"函数形式的 ReLU，在 {places}",
+        yield Finding("留意", f"函数形式的 ReLU，在 {_counted(loose)}",
                       "钩子挂不到它们上面；用 override_relu_gradient，或改写成 nn.ReLU 模块")  # fmt: skip
     calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
-    relus = {
-        name for name, module in network.named_modules() if isinstance(module, (nn.ReLU, nn.ReLU6))
-    }
-    reused = [
-        f"{name}（{count} 次）" for name, count in calls.items() if count > 1 and name in relus
-    ]
+    reused = {
+        name: count for name, count in calls.items()
+        if count > 1 and isinstance(network.get_submodule(name), (nn.ReLU, nn.ReLU6))
+    }  # fmt: skip
     if reused:
-        yield Finding("留意", f"同一个 ReLU 模块用了几次：{_listed(reused)}",
+        yield Finding("留意", f"同一个 ReLU 模块用了几次：{_counted(reused)}",
                       "按名字取到的是第 1 次的激活，第 2 次的名字后面加 :2，以此类推")  # fmt: skip
-
-
-def _is_loose_relu(node: fx.Node) -> bool:
-    function = node.op == "call_function" and node.target in RELU_FUNCTIONS
-    return function or (node.op == "call_method" and node.target in RELU_METHODS)
 
 
 def _owner(node: fx.Node) -> str:
@@ -122,14 +123,14 @@ def _owner(node: fx.Node) -> str:
 
 def _modes(model: nn.Module):
     """还在训练模式的随机失活与批量归一化。"""
-    for kinds, what, harm in (
-        (DROPOUTS, "随机失活", "每次前向的结果都不同"),
-        (BATCH_NORMS, "批量归一化", "得分随同批的图而变，前向还会改动统计量"),
+    for kind, what, harm in (
+        (nn.modules.dropout._DropoutNd, "随机失活", "每次前向的结果都不同"),
+        (nn.modules.batchnorm._BatchNorm, "批量归一化", "得分随同批的图而变，前向还会改动统计量"),
     ):
         names = [
             name
             for name, module in model.named_modules()
-            if isinstance(module, kinds) and module.training
+            if isinstance(module, kind) and module.training
         ]
         if names:
             yield Finding(
@@ -139,9 +140,8 @@ def _modes(model: nn.Module):
 
 def _parameters(model: nn.Module):
     """非数的参数，仍要求梯度的参数。"""
-    tensors = {**dict(model.named_parameters()), **dict(model.named_buffers())}
     broken = [
-        name for name, tensor in tensors.items()
+        name for name, tensor in [*model.named_parameters(), *model.named_buffers()]
         if tensor.is_floating_point() and not torch.isfinite(tensor).all()
     ]  # fmt: skip
     if broken:
@@ -158,13 +158,13 @@ def _parameters(model: nn.Module):
 
 def _hooks(model: nn.Module):
     """忘了摘的钩子。"""
-    names = [
-        f"{name or '整个模型'}（{count} 个）"
+    counts = {
+        name or "整个模型": count
         for name, module in model.named_modules()
         if (count := sum(len(getattr(module, kind)) for kind in HOOKS))
-    ]
-    if names:
-        yield Finding("要改", f"留着钩子：{_listed(names)}",
+    }
+    if counts:
+        yield Finding("要改", f"留着钩子：{_counted(counts, '个')}",
                       "对登记时得到的句柄调用 remove()；句柄已丢，就重新载入模型。用 with record_activations(…) 不会留下")  # fmt: skip
 
 
@@ -172,39 +172,33 @@ def _image(image) -> list[Finding]:
     """图像的类型、维度次序、大小、取值。"""
     if not isinstance(image, Tensor):
         return [Finding("要改", f"图像是 {type(image).__name__}，不是张量", "用 load_image 读入")]
-    shape = tuple(image.shape)
-    if image.dim() == 3:
-        return [
-            Finding("要改", f"图像是 {shape}，少了批量维", "用 image[None] 加上，得 (1, 3, H, W)")
-        ]
-    if image.dim() == 4 and shape[1] == 4:
-        return [Finding("要改", f"图像是 {shape}，多了透明通道", "只留颜色：image[:, :3]")]
-    if image.dim() != 4 or (shape[1] not in (1, 3) and shape[3] not in (1, 3)):
-        return [Finding("要改", f"图像是 {shape}，应为 (N, 3, H, W)", "查看它是怎样算出来的")]
-    if shape[1] not in (1, 3):
-        return [Finding("要改", f"图像是 {shape}，颜色在最后一维", "用 image.permute(0, 3, 1, 2)")]
-    if not image.is_floating_point():
-        return [Finding("要改", f"图像的类型是 {image.dtype}", "用 image.float() / 255")]
-    if not image.numel() or not torch.isfinite(image).all():
-        return [Finding("要改", "图像是空的，或有 NaN、无穷大", "查看它是怎样算出来的")]
+    shape, four = tuple(image.shape), image.dim() == 4
+    for wrong, what, advice in (
+        (image.dim() == 3, "少了批量维", "用 image[None] 加上，得 (1, 3, H, W)"),
+        (four and shape[1] == 4, "多了透明通道", "只留颜色：image[:, :3]"),
+        (not four or {1, 3}.isdisjoint(shape[1::2]), "应为 (N, 3, H, W)", "查看它是怎样算出来的"),
+        (four and shape[1] not in (1, 3), "颜色在最后一维", "用 image.permute(0, 3, 1, 2)"),
+        (not image.is_floating_point(), f"类型是 {image.dtype}", "用 image.float() / 255"),
+        (not image.numel(), "里面是空的", "查看它是怎样算出来的"),
+        (not torch.isfinite(image).all(), "有 NaN 或无穷大", "查看它是怎样算出来的"),
+    ):
+        if wrong:
+            return [Finding("要改", f"图像是 {shape}，{what}", advice)]
     return [*_values(image), *_size(image)]
 
 
 def _values(image: Tensor):
     low, high = (float(value) for value in image.detach().aminmax())
-    span = f"图像的值在 [{low:.3g}, {high:.3g}]"
-    if high > 20:
-        yield Finding("要改", f"{span}，像是 0–255", "除以 255")
-    elif low < -1e-3:
-        yield Finding(
-            "要改", f"{span}，像是已经归一化过", "归一化在模型里面做，这里给 [0, 1] 的图像"
-        )
-    elif high > 1 + 1e-3:
-        yield Finding("要改", f"{span}，超出 [0, 1]", "用 image.clamp(0, 1)")
-    elif high <= 1 / 255:
-        yield Finding("留意", f"{span}，几乎全黑", "是不是除了两次 255？")
-    elif high - low < 1e-3:
-        yield Finding("留意", f"{span}，是一片纯色", "换一张有内容的图，或从噪声开始")
+    for wrong, weight, what, advice in (
+        (high > 20, "要改", "像是 0–255", "除以 255"),
+        (low < -1e-3, "要改", "像是已经归一化过", "归一化在模型里面做，这里给 [0, 1] 的图像"),
+        (high > 1 + 1e-3, "要改", "超出 [0, 1]", "用 image.clamp(0, 1)"),
+        (high <= 1 / 255, "留意", "几乎全黑", "是不是除了两次 255？"),
+        (high - low < 1e-3, "留意", "是一片纯色", "换一张有内容的图，或从噪声开始"),
+    ):
+        if wrong:
+            yield Finding(weight, f"图像的值在 [{low:.3g}, {high:.3g}]，{what}", advice)
+            return
 
 
 def _size(image: Tensor):

@@ -5,6 +5,7 @@
 
 import functools
 import importlib.util
+import itertools
 import unicodedata
 from pathlib import Path
 
@@ -23,7 +24,7 @@ PALETTE = (
     "#882255", "#999933", "#5D3A1A",
 )  # fmt: skip
 TITLE = 12  # 图格标题与行名的字号
-HEAD = 0.3  # 总标题占的高度
+BAR = 0.95  # 颜色条占的宽度
 CONTROL = "#A6A6A6"
 STYLE = {
     "font.family": [FONT, "DejaVu Sans"],  # 次序要紧：反过来，中文与公式混排会出方框
@@ -55,13 +56,17 @@ STYLE = {
 }
 
 
-class QuietAxes(Axes):
-    """坐标轴；作为单元格的最后一个值时不再打印一行 <Axes: …>。"""
-
-    name = "cnnlab"
+class Quiet:
+    """作为单元格的最后一个值时不再打印一行 <Axes: …>。"""
 
     def _ipython_display_(self) -> None:
-        return None
+        """什么也不显示：图已经在页面上。"""
+
+
+class QuietAxes(Quiet, Axes):
+    """show_… 返回的坐标轴。"""
+
+    name = "cnnlab"
 
 
 class PageFigure(Figure):
@@ -73,15 +78,12 @@ class PageFigure(Figure):
         return {}, {"image/png": {"alt": self.alt}} if self.alt else {}
 
 
-class Panels(list):
-    """一组坐标轴的列表；.figure 是它们所在的图，作为单元格的最后一个值时不打印。"""
+class Panels(Quiet, list):
+    """一组坐标轴的列表；.figure 是它们所在的图。"""
 
     @property
     def figure(self):
         return self[0].figure
-
-    def _ipython_display_(self) -> None:
-        return None
 
 
 matplotlib.projections.register_projection(QuietAxes)
@@ -109,14 +111,17 @@ def use_style() -> None:
 
 def new_axes(*, width: float = 6.5, height: float = 3.6) -> QuietAxes:
     """一张新图上的一个坐标轴；width 与 height 是英寸。"""
-    use_style()
     figure = plt.figure(FigureClass=PageFigure, figsize=(width, height), layout="constrained")
     return figure.add_subplot(projection="cnnlab")
 
 
 def text_width(text: str) -> float:
     """一行文字的估计宽度，以字号为单位：汉字与全角标点 1，其余 0.56。"""
-    return sum(1.0 if unicodedata.east_asian_width(sign) in "WF" else 0.56 for sign in text)
+    return sum(1.0 if _is_wide(sign) else 0.56 for sign in text)
+
+
+def _is_wide(sign: str) -> bool:
+    return unicodedata.east_asian_width(sign) in "WF"
 
 
 def wrap_text(text: str, width: float, size: float) -> str:
@@ -156,11 +161,10 @@ def _pieces(text: str) -> list[str]:
     """可以断行的小块：每个汉字一块，每个西文单词连同其后的空格或标点一块。"""
     pieces, word = [], ""
     for sign in text:
-        wide = unicodedata.east_asian_width(sign) in "WF"
         closing = sign in "，。、；：！？）」』》”’"
         if closing and not word and pieces:
             pieces[-1] += sign
-        elif wide:
+        elif _is_wide(sign):
             pieces += [word] * bool(word) + [sign]
             word = ""
         else:
@@ -172,10 +176,11 @@ def _pieces(text: str) -> list[str]:
 
 
 def drawing(function):
-    """装饰器：画到一半出错或按了 Ctrl-C，已经开了的图关上。"""
+    """装饰器：先装好样式；画到一半出错或按了 Ctrl-C，已经开了的图关上。"""
 
     @functools.wraps(function)
     def run(*arguments, **options):
+        use_style()
         before = set(plt.get_fignums())
         try:
             return function(*arguments, **options)
@@ -188,37 +193,31 @@ def drawing(function):
 
 
 def panel_grid(
-    rows: int,
-    columns: int,
-    *,
-    cell: tuple[float, float],
-    title_lines: list[int] | None = None,
-    label_width: float = 0.0,
-    bar: bool = False,
-    head: bool = False,
+    rows: int, columns: int, cell: tuple[float, float], titles: list[str], *, left=0.0, bar=False
 ) -> Panels:
-    """rows 行 columns 列无刻度的坐标轴，按行排好；cell 是一格的宽与高（英寸）。
+    """rows 行 columns 列无刻度的坐标轴，按行排好；cell 是一格的宽与高（英寸），titles 是逐格的标题。
 
-    title_lines 是各行图格上方留几行字；label_width 是左边留给行名的宽度；bar 在右边留出颜色条；
-    head 在最上方留出总标题。
+    left 是左边留给行名的宽度；bar 在右边留出颜色条。
     """
-    use_style()
     gap, line = 0.08, 0.215
-    tops = [count * line + (0.07 if count else 0.0) for count in title_lines or [0] * rows]
-    width = label_width + columns * (cell[0] + gap) - gap + (0.95 if bar else 0.0)
-    height = rows * (cell[1] + gap) - gap + sum(tops) + (HEAD if head else 0.0)
+    lines = [
+        max((text.count("\n") + 1 for text in titles[start : start + columns] if text), default=0)
+        for start in range(0, rows * columns, columns)
+    ]
+    tops = [count * line + (0.07 if count else 0.0) for count in lines]
+    width = left + columns * (cell[0] + gap) - gap + (BAR if bar else 0.0)
+    height = rows * (cell[1] + gap) - gap + sum(tops)
     figure = plt.figure(FigureClass=PageFigure, figsize=(width, height), dpi=PHOTO_DPI)
     panels = Panels()
-    for row in range(rows):
-        for column in range(columns):
-            left = (label_width + column * (cell[0] + gap)) / width
-            bottom = ((rows - 1 - row) * (cell[1] + gap) + sum(tops[row + 1 :])) / height
-            place = (left, bottom, cell[0] / width, cell[1] / height)
-            panel = figure.add_axes(place, projection="cnnlab")
-            panel.xaxis.set_visible(False)
-            panel.yaxis.set_visible(False)
-            panel.spines[:].set(visible=True, color="#BFBFBF", linewidth=0.5)
-            panels.append(panel)
+    for row, column in itertools.product(range(rows), range(columns)):
+        x = left + column * (cell[0] + gap)
+        y = (rows - 1 - row) * (cell[1] + gap) + sum(tops[row + 1 :])
+        place = (x / width, y / height, cell[0] / width, cell[1] / height)
+        panel = figure.add_axes(place, projection="cnnlab", xticks=[], yticks=[])
+        panel.spines[:].set(visible=True, color="#BFBFBF", linewidth=0.5)
+        panels.append(panel)
+    for panel, text in zip(panels, titles, strict=False):
+        panel.set_title(text, fontsize=TITLE, pad=4, linespacing=1.15)
     return panels
 
 
@@ -237,15 +236,11 @@ def add_bar(panels: Panels, shown, label: str = "") -> Axes:
     figure = panels.figure
     width, height = figure.get_size_inches()
     first, last = panels[0].get_position(), panels[-1].get_position()
-    right = max(panel.get_position().x1 for panel in panels)
     tall = min(first.y1 - last.y0, 3.2 / height)
-    place = (right + 0.14 / width, (first.y1 + last.y0 - tall) / 2, 0.13 / width, tall)
+    place = (last.x1 + 0.14 / width, (first.y1 + last.y0 - tall) / 2, 0.13 / width, tall)
     bar_axes = figure.add_axes(place)
-    bar = figure.colorbar(shown, cax=bar_axes)
+    bar = figure.colorbar(shown, cax=bar_axes, ticks=matplotlib.ticker.MaxNLocator(5))
     bar.outline.set_visible(False)
     bar_axes.tick_params(labelsize=9.5, length=2.5)
-    bar.locator = matplotlib.ticker.MaxNLocator(5)
-    bar.update_ticks()
-    if label:
-        bar.set_label(label, fontsize=10)
+    bar.set_label(label, fontsize=10)
     return bar_axes

@@ -3,7 +3,6 @@
 不管帧怎样来；存成文件用 cnnlab.save_animation。
 """
 
-import base64
 import html
 import io
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from torch import Tensor
 
 from cnnlab.core.arguments import checked
 from cnnlab.core.images import to_pil
+from cnnlab.show.frames import webp_uri
 
 
 class Film:
@@ -24,7 +24,7 @@ class Film:
         return f"动画：{self.alt}"
 
     def _repr_html_(self) -> str:
-        source = "data:image/webp;base64," + base64.b64encode(self.data).decode()
+        source = webp_uri(self.data)
         alt, caption = html.escape(self.alt), html.escape(self.caption)
         width, height = self.size
         return (

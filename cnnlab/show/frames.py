@@ -9,7 +9,7 @@ import io
 import json
 
 from matplotlib import pyplot as plt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from cnnlab.show.figures import use_style
 
@@ -100,8 +100,12 @@ def picture_tag(source: str, alt: str) -> str:
 
 def data_uri(picture: Image.Image) -> str:
     """一张图的 WebP 数据 URI。"""
-    code = base64.b64encode(webp(picture.convert("RGB"))).decode()
-    return f"data:image/webp;base64,{code}"
+    return webp_uri(webp(picture.convert("RGB")))
+
+
+def webp_uri(code: bytes) -> str:
+    """一段 WebP 的数据 URI。"""
+    return "data:image/webp;base64," + base64.b64encode(code).decode()
 
 
 def render(draw, value) -> Image.Image:
@@ -112,7 +116,7 @@ def render(draw, value) -> Image.Image:
         with plt.ioff():
             blank = plt.figure()  # 画在“当前图”上的 draw 不会画到别人的图里
             drawn = draw(value)
-        figure = drawn if hasattr(drawn, "savefig") else getattr(drawn, "figure", None)
+        figure = getattr(drawn, "figure", None)
         if figure is None:
             newest = plt.figure(max(set(plt.get_fignums()) - before))
             figure = newest if newest.axes else blank
@@ -135,27 +139,18 @@ def one_size(pictures: list[Image.Image]) -> list[Image.Image]:
     for picture in pictures:
         sheet = Image.new("RGB", (width, height), "white")
         sheet.paste(picture, ((width - picture.width) // 2, (height - picture.height) // 2))
-        sheets.append(resized(sheet, shrink))
+        sheets.append(ImageOps.scale(sheet, shrink, Image.Resampling.LANCZOS))
     return sheets
-
-
-def resized(picture: Image.Image, factor: float) -> Image.Image:
-    """按倍数缩放。"""
-    if factor == 1:
-        return picture
-    size = (round(picture.width * factor), round(picture.height * factor))
-    return picture.resize(size, Image.Resampling.LANCZOS)
 
 
 def encode(pictures: list[Image.Image]) -> tuple[list[str], tuple[int, int]]:
     """WebP 数据 URI；先降画质，还太大就一起缩小。"""
     factor = 1.0
     while True:
-        sheets = [resized(picture, factor) for picture in pictures]
+        sheets = [ImageOps.scale(one, factor, Image.Resampling.LANCZOS) for one in pictures]
         codes = [webp(sheet) for sheet in sheets]
         if max(map(len, codes)) <= MOST_BYTES or sheets[0].width < 200:
-            uri = "data:image/webp;base64,"
-            return [uri + base64.b64encode(code).decode() for code in codes], sheets[0].size
+            return [webp_uri(code) for code in codes], sheets[0].size
         factor *= 0.85
 
 

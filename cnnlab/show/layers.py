@@ -48,16 +48,13 @@ def layers_of(given, names, size: int | tuple[int, int]) -> Layers | None:
 
     没有网络、几个网络的层不同，或名字不都是层名，是 None。
     """
-    from cnnlab.core.hooks import activations_of, find_layer
+    from cnnlab.core.hooks import activations_of
 
     networks = networks_of(given)
     if not networks or not all(isinstance(name, str) for name in names):
         return None
     import torch
 
-    for network in networks:
-        for name in names:
-            find_layer(network, name)
     size = (size, size) if isinstance(size, int) else tuple(size)
     blank = torch.zeros(1, 3, *size)
     seen = [activations_of(network, blank, names) for network in networks]
@@ -70,16 +67,20 @@ def layers_of(given, names, size: int | tuple[int, int]) -> Layers | None:
 
 def label_of(network, name: str, shape: tuple, size: int) -> str:
     """一层在菜单里的字：名字、感受野（像素）、形状；感受野算不出的层不写。"""
+    written = "×".join(map(str, shape))
+    return " · ".join(filter(None, [name, field_text(network, name, size), written]))
+
+
+def field_text(network, name: str, size: int = 224) -> str:
+    """一层的感受野（像素），写成几个字；算不出的层是空的。"""
     from cnnlab.chapters.patches import receptive_field
 
-    written = "×".join(map(str, shape))
     try:
         seen = receptive_field(network, name, image_size=size).size
     except ValueError:
-        return f"{name} · {written}"
-    if isinstance(seen, tuple):
-        seen = "×".join("全图" if one == math.inf else str(one) for one in seen)
-    return f"{name} · 感受野 {'全图' if seen == math.inf else seen} · {written}"
+        return ""
+    sides = seen if isinstance(seen, tuple) else [seen]
+    return "感受野 " + "×".join("全图" if one == math.inf else str(one) for one in sides)
 
 
 class ChannelGrid:

@@ -19,49 +19,33 @@ class Outcome:
     code: str
     seconds: float
     note: str
-    stopped: bool = False
+    stopped: bool
 
+    @property
+    def words(self) -> str:
+        """图旁边的那句话。"""
+        took = f"{self.seconds:.1f} 秒" if self.seconds >= 0.05 else "不到 0.1 秒"
+        stopped = "停在半途，这是到那时的图" * self.stopped
+        return "；".join(filter(None, [self.note, took, stopped]))
 
-def default_settings(parameters):
-    """`settings` 参数的默认值若是一个 dataclass 就是它；否则 None。"""
-    default = getattr(parameters.get("settings"), "default", None)
-    return default if dataclasses.is_dataclass(default) else None
+    def save(self, path: str) -> None:
+        """存成 PNG：合成的图连同全部设置，别的图连同那行代码。"""
+        if hasattr(self.result, "settings"):
+            from cnnlab.core.images import save_image
 
+            save_image(self.result, path)
+            return
+        from PIL import PngImagePlugin
 
-def settings_of(settings) -> dict:
-    """一个设置对象的各项和它们的值；没有设置对象时为空。"""
-    if settings is None:
-        return {}
-    return {each.name: getattr(settings, each.name) for each in dataclasses.fields(settings)}
-
-
-def settings_code(settings, pairs: dict) -> str:
-    """写出一个设置对象的代码：只写与这种设置的默认值不同的项；`pairs` 是由控件读到的几项 {名: (值, 代码)}。"""
-    written = []
-    for each in dataclasses.fields(settings):
-        value = getattr(settings, each.name)
-        pair = pairs.get(each.name, (value, repr(value)))
-        if not is_default(pair, each.default):
-            written.append(f"{each.name}={pair[1]}")
-    return f"{type(settings).__name__}({', '.join(written)})"
-
-
-def is_default(pair: tuple, default) -> bool:
-    """读到的 (值, 代码) 与默认值相同：简单的值比大小，别的比代码。"""
-    value, code = pair
-    if isinstance(value, bool | int | float | str) and isinstance(
-        default, bool | int | float | str
-    ):
-        return value == default
-    return code == repr(default)
+        about = PngImagePlugin.PngInfo()
+        about.add_itxt("cnnlab-code", self.code)
+        self.picture.save(path, pnginfo=about)
 
 
 def with_steps(code: str, steps: int) -> str:
     """中途停下之后，代码里的步数是真正做了的。"""
-    changed = re.sub(r"\bsteps=\d+", f"steps={steps}", code)
-    if changed != code or "steps=" in code:
-        return changed
-    return f"{code[:-1]}, steps={steps})"
+    changed, times = re.subn(r"\bsteps=\d+", f"steps={steps}", code)
+    return changed if times else f"{code[:-1]}, steps={steps})"
 
 
 def halted(code: str, steps: int) -> str:
@@ -71,28 +55,26 @@ def halted(code: str, steps: int) -> str:
 
 def growing(image):
     """还没算完的图：图像原样，一张热图按自己的最大值画成灰度；放大到至少 224 像素。"""
-    from PIL import Image
+    from PIL import Image, ImageOps
 
     from cnnlab.core.images import to_pil
 
     image = image.detach().cpu().float()
     if image.dim() == 3:
         heat = image[:1, None].clamp_min(0)
-        image = (heat / heat.amax().clamp_min(1e-12)).expand(-1, 3, -1, -1)
+        image = heat / heat.amax().clamp_min(1e-12)
     if image.shape[1] == 1:
         image = image.expand(-1, 3, -1, -1)
     picture = to_pil(image[:1].clamp(0, 1))
     factor = max(1, -(-224 // min(picture.size)))
-    return picture.resize(
-        (picture.width * factor, picture.height * factor), Image.Resampling.NEAREST
-    )
+    return ImageOps.scale(picture, factor, Image.Resampling.NEAREST)
 
 
 def draw_result(show, result, arguments: dict):
     """画一次运行的结果：有 show 就由它画；否则图像画成一排，热图叠在照片旁，图形原样。"""
     if show is not None:
         return show(result, arguments)
-    if hasattr(result, "savefig") or hasattr(result, "figure"):
+    if hasattr(result, "figure"):
         return result
     from cnnlab.show.plotting import show_grid, show_map
 

@@ -14,7 +14,7 @@ from cnnlab.core.arguments import checked
 from cnnlab.core.measures import LUMA
 from cnnlab.show.charts import show_bars, show_curve, show_scatter
 from cnnlab.show.figures import (
-    HEAD,
+    BAR,
     TITLE,
     WIDTH,
     Panels,
@@ -70,29 +70,10 @@ def show_grid(
     后两种只管单通道的图：同一行里的彩色照片原样。colorbar 是色条的名目，不给就没有色条。caption 是图下的图注，alt 是替代文字（不给就用图注）。
     """
     rows = _rows(images, columns)
-    count = max(len(row) for row in rows)
-    flat = [picture for row in rows for picture in row]
-    cell = _cell(
-        flat, count, size, WIDTH - (1.1 if row_labels else 0) - (0 if colorbar is None else 0.95)
-    )
-    texts, lines = _titles(titles, column_labels, rows, count, cell[0])
-    label_width = 1.1 if row_labels is not None else 0.0
-    panels = panel_grid(
-        len(rows), count, cell=cell, title_lines=lines, label_width=label_width,
-        bar=colorbar is not None, head=bool(heading),
-    )  # fmt: skip
-    shown = _paint(panels, rows, count, scale, cmap)
-    for panel, text in zip(panels, texts, strict=False):
-        panel.set_title(text, fontsize=TITLE, pad=4, linespacing=1.15)
-    for row, label in enumerate(row_labels or ()):
-        # 画在整张图上：这一行的第一格留空时，行名也在
-        panels.figure.text(
-            -0.1 / cell[0], 0.5, wrap_text(str(label), 0.98, TITLE), fontsize=TITLE,
-            ha="right", va="center", linespacing=1.3, transform=panels[row * count].transAxes,
-        )  # fmt: skip
+    panels = _panels(rows, titles, column_labels, row_labels, size, colorbar is not None)
+    shown = _paint(panels, rows, scale, cmap)
     if heading:
-        top = 1 - (HEAD - 0.04) / panels.figure.get_figheight()
-        panels.figure.suptitle(heading, y=top, va="bottom", fontsize=13)
+        panels.figure.suptitle(heading, y=1 + 0.04 / panels.figure.get_figheight(), va="bottom")
     if colorbar is not None:
         add_bar(panels, _one_scale(shown), colorbar)
     describe(panels.figure, caption, alt)
@@ -121,36 +102,27 @@ def show_map(
     label: str = "数值",
     limit: float | None = None,
     beside: bool = True,
-    smooth: bool = True,
-    size: float | None = None,
     caption: str = "",
     alt: str = "",
 ) -> Panels:
     """把热力图叠在灰度照片上，右边是颜色条；返回各格的坐标轴。
 
-    image：(N, 3, H, W)；heatmap：(N, h, w)，比图小时放大到图的大小（smooth=False 保留方格）。
+    image：(N, 3, H, W)；heatmap：(N, h, w)，比图小时放大到图的大小。
     没有负值时由透明到深红，封顶于 limit（默认所有图的最大值）；有负值时红正蓝负，以 0 为中心。
     beside=True 时上一行是原图，下一行是叠图。caption 是图注，alt 是替代文字（不给就用图注）。
     """
-    photos, maps = _rows(image, None)[0], _heatmaps(heatmap)
+    photos, maps = _rows(image, None)[0], [_picture(one) for one in _batch(heatmap)]
     if len(photos) != len(maps):
         raise ValueError(f"图像有 {len(photos)} 张，热力图有 {len(maps)} 张：要一一对应")
     signed = min(float(one.min()) for one in maps) < 0
     top = limit or max(float(np.abs(one).max()) for one in maps) or 1.0
-    overlays = [
-        _overlay(photo, one / top, signed, smooth) for photo, one in zip(photos, maps, strict=True)
-    ]
-    alone = beside and len(photos) == 1
-    rows = [photos + overlays] if alone else [photos, overlays] if beside else [overlays]
-    cell = _cell(photos, len(rows[0]), size, WIDTH - 0.95)
-    texts, lines = _titles(titles, None, rows, len(rows[0]), cell[0])
-    panels = panel_grid(len(rows), len(rows[0]), cell=cell, title_lines=lines, bar=True)
-    for panel, picture in zip(panels, [picture for row in rows for picture in row], strict=True):
-        panel.imshow(np.clip(picture, 0, 1))
-    for panel, text in zip(panels, texts, strict=False):
-        panel.set_title(text, fontsize=TITLE, pad=4)
-    bar = ScalarMappable(Normalize(-top if signed else 0, top), _tinted(signed))
-    add_bar(panels, bar, label)
+    overlays = [_overlay(*pair, top, signed) for pair in zip(photos, maps, strict=True)]
+    rows = [photos, overlays] if beside else [overlays]
+    if beside and len(photos) == 1:
+        rows = [photos + overlays]
+    panels = _panels(rows, titles, bar=True)
+    _paint(panels, rows, "none", None)
+    add_bar(panels, ScalarMappable(Normalize(-top if signed else 0, top), _tinted(signed)), label)
     describe(panels.figure, caption, alt)
     return panels
 
@@ -166,11 +138,12 @@ def _array(picture) -> np.ndarray:
 
 def _rows(images, columns: int | None) -> list[list]:
     """整理成若干行 (H, W) 或 (H, W, 3) 的数组；空位是 None，各行一样长。"""
-    whole = not isinstance(images, (list, tuple))
-    items = list(_batch(_array(images))) if whole else list(images)
-    deep = [isinstance(one, (list, tuple)) or _is_batch(one) for one in items]
-    if any(deep):
-        rows = [_row(one) for one in items]
+    items = images if isinstance(images, (list, tuple)) else _batch(images)
+    if any(isinstance(one, (list, tuple)) or _is_batch(one) for one in items):
+        rows = [
+            [_picture(one) for one in (row if isinstance(row, (list, tuple)) else _batch(row))]
+            for row in items
+        ]
     else:
         flat = [_picture(one) for one in items]
         count = len(flat)
@@ -178,14 +151,8 @@ def _rows(images, columns: int | None) -> list[list]:
         rows = [flat[start : start + columns] for start in range(0, count, columns)]
     if not any(one is not None for row in rows for one in row):
         raise ValueError("没有图可画：images 是空的")
-    longest = max(len(row) for row in rows)
+    longest = max(map(len, rows))
     return [row + [None] * (longest - len(row)) for row in rows]
-
-
-def _row(items) -> list:
-    if not isinstance(items, (list, tuple)):
-        items = _batch(_array(items))
-    return [_picture(one) for one in items]
 
 
 def _is_batch(one) -> bool:
@@ -193,21 +160,18 @@ def _is_batch(one) -> bool:
     return (len(shape) == 4 and shape[0] != 1) or (len(shape) == 3 and shape[0] not in (1, 3))
 
 
-def _batch(images: np.ndarray) -> np.ndarray:
-    if images.ndim == 2:
-        return images[None]
-    if images.ndim not in (3, 4):
-        raise ValueError(f"images 要是 (N, 3, H, W) 或 (N, H, W)，得到 {images.shape}")
-    return images
+def _batch(images) -> list[np.ndarray]:
+    """一批图逐张分开；单独的一张 (H, W) 也算一批。"""
+    images = _array(images)
+    return list(images if images.ndim > 2 else images[None])
 
 
 def _picture(one) -> np.ndarray | None:
+    """一张图变成 (H, W) 或 (H, W, 3)。"""
     if one is None:
         return None
     picture = _array(one)
-    if picture.ndim == 4 and len(picture) == 1:
-        picture = picture[0]
-    if picture.ndim == 3 and len(picture) == 1:
+    while picture.ndim > 2 and len(picture) == 1:
         picture = picture[0]
     if picture.ndim == 3 and len(picture) == 3:
         picture = picture.transpose(1, 2, 0)
@@ -218,51 +182,44 @@ def _picture(one) -> np.ndarray | None:
     return picture
 
 
-def _heatmaps(heatmap) -> list[np.ndarray]:
-    maps = np.asarray(_array(heatmap), dtype=float)
-    if maps.ndim == 4 and maps.shape[1] == 1:
-        maps = maps[:, 0]
-    if maps.ndim not in (2, 3) or not np.isfinite(maps).all():
-        raise ValueError(f"heatmap 要是有限的 (N, h, w)，得到 {maps.shape}")
-    return list(maps if maps.ndim == 3 else maps[None])
-
-
-def _cell(pictures, columns: int, size: float | None, room: float) -> tuple[float, float]:
-    """一格的宽高（英寸）：列少时不放大到失真，列多时恰好占满版面。"""
+def _panels(rows, titles, column_labels=None, row_labels=None, size=None, bar=False) -> Panels:
+    """rows 的图格，标题和行名已经写好：列少时不放大到失真，列多时恰好占满版面。"""
+    columns, left = len(rows[0]), 0.0 if row_labels is None else 1.1
+    room = WIDTH - left - (BAR if bar else 0.0)
     largest = {1: 3.4, 2: 3.1, 3: 2.7}.get(columns, 2.3)
     width = size or min(largest, room / columns - 0.08)
-    shapes = [picture.shape for picture in pictures if picture is not None]
-    return width, width * max(shape[0] / shape[1] for shape in shapes)
+    tall = max(one.shape[0] / one.shape[1] for row in rows for one in row if one is not None)
+    texts = _titles(titles, column_labels, rows, width)
+    panels = panel_grid(len(rows), columns, (width, width * tall), texts, left=left, bar=bar)
+    for row, label in enumerate(row_labels or ()):
+        # 画在整张图上：这一行的第一格留空时，行名也在
+        panels.figure.text(
+            -0.1 / width, 0.5, wrap_text(str(label), 0.98, TITLE), fontsize=TITLE,
+            ha="right", va="center", linespacing=1.3, transform=panels[row * columns].transAxes,
+        )  # fmt: skip
+    return panels
 
 
-def _titles(titles, column_labels, rows, columns: int, width: float) -> tuple[list[str], list[int]]:
-    """每格的标题（折好行）与每行图格的标题占几行；标题比图格多时报错。"""
+def _titles(titles, column_labels, rows, width: float) -> list[str]:
+    """每格的标题，折好行；标题比图格多时报错。"""
     if titles is not None and column_labels is not None:
         raise ValueError("titles 与 column_labels 只给一个：后者只写在第一行上方")
     given = [titles] if isinstance(titles, str) else list(titles or column_labels or ())
-    cells = sum(len(row) for row in rows)
-    if len(given) > cells or (column_labels is not None and len(given) != columns):
+    columns = len(rows[0])
+    if len(given) > len(rows) * columns or (column_labels is not None and len(given) != columns):
         raise ValueError(f"标题有 {len(given)} 个，图格是 {len(rows)} 行 {columns} 列")
-    texts = [wrap_text(str(text), width, TITLE) for text in given]
-    lines = [
-        max(
-            (text.count("\n") + 1 for text in texts[row * columns : (row + 1) * columns] if text),
-            default=0,
-        )
-        for row in range(len(rows))
-    ]
-    return texts, lines
+    return [wrap_text(str(text), width, TITLE) for text in given]
 
 
-def _paint(panels, rows, columns: int, scale, cmap) -> list:
+def _paint(panels, rows, scale, cmap) -> list:
     """把每行的图画进图格；返回画出的图，供颜色条用。"""
     scales = [scale] * len(rows) if isinstance(scale, str) else list(scale)
     if len(scales) != len(rows) or not set(scales) <= set(SCALES):
         raise ValueError(f"scale 要是 {'、'.join(SCALES)} 之一，或每行一个；得到 {scale!r}")
-    shown = []
-    for order, (row, kind) in enumerate(zip(rows, scales, strict=True)):
+    shown, places = [], iter(panels)
+    for row, kind in zip(rows, scales, strict=True):
         pool = [one for line in (rows if isinstance(scale, str) else [row]) for one in line]
-        for panel, picture in zip(panels[order * columns :], row, strict=False):
+        for picture, panel in zip(row, places, strict=False):
             if picture is None:
                 panel.set_visible(False)
                 continue
@@ -273,8 +230,9 @@ def _paint(panels, rows, columns: int, scale, cmap) -> list:
 
 def _limits(picture, pool, kind: str) -> tuple[float, float]:
     """这张图的哪个值画成最暗、哪个画成最亮。"""
-    own = kind not in ("common", "symmetric")
-    among = [picture] if own else [one for one in pool if one is not None]
+    if kind not in ("common", "symmetric"):
+        pool = [picture]
+    among = [one for one in pool if one is not None]
     low, high = min(float(one.min()) for one in among), max(float(one.max()) for one in among)
     if kind == "none" or (kind in ("bright", "signed") and picture.ndim == 3):
         if low < -1e-3 or high > 1 + 1e-3:
@@ -285,13 +243,11 @@ def _limits(picture, pool, kind: str) -> tuple[float, float]:
         return 0.0, 1.0
     if kind == "bright":
         return 0.0, float(np.quantile(picture, 0.99)) or high or 1.0
-    if kind == "signed":
-        high = float(np.quantile(np.abs(picture), 0.99)) or max(abs(low), abs(high)) or 1.0
-        return -high, high
-    if kind in ("symmetric", "symmetric_each"):
-        high = max(abs(low), abs(high)) or 1.0
-        return -high, high
-    return low, high if high > low else low + 1.0
+    if kind in ("each", "common"):
+        return low, high if high > low else low + 1.0
+    top = float(np.quantile(np.abs(picture), 0.99)) if kind == "signed" else 0.0
+    top = top or max(abs(low), abs(high)) or 1.0
+    return -top, top
 
 
 def _draw(panel, picture, low: float, high: float, cmap):
@@ -322,13 +278,12 @@ def _blend(gray: np.ndarray, values: np.ndarray, signed: bool) -> np.ndarray:
     return gray * (1 - opacity) + tint[..., :3] * opacity
 
 
-def _overlay(photo: np.ndarray, heat: np.ndarray, signed: bool, smooth: bool) -> np.ndarray:
+def _overlay(photo: np.ndarray, heat: np.ndarray, top: float, signed: bool) -> np.ndarray:
     if not -1e-3 <= photo.min() <= photo.max() <= 1 + 1e-3:
         raise ValueError(f"image 的值要在 [0, 1]，得到 [{photo.min():.3g}, {photo.max():.3g}]")
-    photo = photo if photo.ndim == 3 else np.repeat(photo[..., None], 3, axis=2)
-    if heat.shape != photo.shape[:2]:
-        way = Image.Resampling.BILINEAR if smooth else Image.Resampling.NEAREST
-        small = Image.fromarray(heat.astype(np.float32))
-        heat = np.asarray(small.resize(photo.shape[1::-1], way))
-    gray = photo @ np.array(LUMA)
-    return np.clip(_blend(0.25 + 0.7 * np.repeat(gray[..., None], 3, axis=2), heat, signed), 0, 1)
+    if heat.ndim != 2:
+        raise ValueError(f"heatmap 要是 (N, h, w)，一张是 {heat.shape}")
+    gray = photo @ np.array(LUMA) if photo.ndim == 3 else photo
+    small = Image.fromarray((heat / top).astype(np.float32))
+    heat = np.asarray(small.resize(gray.shape[::-1], Image.Resampling.BILINEAR))
+    return np.clip(_blend(np.repeat(0.25 + 0.7 * gray[..., None], 3, axis=2), heat, signed), 0, 1)

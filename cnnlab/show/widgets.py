@@ -33,8 +33,9 @@ def explore(
     """
     if label is not None:
         return one_menu(function, label, list(values), **controls)
-    options = {"show": show, "number": number, "total": total, "frames": frames}
-    return Panel(function, controls, size=photo_size, **options)
+    return Panel(
+        function, controls, show=show, number=number, total=total, frames=frames, size=photo_size
+    )
 
 
 def one_menu(draw, label: str, values: list, *, start: int = 0, alt=None) -> Panel:

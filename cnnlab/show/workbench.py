@@ -13,14 +13,14 @@ from cnnlab.core.arguments import checked
 from cnnlab.show.panel import Panel
 
 LAYERS = ["fire5", "conv1", "relu1", "fire2", "fire3", "fire4", "fire6", "fire7", "fire8", "fire9"]
-PHOTO, CATEGORY = {"photo": "panda"}, {"category": "大熊猫"}
+PHOTO = {"photo": "panda"}
+BOTH = {**PHOTO, "category": "大熊猫"}
 # 方法 -> (函数的名字, 它的控件)；照片排在最前
 METHODS = {
-    "显著图": ("saliency_map", PHOTO | CATEGORY | {"reduce": ["max", "sum"]}),
+    "显著图": ("saliency_map", BOTH | {"reduce": ["max", "sum"]}),
     "遮挡": (
         "occlusion_map",
-        PHOTO
-        | CATEGORY
+        BOTH
         | {
             "window": (16, 96, 8),
             "stride": (8, 48, 8),
@@ -28,21 +28,23 @@ METHODS = {
             "output": ["score", "probability"],
         },
     ),
-    "平滑梯度": ("smooth_grad", PHOTO | CATEGORY | {"samples": (4, 64, 4), "noise": (0.0, 0.4)}),
-    "积分梯度": ("integrated_gradients", PHOTO | CATEGORY | {"steps": (2, 64, 2)}),
-    "类激活图": ("class_activation_map", PHOTO | CATEGORY),
-    "Grad-CAM": ("grad_cam", PHOTO | CATEGORY | {"layer": LAYERS[::-1]}),
-    "三条 ReLU 规则": (
-        "ruled_gradient",
-        PHOTO | CATEGORY | {"rule": ["guided", "deconvnet", "plain"]},
-    ),
+    "平滑梯度": ("smooth_grad", BOTH | {"samples": (4, 64, 4), "noise": (0.0, 0.4)}),
+    "积分梯度": ("integrated_gradients", BOTH | {"steps": (2, 64, 2)}),
+    "类激活图": ("class_activation_map", BOTH),
+    "Grad-CAM": ("grad_cam", BOTH | {"layer": LAYERS[::-1]}),
+    "三条 ReLU 规则": ("ruled_gradient", BOTH | {"rule": ["guided", "deconvnet", "plain"]}),
     "神经元的引导式梯度": ("guided_gradient", PHOTO | {"layer": LAYERS, "channel": 12}),
     "DeepDream": ("dream", PHOTO | {"layer": LAYERS[::-1], "octaves": (1, 6), "steps": (2, 30, 2)}),
     "特征反演": ("invert_features", PHOTO | {"layer": LAYERS, "steps": (20, 200, 20)}),
     "合成一个类": (
         "class_image",
-        CATEGORY
-        | {"size": [96, 128, 192], "steps": (16, 256, 16), "crop": (0.0, 0.9), "seed": (0, 9)},
+        {
+            "category": "大熊猫",
+            "size": [96, 128, 192],
+            "steps": (16, 256, 16),
+            "crop": (0.0, 0.9),
+            "seed": (0, 9),
+        },
     ),
     "合成一个通道": (
         "channel_image",
@@ -86,23 +88,18 @@ class Workbench:
 
     def panel(self, method: str, place: int = 0) -> Panel:
         """一个位置上一种方法的面板；第一次用到时才建，照片与另一边的相同。"""
-        key = (method, place)
-        if key not in self.panels:
-            self.panels[key] = self._make(method)
-        return self.panels[key]
-
-    def _make(self, method: str) -> Panel:
         import cnnlab
 
-        name, controls = self.methods[method]
-        function = getattr(cnnlab, name)
-        options = {"show": None, "number": None, "total": None, "frames": {}}
-        panel = Panel(function, {"model": self.model, **controls}, size=self.size, **options)
-        panel.after = self._remember
-        self._remember(panel)
-        if "photo" in panel.boxes:
-            panel.boxes["photo"].observe(lambda change: self._follow(panel, change), "value")
-        return panel
+        if (method, place) not in self.panels:
+            name, controls = self.methods[method]
+            controls = {"model": self.model, **controls}
+            panel = Panel(getattr(cnnlab, name), controls, frames={}, size=self.size)
+            self.panels[method, place] = panel
+            panel.after = self._remember
+            self._remember(panel)
+            if "photo" in panel.boxes:
+                panel.boxes["photo"].observe(lambda change: self._follow(panel, change), "value")
+        return self.panels[method, place]
 
     def _follow(self, panel: Panel, change) -> None:
         """一边换了随书的照片，别的面板也换；上传的只在自己那一边。"""

@@ -81,6 +81,11 @@ class Run:
         self.steps, self.image, self.begin = 0, None, time.perf_counter()
 
     @property
+    def seconds(self) -> float:
+        """开始到现在几秒。"""
+        return time.perf_counter() - self.begin
+
+    @property
     def over(self) -> bool:
         """不必再算下去。"""
         return self.asked or self.replaced

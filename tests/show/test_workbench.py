@@ -6,7 +6,6 @@ import pytest
 
 import cnnlab
 from cnnlab.show.controls import ROLES
-from cnnlab.show.outcome import default_settings, settings_of
 from cnnlab.show.workbench import METHODS, workbench
 
 FEW = {name: METHODS[name] for name in ("显著图", "类激活图", "Grad-CAM")}
@@ -21,7 +20,8 @@ def model():
 def test_every_control_is_a_parameter(method):
     name, controls = METHODS[method]
     parameters = inspect.signature(getattr(cnnlab, name)).parameters
-    known = {*parameters, *settings_of(default_settings(parameters))}
+    settings = parameters["settings"].default if "settings" in parameters else None
+    known = {*parameters, *(vars(settings) if settings else ())}
     for control in controls:
         assert known & {control, *ROLES.get(control, ())}, f"{name} 没有参数 {control}"
 

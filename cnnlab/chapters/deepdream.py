@@ -108,16 +108,15 @@ def follow(model: nn.Module, guide: Tensor, layer: str) -> Term:
 
     `guide` 与被放大的图可以不一样大。出处：Mordvintsev 等，2015。
     """
-    library = (
-        activations_of(model, check_images(guide).detach(), layer)[layer].transpose(0, 1).flatten(1)
-    )  # (C, M)
+    seen = activations_of(model, check_images(guide).detach(), layer)[layer]
+    library = seen.movedim(1, -1).flatten(0, 2)  # (M, C)
 
     def value(values: dict[str, Tensor]) -> Tensor:
-        features = values[layer].flatten(2)  # (N, C, P)
+        features = values[layer].movedim(1, -1).flatten(1, 2)  # (N, P, C)
         known = library.to(features.device)
         with torch.no_grad():
-            best = torch.einsum("ncp,cm->npm", features, known).argmax(2)
-        return (features * known[:, best].transpose(0, 1)).sum()
+            best = (features @ known.T).argmax(2)
+        return (features * known[best]).sum()
 
     return Term(f"follow {layer}", (layer,), value)
 

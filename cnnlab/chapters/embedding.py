@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cnnlab.chapters.neighbors import nearest_neighbors, retrieval_score
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_images, vectors, whole
+from cnnlab.core.checks import check_images, whole
 from cnnlab.core.images import resize
 from cnnlab.core.values import labels
 
@@ -218,8 +218,9 @@ def image_grid(
 
 
 def _centred(x: Tensor) -> Tensor:
-    x = vectors(x, "x", rows=2)
-    return x - x.mean(0)
+    if len(x) < 2:
+        raise ValueError(f"x 应为 (N, D)，至少 2 行，得到 {tuple(x.shape)}")
+    return x.detach() - x.detach().mean(0)
 
 
 def _check_perplexity(x: Tensor, perplexity: float) -> None:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from cnnlab.core.checks import check_images, check_size, is_chinese, two_wholes, whole
+from cnnlab.core.checks import check_images, check_size, finite_ends, is_chinese, two_wholes, whole
 from cnnlab.core.names import unknown
 from cnnlab.core.values import LARGEST, as_tensor, describe, groups, is_number, number, several
 
@@ -97,8 +97,12 @@ def checked(function=None, /, **shapes):
         bound, known = _bind(function, signature, arguments, options), {}
         for name, value in bound.arguments.items():
             rule = rules().get(name)
-            if rule is not None and value is not signature.parameters[name].default:
-                bound.arguments[name] = rule(value, name, known)
+            if rule is None or value is signature.parameters[name].default:
+                continue
+            of_tensor = isinstance(rule, str)
+            bound.arguments[name] = (
+                _tensor(value, name, known, rule) if of_tensor else rule(value, name)
+            )
         gradients = torch.is_grad_enabled()
         try:
             return function(*bound.args, **bound.kwargs)
@@ -148,41 +152,31 @@ def _name(function) -> str:
     return function.__qualname__.removesuffix(".__init__")
 
 
-def _rules(function, signature, shapes) -> dict[str, Callable]:
-    """{参数名: 核对的函数}。"""
+def _rules(function, signature, shapes) -> dict[str, str | Callable | None]:
+    """{参数名: 张量的形状，或核对的函数 (值, 名字) → 值；None 是不核对}。"""
     hints = typing.get_type_hints(function)
-    rules = {}
-    for name, parameter in signature.parameters.items():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        given = shapes.get(name)
-        if isinstance(given, str):
-            rules[name] = functools.partial(_tensor, spec=given)
-        elif given is not None:
-            rules[name] = lambda value, name, known, check=given: check(value, name)
-        elif name == "size" and _members(hints.get(name)) not in ([int], [float]):
-            empty = parameter.default is None or type(None) in typing.get_args(hints.get(name))
-            rules[name] = lambda value, name, known, empty=empty: (
-                None if value is None and empty else check_size(value)
-            )
-        else:
-            rules[name] = _by_kind(hints.get(name), name) or _by_default(parameter.default)
-    return {name: rule for name, rule in rules.items() if rule is not None}
+    return {
+        name: shapes.get(name) or _by_kind(hints.get(name), name) or _by_default(parameter.default)
+        for name, parameter in signature.parameters.items()
+        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    }
 
 
-def _by_kind(hint, name: str) -> Callable | None:
+def _by_kind(hint, name: str) -> str | Callable | None:
     """由注解（没有就由名字）定的核对；几种都行的不核对。"""
     members = _members(hint)
     optional = type(None) in typing.get_args(hint)
     kind = members[0] if len(members) == 1 else KINDS.get(name) if hint is None else None
     parts, kind = typing.get_args(kind), typing.get_origin(kind) or kind
     low, high = (*RANGES.get(name, ()), None, None)[:2]
-    if kind is int:
+    if name == "size" and kind not in (int, float):
+        check = check_size
+    elif kind is int:
         check = functools.partial(whole, least=low and math.ceil(low), most=high)
     elif kind is float:
         check = functools.partial(number, least=low, most=high)
     elif kind is Tensor:
-        return functools.partial(_tensor, spec="N C H W" if name in IMAGES else "...")
+        return "N C H W" if name in IMAGES else "..."
     elif kind is tuple and parts == (int, int):
         check = two_wholes
     elif kind in (list, Sequence) and parts and name not in ("labels", "categories"):
@@ -194,7 +188,7 @@ def _by_kind(hint, name: str) -> Callable | None:
         check = functools.partial(_one_of, choices=choices)
     else:
         return None
-    return lambda value, name, known: None if value is None and optional else check(value, name)
+    return lambda value, name: None if value is None and optional else check(value, name)
 
 
 def _members(hint) -> list:
@@ -207,14 +201,12 @@ def _members(hint) -> list:
 def _by_default(default) -> Callable | None:
     """没有注解时，默认值说明它该是什么：一组设置、几个数、几组数；别的不核对。"""
     if is_dataclass(default):
-        check = functools.partial(_instance, kind=type(default))
-    elif isinstance(default, tuple) and default and all(map(is_number, default)):
-        check = functools.partial(several, kind=float)
-    elif isinstance(default, tuple) and default and all(isinstance(x, tuple) for x in default):
-        check = functools.partial(groups, length=len(default[0]))
-    else:
+        return functools.partial(_instance, kind=type(default))
+    if not isinstance(default, tuple) or not default:
         return None
-    return lambda value, name, known: check(value, name)
+    if isinstance(default[0], tuple):
+        return functools.partial(groups, length=len(default[0]))
+    return functools.partial(several, kind=float) if all(map(is_number, default)) else None
 
 
 _NAMES = {
@@ -291,13 +283,11 @@ def _tensor(value, name: str, known: dict, spec: str) -> Tensor:
         value = value.float()
     # 一次调用里的几个张量用同一种浮点数，以第一个为准：numpy 来的多是 float64
     value = value.to(known.setdefault("dtype", value.dtype))
-    # 在计算图上的是优化途中的数，不逐次看；一遍取最小与最大：NaN 会传到两头
+    # 在计算图上的是优化途中的数，不逐次看
     if not value.requires_grad:
-        low, high = value.aminmax()
-        if not math.isfinite(float(low) + float(high)):
-            raise ValueError(f"{name} 里有 NaN 或无穷大；查一查它是怎么算出来的")
-        if max(-float(low), float(high)) > (LARGEST if value.dtype == torch.float32 else 1e150):
-            raise ValueError(f"{name} 里的数大到 {float(high):.3g}，平方会溢出；先缩小")
+        low, high = finite_ends(value, f"{name} ")
+        if max(-low, high) > (LARGEST if value.dtype == torch.float32 else 1e150):
+            raise ValueError(f"{name} 里的数大到 {high:.3g}，平方会溢出；先缩小")
     return value
 
 

@@ -50,23 +50,13 @@ def two_wholes(value, name: str) -> tuple[int, int]:
     return numbers[0], numbers[1]
 
 
-def vectors(x, name: str = "x", rows: int = 1) -> Tensor:
-    """一组向量 (N, D)，浮点张量（numpy 数组和列表先变成张量），至少 `rows` 行，没有 NaN。"""
-    try:
-        x = x if isinstance(x, Tensor) else from_array(x)
-    except (TypeError, ValueError, RuntimeError):
-        raise TypeError(
-            f"{name} 应是 (N, D) 的张量或 numpy 数组，得到 {type(x).__name__}"
-        ) from None
-    if x.dim() != 2 or len(x) < rows or x.shape[1] == 0 or x.is_complex():
-        raise ValueError(
-            f"{name} 应为 (N, D)，至少 {rows} 行，得到 {tuple(x.shape)}；图像先用 pixel_vectors 或 extract_features 变成向量"
-        )
-    x = (x if x.is_floating_point() else x.float()).detach()
+def finite_ends(values: Tensor, name: str) -> tuple[float, float]:
+    """最小的和最大的数；里面有 NaN 或无穷大时说明。"""
     # 一遍取最小与最大：比 isfinite 逐个看快五倍，NaN 也会传到两头
-    if not torch.stack(x.aminmax()).isfinite().all():
-        raise ValueError(f"{name} 里有 NaN 或无穷大；查一查它是怎么算出来的")
-    return x
+    low, high = (float(end) for end in values.detach().aminmax())
+    if not math.isfinite(low + high):
+        raise ValueError(f"{name}里有 NaN 或无穷大；查一查它是怎么算出来的")
+    return low, high
 
 
 def from_array(value) -> Tensor:
@@ -141,9 +131,7 @@ def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Te
         raise ValueError(f"图像是空的：形状 {tuple(image.shape)}")
     if min(image.shape[-2:]) < minimum:
         raise ValueError(f"图像太小：{tuple(image.shape[-2:])}，高和宽至少要 {minimum} 像素")
-    low, high = (float(end) for end in image.detach().aminmax())
-    if not math.isfinite(low + high):
-        raise ValueError("图像里有 NaN 或无穷大；查一查它是怎么算出来的")
+    low, high = finite_ends(image, "图像")
     if bounded and (low < -1e-3 or high > 1 + 1e-3):
         raise ValueError(
             f"图像的取值在 [{low:.3g}, {high:.3g}]，应在 [0, 1]：归一化由模型完成，0–255 的图像先除以 255"
@@ -182,13 +170,13 @@ def check_kind(image: Tensor, parameter: Tensor | None = None) -> Tensor:
     return image.to(parameter.dtype).to(parameter.device)
 
 
-def check_size(size) -> int | tuple[int, int]:
+def check_size(size, name: str = "size") -> int | tuple[int, int]:
     """目标尺寸：正整数，或 (高, 宽)；numpy 的整数也行。"""
-    sides = size if isinstance(size, (tuple, list)) else (size,)
+    sides = size if isinstance(size, tuple | list) else (size,)
     try:
-        whole = tuple(operator.index(side) for side in sides)
-    except TypeError:
-        raise TypeError(f"size 是 {size!r}，应是正整数或 (高, 宽)") from None
-    if not 1 <= min(whole, default=0) or len(whole) > 2 or any(isinstance(x, bool) for x in sides):
-        raise ValueError(f"size 是 {size!r}，应是正整数或 (高, 宽)")
-    return whole if isinstance(size, (tuple, list)) and len(whole) == 2 else whole[0]
+        found = tuple(whole(side, name, 1) for side in sides)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} 是 {size!r}，应是正整数或 (高, 宽)") from None
+    if len(found) not in (1, 2):
+        raise ValueError(f"{name} 是 {size!r}，应是正整数或 (高, 宽)")
+    return found if len(found) == 2 else found[0]

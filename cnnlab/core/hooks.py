@@ -22,11 +22,9 @@ from cnnlab.core.names import unknown
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
     """模型里可以按名字取用的层：有论文名用论文名（`model.layers`），否则用模块路径。"""
     layers = getattr(model, "layers", None)
-    return (
-        layers
-        if isinstance(layers, dict)
-        else {name: module for name, module in model.named_modules() if name}
-    )
+    if isinstance(layers, dict):
+        return layers
+    return {name: module for name, module in model.named_modules() if name}
 
 
 def find_layer(model: nn.Module, name: str) -> nn.Module:
@@ -115,7 +113,8 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model 应是 nn.Module，得到 {type(model).__name__}")
     training = [module for module in model.modules() if module.training or module in _HELD]
-    held, state = [], _random_state(model)
+    held, device = [], device_of(model)
+    states = _random_states(device)
     try:
         with _HOLDING:
             for module in training:
@@ -130,28 +129,17 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
                 module.training = left == 0
                 if left:
                     _HELD[module] = left
-        _restore_random_state(state)
+        writers = torch.set_rng_state, functools.partial(torch.cuda.set_rng_state, device=device)
+        for write, before, now in zip(writers, states, _random_states(device), strict=False):
+            # 没有动过就不写：别的线程这时可能正在抽
+            if not torch.equal(before, now):
+                write(before)
 
 
-def _random_state(model: nn.Module) -> list[tuple]:
-    """全局随机数的状态，[(放回去的函数, 取出来的函数, 状态)]；模型在 GPU 上时连同那里的。"""
-    device = next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
-    pairs = [(torch.set_rng_state, torch.get_rng_state)]
-    if device.type == "cuda":
-        pairs += [
-            (
-                lambda state: torch.cuda.set_rng_state(state, device),
-                lambda: torch.cuda.get_rng_state(device),
-            )
-        ]
-    return [(write, read, read()) for write, read in pairs]
-
-
-def _restore_random_state(states: list[tuple]) -> None:
-    for write, read, state in states:
-        # 没有动过就不写：别的线程这时可能正在抽
-        if not torch.equal(read(), state):
-            write(state)
+def _random_states(device: torch.device) -> list[Tensor]:
+    """全局随机数的状态；模型在 GPU 上时连同那里的。"""
+    states = [torch.get_rng_state()]
+    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
 
 
 @contextmanager
@@ -244,15 +232,6 @@ def at_home(value):
     return value.to(getattr(_HOME, "device", None), torch.float32 if half else value.dtype)
 
 
-def _laid_out(output):
-    """channels_last 的激活，反传回来的梯度也换成 channels_last：两种布局混在一起，卷积的反传要慢四分之一。"""
-    last = torch.channels_last
-    on_graph = isinstance(output, Tensor) and output.requires_grad and output.dim() == 4
-    if on_graph and output.is_contiguous(memory_format=last):
-        output.register_hook(lambda gradient: gradient.contiguous(memory_format=last))
-    return output
-
-
 class _AllRecorded(Exception):
     """要的层都记下了，前向可以停了。"""
 
@@ -274,7 +253,7 @@ def _recording(model: nn.Module, layers, stop: bool) -> Iterator[dict[str, Tenso
 
     def keep(module, inputs, output):
         calls[module] += 1
-        kept = at_home(_laid_out(output))
+        kept = at_home(output)
         for name, (each, number) in wanted.items():
             if each is module and (number == calls[module] or not inside):
                 activations[name] = kept

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_size
+from cnnlab.core.checks import check_images, check_size, finite_ends
 from cnnlab.core.paths import DATA
 
 PHOTO_FOLDER = DATA / "photos"
@@ -48,9 +48,7 @@ def resize(image: Tensor, size: int | tuple[int, int]) -> Tensor:
     整数：短边缩到 `size`，再取中央的方块；(高, 宽)：直接缩到这个尺寸。
     """
     size = check_size(size)
-    if not isinstance(image, Tensor) or image.dim() != 4 or not image.is_floating_point():
-        what = tuple(image.shape) if isinstance(image, Tensor) else type(image).__name__
-        raise ValueError(f"resize 要一批浮点图像 (N, C, H, W)，得到 {what}")
+
     if isinstance(size, int):
         image = _without_far_ends(image)
         height, width = image.shape[-2:]
@@ -77,21 +75,12 @@ def to_pil(image: Tensor):
     """把一张 (3, H, W) 或 (1, 3, H, W) 的图像变成 PIL 图像；略微超出 [0, 1] 的值截断。"""
     from PIL import Image
 
-    if not isinstance(image, Tensor):
-        raise TypeError(f"to_pil 要一个张量，得到 {type(image).__name__}")
-    picture = image.detach()
-    picture = picture[0] if picture.dim() == 4 and len(picture) == 1 else picture
-    if picture.dim() != 3 or picture.shape[0] not in (1, 3) or picture.numel() == 0:
+    batch = image[None] if image.dim() == 3 else image
+    if len(batch) != 1 or batch.shape[1] not in (1, 3):
         raise ValueError(
             f"to_pil 只接受一张图像 (3, H, W) 或 (1, 3, H, W)，得到 {tuple(image.shape)}；一批里取一张：image[0]"
         )
-    if not (picture.is_floating_point() or picture.dtype == torch.bool):
-        raise ValueError(f"图像的类型是 {picture.dtype}，应为 [0, 1] 的浮点数；先除以 255")
-    picture = picture.cpu().float()
-    if not torch.isfinite(picture).all():
-        raise ValueError("图像里有 NaN 或无穷大，存下来会是黑点；查一查它是怎么算出来的")
-    if picture.max() > 20:
-        raise ValueError(f"图像的最大值是 {picture.max():.0f}，像是 0–255 的图像；先除以 255")
+    picture = check_images(batch.detach().cpu().float(), bounded=False)[0]
     low, high = (float(end) for end in picture.aminmax())
     if low < -0.1 or high > 1.1:
         warnings.warn(
@@ -324,9 +313,7 @@ def _from_array(array: np.ndarray):
 
 
 def _checked_floats(values: np.ndarray) -> np.ndarray:
-    low, high = float(values.min()), float(values.max())
-    if not math.isfinite(low + high):
-        raise ValueError("图像里有 NaN 或无穷大；查一查它是怎么算出来的")
+    low, high = finite_ends(torch.from_numpy(values), "图像")
     if low < -1e-3 or high > 1 + 1e-3:
         raise ValueError(
             f"浮点图像的取值在 [{low:.3g}, {high:.3g}]，应在 [0, 1]；先换算过去，如除以 255"

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_images
+from cnnlab.core.checks import check_images, finite_ends
 from cnnlab.core.images import resize
 from cnnlab.core.values import indices, labels
 
@@ -56,8 +56,8 @@ def _pairs(a, b) -> list[Tensor]:
     if pair[0].shape != pair[1].shape or not pair[0].dim() or not pair[0].numel():
         shapes = " 和 ".join(str(tuple(each.shape)) for each in pair)
         raise ValueError(f"要比较的两组数应同形状，(N, …) 或一维，且不空；得到 {shapes}")
-    if not all(each.isfinite().all() for each in pair):
-        raise ValueError("要比较的数里有 NaN 或无穷大；查一查它们是怎么算出来的")
+    for each in pair:
+        finite_ends(each, "要比较的数")
     rows = [each.flatten(1) if each.dim() > 1 else each for each in pair]
     return [each - each[..., :1] for each in rows]
 

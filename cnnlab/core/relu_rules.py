@@ -57,14 +57,6 @@ class _RuledActivation(torch.autograd.Function):
 RELUS = {functional.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_}
 _CLAMPS = {torch.clamp, torch.clamp_min, Tensor.clamp, Tensor.clamp_min}
 _CLAMPS |= {torch.clamp_, torch.clamp_min_, Tensor.clamp_, Tensor.clamp_min_}
-_IN_PLACE = {
-    torch.relu_,
-    Tensor.relu_,
-    torch.clamp_,
-    torch.clamp_min_,
-    Tensor.clamp_,
-    Tensor.clamp_min_,
-}
 _OTHERS = {functional.relu6, functional.hardtanh, functional.silu, functional.hardswish}
 
 
@@ -95,9 +87,7 @@ class _ActivationMode(TorchFunctionMode):
         if function in RELUS or (function in _CLAMPS and self._is_relu(arguments, keywords)):
             ruled = functional.relu
         elif function in _OTHERS:
-            ruled = functools.partial(
-                function, **{name: each for name, each in keywords.items() if name != "inplace"}
-            )
+            ruled = functools.partial(function, **{**keywords, "inplace": False})
         else:
             return function(*arguments, **keywords)
         try:
@@ -110,7 +100,7 @@ class _ActivationMode(TorchFunctionMode):
         if function in RELUS and self.rule in _ON_NATIVE_RELU:
             return self._native(function(*arguments, **keywords))
         value = arguments[0] if arguments else keywords["input"]
-        if not (keywords.get("inplace") or function in _IN_PLACE):
+        if not (keywords.get("inplace") or function.__name__.endswith("_")):
             return _RuledActivation.apply(value, ruled, self.rule)
         # 原地的写法：后面可能还用到被改写的那个张量，结果要写回去
         return value.copy_(_RuledActivation.apply(value.clone(), ruled, self.rule))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import activations_of, as_seen, evaluating, record_activations
 from cnnlab.core.relu_rules import is_compiled, override_relu_gradient
-from cnnlab.engine.terms import Term, Values
+from cnnlab.engine.terms import Term, Values, average_position
 from cnnlab.networks.models import checked_scores
 
 
@@ -60,7 +60,7 @@ class Objective:
             values = activations_of(self.model, seen, layers) if layers else {}
         elif class_map:
             values = activations_of(self.model, seen, list(dict.fromkeys([*layers, class_map])))
-            values["scores"] = values[class_map].mean((2, 3))
+            values["scores"] = average_position(values[class_map])
         else:
             with evaluating(self.model), record_activations(self.model, layers) as values:
                 scores = checked_scores(self.model, seen)

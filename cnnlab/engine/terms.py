@@ -111,13 +111,18 @@ def _maps(values: Values, layer: str) -> Tensor:
 def _at(activation: Tensor, position, layer: str) -> Tensor:
     """(N, C, h, w) 在一个位置上的值，或全图平均：(N, C)。"""
     if position is None:
-        # 通道放在最后：激活多半是 channels_last，反传的梯度就不必再换布局
-        return activation.movedim(1, -1).mean((1, 2))
+        return average_position(activation)
     height, width = activation.shape[-2:]
     row, column = (height // 2, width // 2) if position == "center" else position
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(f"位置 {position} 超出范围：{layer} 在这张图上是 {height}×{width}")
-    return activation[..., row, column]
+    return activation.movedim(1, -1)[:, row, column]
+
+
+def average_position(activation: Tensor) -> Tensor:
+    """各位置的平均，(N, C, h, w) → (N, C)。"""
+    # 通道放在最后：激活多半是 channels_last，反传的梯度就不必再换布局
+    return activation.movedim(1, -1).mean((1, 2))
 
 
 @checked
@@ -126,11 +131,13 @@ def half_squared_norm(layer: str, channels=None) -> Term:
 
     `channels` 为 None 取全部通道，否则只取这一个或这几个。出处：Mordvintsev 等，2015。
     """
-    chosen = [channels] if isinstance(channels, int) else channels
 
     def value(values: Values) -> Tensor:
-        activation = values[layer] if chosen is None else _maps(values, layer)[:, chosen]
+        activation = values[layer] if channels is None else _maps(values, layer)
         amount = activation.detach()
+        if channels is not None:
+            amount = torch.zeros_like(amount)
+            amount[:, channels] = activation.detach()[:, channels]
         return with_gradient(activation, amount.square().sum() / 2, amount)
 
     return Term(f"half_squared_norm {layer}", (layer,), value)
@@ -155,7 +162,7 @@ def feature_distance(target: Tensor, layer: str, *, relative: bool = True) -> Te
                 f"{layer} 的激活是 {tuple(activation.shape)}，目标是 {tuple(target.shape)}：两张图的尺寸应当相同"
             )
         wanted, size = target.to(activation), sizes.to(activation)
-        return ((activation - wanted).flatten(1).square().sum(1) / size).sum()
+        return ((activation - wanted).square().flatten(1).sum(1) / size).sum()
 
     return Term(f"feature_distance {layer}", (layer,), value)
 

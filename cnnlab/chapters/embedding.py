@@ -7,7 +7,6 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -15,7 +14,7 @@ from cnnlab.chapters.neighbors import nearest_neighbors, retrieval_score
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images, whole
 from cnnlab.core.images import resize
-from cnnlab.core.values import labels
+from cnnlab.core.values import label_codes, labels
 
 
 @checked(x="N D")
@@ -32,8 +31,8 @@ def pca(x: Tensor, n: int = 2) -> Tensor:
         )
     left, singular, _ = torch.linalg.svd(centred, full_matrices=False)
     points = left[:, :n] * singular[:n]
-    sign = points.gather(0, points.abs().argmax(0, keepdim=True)).sign()
-    return points * torch.where(sign == 0, torch.ones_like(sign), sign)
+    largest = points.gather(0, points.abs().argmax(0, keepdim=True))
+    return torch.where(largest < 0, -points, points)
 
 
 @checked(x="N D")
@@ -110,8 +109,7 @@ def tsne(
     from sklearn.manifold import TSNE
 
     small = pca(x, 50) if min(x.shape) > 50 else _centred(x)
-    if not small.isfinite().all() or bool((small == small[:1]).all()):
-        raise ValueError("x 的各行完全相同，或含有 NaN、无穷大：没有远近可言，先查一查特征")
+
     settings = {"perplexity": perplexity, "init": start, "random_state": seed, "max_iter": steps}
     points = TSNE(2, learning_rate="auto", **settings).fit_transform(_two_columns(small))
     return torch.from_numpy(points).to(x)
@@ -151,9 +149,7 @@ def trustworthiness(x: Tensor, points: Tensor, k: int = 12) -> float:
 @checked(x="N D", labels=labels)
 def neighbor_purity(x: Tensor, labels: Sequence | Tensor, k: int = 10) -> float:
     """近邻纯度，0 到 1：每个点的 k 个近邻（不算自己）里同类的比例，对所有点取平均；`x` 是原空间或平面的 (N, D)。"""
-    return retrieval_score(
-        x, labels.tolist() if isinstance(labels, Tensor) else list(labels), k
-    ).score
+    return retrieval_score(x, labels, k).score
 
 
 @checked(x="N D", labels=labels)
@@ -162,8 +158,7 @@ def vote_accuracy(x: Tensor, labels: Sequence | Tensor, k: int = 10) -> float:
     if len(labels) != len(x):
         raise ValueError(f"有 {len(x)} 个点，却有 {len(labels)} 个标签")
     index = nearest_neighbors(x, x, k, exclude_self=True).index
-    names = labels.cpu() if isinstance(labels, Tensor) else labels
-    codes = torch.from_numpy(np.unique(names, return_inverse=True)[1]).to(x.device)
+    codes = label_codes(labels).to(x.device)
     votes = torch.nn.functional.one_hot(codes[index]).sum(1)
     return (votes.argmax(1) == codes).float().mean().item()
 

@@ -67,9 +67,7 @@ def map_correlations(activation: Tensor) -> Tensor:
     `activation` 是 (N, C, h, w)；处处相同的通道与谁的相关都记作 0。
     """
     rows = activation.detach().transpose(0, 1).flatten(1)
-    rows = rows - rows.mean(1, keepdim=True)
-    rows = rows / rows.norm(dim=1, keepdim=True).clamp_min(torch.finfo(rows.dtype).tiny)
-    return (rows @ rows.T).clamp(-1, 1)
+    return torch.corrcoef(rows).nan_to_num(0).view(len(rows), -1)
 
 
 @checked(activation="N C h w", reference="N R H W")
@@ -100,21 +98,16 @@ def layer_probe(
     """
     if len(query) != len(gallery):
         raise ValueError(f"查询有 {len(query)} 张，库有 {len(gallery)} 张：要一一对应")
-    first, second = (
-        [_pooled(model, batch, layers) for batch in images.split(BATCH)]
-        for images in (query, gallery)
-    )
-    features = [
-        {layer: torch.cat([each[layer] for each in parts]) for layer in layers}
-        for parts in (first, second)
-    ]
+    first, second = (_pooled(model, images, layers) for images in (query, gallery))
     return {
-        layer: found_again(features[0][layer], features[1][layer]).float().mean().item()
-        for layer in layers
+        layer: found_again(first[layer], second[layer]).float().mean().item() for layer in layers
     }
 
 
-def _pooled(model: nn.Module, batch: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-    """一次前向，得到各层在全图平均之后的特征 {层: (N, C)}。"""
-    activations = activations_of(model, check_images(batch).detach(), layers)
-    return {layer: activation.flatten(2).mean(2) for layer, activation in activations.items()}
+def _pooled(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+    """各层在全图平均之后的特征 {层: (N, C)}。"""
+    found = {layer: [] for layer in layers}
+    for batch in check_images(images).detach().split(BATCH):
+        for layer, activation in activations_of(model, batch, layers).items():
+            found[layer].append(activation.flatten(2).mean(2))
+    return {layer: torch.cat(parts) for layer, parts in found.items()}

@@ -18,7 +18,7 @@ from cnnlab.engine.objectives import objective, waking
 from cnnlab.engine.optimize import adam, optimize_image
 from cnnlab.engine.priors import clamp, compose
 from cnnlab.engine.results import reproducible
-from cnnlab.engine.terms import Term, class_score, log_probability
+from cnnlab.engine.terms import Term, class_score, feature_distance, log_probability
 from cnnlab.engine.terms import channel as channel_term
 from cnnlab.networks.models import checked_scores, resolve_target, target_list, target_scores
 
@@ -146,28 +146,22 @@ def accentuate(
     出处：Hamblin 等，2024。
     """
     check_images(image)
-    count, split = len(image), (settings.views, 2, len(image))
-    targets = resolve_target(model, target, count).repeat(settings.views)
-    transform, photo_seen = settings.transform(seed) or compose(), {}
-
-    def beside(made: Tensor) -> Tensor:
-        both = transform(torch.cat([made, image.to(made.device)])).unflatten(0, split)
-        photo = as_seen(model, both[:, 1].flatten(0, 1).detach())
-        photo_seen.update(activations_of(model, photo, layer))  # 同一批取景，不要梯度
-        return both[:, 0].flatten(0, 1)
-
-    def score(values) -> Tensor:
-        return target_scores(values["scores"], targets).sum() / settings.views
+    targets = resolve_target(model, target, len(image)).tolist() * settings.views
+    # 两份变换用同样的随机数：每一步里，图与照片被看的是同一批取景
+    view, photo_view = (settings.transform(seed) or compose() for _ in range(2))
 
     def distance(values) -> Tensor:
-        made, photo = values[layer].flatten(1), photo_seen[layer].flatten(1)
-        return ((made - photo).square().sum(1) / photo.square().sum(1)).sum() / settings.views
+        photo = activations_of(model, as_seen(model, photo_view(image)), layer)[layer]
+        return feature_distance(photo, layer).value(values)
 
-    terms = [-Term("score", ("scores",), score), keep * Term("distance", (layer,), distance)]
-    loss = objective(model, terms, transform=beside)
-    start = settings.picture(image.shape[-2:], count, seed, image)
+    goal = class_score(targets), -keep * Term("distance", (layer,), distance)
+    loss = objective(model, [-(1 / settings.views) * term for term in goal], transform=view)
     made = optimize_image(
-        start, loss, steps=steps, optimizer=settings.optimizer(steps), on_step=on_step
+        settings.picture(image.shape[-2:], len(image), seed, image),
+        loss,
+        steps=steps,
+        optimizer=settings.optimizer(steps),
+        on_step=on_step,
     )
     return made, {"loss": loss.losses, **loss.ledger}
 
@@ -191,22 +185,16 @@ def photo_as_class(
 def scores_before_relu(model: nn.Module, image: Tensor, target) -> Tensor:
     """目标类在 softmax 及结尾的 ReLU 之前的得分 (N,)，即 `class_image` 所最大化的数。"""
     targets = resolve_target(model, target, len(image))
-    class_map = getattr(model, "class_map", None)
     with torch.no_grad():
-        scores = (
-            activations_of(model, image, class_map)[class_map].mean((2, 3))
-            if class_map
-            else checked_scores(model, image)
-        )
-        return target_scores(scores, targets)
+        scores = objective(model, class_score(target)).values(image)["scores"]
+    return target_scores(scores, targets)
 
 
 @checked
 def score_kept(model: nn.Module, image: Tensor, target, change=halve_and_restore) -> Tensor:
     """图像经 `change` 之后，目标类得分剩下几成 (N,)。"""
-    return scores_before_relu(model, change(image), target) / scores_before_relu(
-        model, image, target
-    )
+    before, after = (scores_before_relu(model, each, target) for each in (image, change(image)))
+    return after / before
 
 
 @checked

@@ -14,7 +14,7 @@ from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images, check_maps, check_tensor
 from cnnlab.core.hooks import activations_of, layer_names
 from cnnlab.core.images import resize
-from cnnlab.core.values import labels
+from cnnlab.core.values import label_codes, labels
 from cnnlab.networks.models import check_features
 
 # 一次算多少个查询、库里多少行：得分矩阵留在缓存附近，内存与库的大小无关
@@ -98,8 +98,7 @@ def retrieval_score(
     """
     if len(labels) != len(features):
         raise ValueError(f"有 {len(features)} 个向量，却有 {len(labels)} 个类别")
-    names = sorted(set(labels))
-    codes = torch.tensor([names.index(label) for label in labels])
+    codes = label_codes(labels)
     index = nearest_neighbors(features, features, k, metric, exclude_self=True).index.cpu()
     each = (codes[index] == codes[:, None]).float().mean(1)
     counts = codes.bincount().double()

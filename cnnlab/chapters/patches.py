@@ -32,10 +32,12 @@ class ReceptiveField:
 
     def map_size(self, image_size) -> tuple[int, int]:
         """这一层的激活图对 `image_size` 的图像有几行几列。"""
-        height, width = pair(image_size)
-        return len(bounds(self.steps, "rows", height)[0]), len(
-            bounds(self.steps, "columns", width)[0]
-        )
+        return tuple(len(first) for first, _ in self._bounds(image_size))
+
+    def _bounds(self, image_size) -> list[tuple]:
+        """竖、横两个方向上，各位置看到的第一个和最后一个像素。"""
+        sides = zip(("rows", "columns"), pair(image_size), strict=True)
+        return [bounds(self.steps, axis, length) for axis, length in sides]
 
     def box(self, i: int, j: int, image_size) -> tuple[int, int, int, int]:
         """激活图 (i, j) 处看到的范围 (top, left, bottom, right)，截到图像之内，末端不含。
@@ -49,15 +51,10 @@ class ReceptiveField:
 
     def boxes(self, positions: Tensor, image_size) -> Tensor:
         """一批位置 (…, 2) 的范围 (…, 4)，每个同 `box`。"""
-        found = []
-        for axis, length, index in zip(
-            ("rows", "columns"), pair(image_size), positions.unbind(-1), strict=True
-        ):
-            first, last = bounds(self.steps, axis, length)
-            found.append(
-                (torch.from_numpy(first)[index.cpu()], torch.from_numpy(last)[index.cpu()] + 1)
-            )
-        return torch.stack([found[0][0], found[1][0], found[0][1], found[1][1]], -1)
+        (tops, bottoms), (lefts, rights) = self._bounds(image_size)
+        i, j = positions.cpu().unbind(-1)
+        ends = [(tops, i), (lefts, j), (bottoms + 1, i), (rights + 1, j)]
+        return torch.stack([torch.from_numpy(each)[index] for each, index in ends], -1)
 
     def start(self, i: int, j: int) -> tuple[float, float]:
         """(i, j) 的感受野未截断时的左上角，可以在图像之外。"""
@@ -99,41 +96,31 @@ class Patches:
     @property
     def crops(self) -> Tensor:
         """剪下的区块；神经元看不到的地方（图像之外）填中灰 0.5。"""
-        rows = [
-            [self.crop(row, rank) for rank in range(self.values.shape[1])]
-            for row in range(len(self.channels))
-        ]
-        return torch.stack([torch.stack(row) for row in rows])
+        rows, ranks = self.values.shape
+        found = [self.crop(row, rank) for row in range(rows) for rank in range(ranks)]
+        return torch.stack(found).unflatten(0, (rows, ranks))
 
     def crop(self, row: int, rank: int) -> Tensor:
         """第 `row` 行、第 `rank` 名的区块 (3, 高, 宽)。"""
         image = _image_at(self.images, int(self.image_index[row, rank]))
         top, left, bottom, right = self.boxes[row, rank].tolist()
-        full, start = (
-            pair(self.receptive.size),
-            self.receptive.start(*self.positions[row, rank].tolist()),
-        )
+        i, j = self.positions[row, rank].tolist()
+        (above, before), (height, width) = self.receptive.start(i, j), pair(self.receptive.size)
         # 看到整张图的神经元，画布就是整张图
-        size = [
-            side if length == math.inf else length
-            for length, side in zip(full, image.shape[1:], strict=True)
-        ]
-        start = [
-            0 if length == math.inf else first for length, first in zip(full, start, strict=True)
-        ]
-        canvas = image.new_full((3, *size), 0.5)
-        canvas[:, top - start[0] : bottom - start[0], left - start[1] : right - start[1]] = image[
-            :, top:bottom, left:right
-        ]
+        if height == math.inf:
+            height, above = image.shape[1], 0
+        if width == math.inf:
+            width, before = image.shape[2], 0
+        canvas = image.new_full((3, height, width), 0.5)
+        seen = image[:, top:bottom, left:right]
+        canvas[:, top - above : bottom - above, left - before : right - before] = seen
         return canvas
 
     def rows(self, channels) -> "Patches":
         """只留这些通道的行。"""
         index = [self.channels.index(channel) for channel in channels]
-        parts = {
-            name: getattr(self, name)[index]
-            for name in ("values", "image_index", "boxes", "positions")
-        }
+        names = "values", "image_index", "boxes", "positions"
+        parts = {name: getattr(self, name)[index] for name in names}
         return replace(self, channels=tuple(channels), **parts)
 
 
@@ -176,11 +163,8 @@ class Leaderboard:
         """并进几张同样的榜（各进程的）；同值的编号小的在前。"""
         bests = [best for best in bests if best is not None]
         columns = [torch.cat(each, 1) for each in zip(*bests, strict=True)]
-        order = columns[1].argsort(dim=1, stable=True)
-        order = order.gather(
-            1, columns[0].gather(1, order).sort(dim=1, descending=True, stable=True).indices
-        )
-        self.best = tuple(each.gather(1, order[:, : self.k]) for each in columns)
+        by_number = columns[1].argsort(dim=1, stable=True)
+        self.best = _first(self.k, [each.gather(1, by_number) for each in columns])
 
     def patches(self, images) -> Patches:
         best = (each.to(self.home) for each in self.best)
@@ -226,24 +210,20 @@ def ranked_patches(
     """
     values, positions, wanted = maxima or image_maxima(model, images, layer, channels)
     if channels is not None and maxima:
-        rows = [wanted.index(channel) for channel in channel_list(channels, max(wanted) + 1)]
-        values, positions, wanted = (
-            values[:, rows],
-            positions[:, rows],
-            [wanted[row] for row in rows],
-        )
+        chosen = channel_list(channels, max(wanted) + 1)
+        rows = [wanted.index(channel) for channel in chosen]
+        values, positions, wanted = values[:, rows], positions[:, rows], chosen
     n, k = len(values), min(k, len(values))
     starts = {"top": 0, "middle": (n - k) // 2, "bottom": n - k, "random": 0}
     if part not in starts:
         raise ValueError(f"part 是 {part!r}，应为 {'、'.join(starts)} 之一")
-    order = values.T.sort(dim=1, descending=True, stable=True).indices
+    order = values.T.argsort(dim=1, descending=True, stable=True)
     if part == "random":
         generator = torch.Generator().manual_seed(seed)
         shuffled = [torch.randperm(n, generator=generator) for _ in order]
         order = torch.stack(shuffled).to(values.device)
-    chosen = order[:, starts[part] : starts[part] + k]
-    found = (table.T.gather(1, chosen) for table in (values, positions))
-    best = next(found), chosen, next(found)
+    index = order[:, starts[part] : starts[part] + k]
+    best = values.T.gather(1, index), index, positions.T.gather(1, index)
     return _patches(model, images, layer, wanted, *best)
 
 
@@ -283,7 +263,7 @@ def mass_pixels(influence: Tensor, share: float = 0.9) -> int:
 
 def image_batches(images):
     """逐批给出（第一张的编号, 一批图）：`images` 是张量，或按下标取图的数据集，用到才取。"""
-    if not hasattr(images, "__len__") or not hasattr(images, "__getitem__"):
+    if not (hasattr(images, "__len__") and hasattr(images, "__getitem__")):
         raise TypeError(
             f"images 应为 (N, 3, H, W) 或能按下标取图的数据集，得到的是 {type(images).__name__}"
         )
@@ -330,40 +310,31 @@ def _merge(best, activation: Tensor, numbers: Tensor, k: int, one_per_image: boo
         torch.cat([old, new.flatten(1)], 1)
         for old, new in zip(best, (values, numbers, positions), strict=True)
     ]
-    order = joined[0].sort(dim=1, descending=True, stable=True).indices[:, :k]
-    return tuple(table.gather(1, order) for table in joined)
+    return _first(k, joined)
+
+
+def _first(k: int, tables: list[Tensor]) -> tuple[Tensor, ...]:
+    """几张同样的表 (C, 名次)，按第一张从大到小只留前 k 列；同值的原来在前的在前。"""
+    order = tables[0].argsort(dim=1, descending=True, stable=True)[:, :k]
+    return tuple(table.gather(1, order) for table in tables)
 
 
 def _candidates(ranked: Tensor, activation: Tensor, k: int, one_per_image: bool):
     """每张图上每个通道可能进榜的几处：值与展平的位置，各 (C, N, 几处)；没有指望的值是 −∞。"""
-    flat = activation.flatten(2)
-    n, count, cells = flat.shape
-    each = 1 if one_per_image else min(k, cells)
-    maxima = activation.amax((2, 3)).T[..., None]
-    values = maxima.new_full((count, n, each), -math.inf)
-    positions = torch.zeros(count, n, each, dtype=torch.long, device=flat.device)
+    flat = activation.flatten(2).transpose(0, 1)  # (C, N, 位置)
+    maxima = activation.amax((2, 3)).T
     # 一张图里的最大值都进不了榜，这张图就不必再看
     full = ranked.shape[1] == k
-    lowest = ranked[:, -1:] if full else ranked.new_full((count, 1), -math.inf)
-    hopeful = (maxima[..., 0] > lowest) | (not full)
-    channel, index = hopeful.nonzero(as_tuple=True)
+    hopeful = maxima > ranked[:, -1:] if full else torch.ones_like(maxima, dtype=torch.bool)
+    each = 1 if one_per_image else min(k, flat.shape[2])
+    values = flat.new_full((*maxima.shape, each), -math.inf)
+    positions = torch.zeros(values.shape, dtype=torch.long, device=flat.device)
     if one_per_image:
-        values, positions[channel, index, 0] = maxima, _argmax(activation, channel, index)
+        values[hopeful, 0], positions[hopeful, 0] = maxima[hopeful], flat[hopeful].argmax(1)
         return values, positions
-    ordered = flat[index, channel].sort(dim=1, descending=True, stable=True)
-    values[channel, index] = ordered.values[:, :each]
-    positions[channel, index] = ordered.indices[:, :each]
+    ordered = flat[hopeful].sort(dim=1, descending=True, stable=True)
+    values[hopeful], positions[hopeful] = ordered.values[:, :each], ordered.indices[:, :each]
     return values, positions
-
-
-def _argmax(activation: Tensor, channel: Tensor, index: Tensor) -> Tensor:
-    """若干 (图像, 通道) 的激活图上最大值的下标；要得多时整批一起算反而快。"""
-    flat = activation.flatten(2)
-    return (
-        flat.argmax(2)[index, channel]
-        if 2 * len(channel) > flat.shape[0] * flat.shape[1]
-        else flat[index, channel].argmax(1)
-    )
 
 
 def _patches(

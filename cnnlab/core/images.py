@@ -138,14 +138,12 @@ def _sheet(images):
     """一批几张排成一张近似方形的拼图，缝为白色；一张就是它自己。"""
     if not isinstance(images, Tensor) or images.dim() != 4 or len(images) < 2:
         return images
-    count, channels, height, width = images.shape
-    columns = math.ceil(math.sqrt(count))
-    rows = math.ceil(count / columns)
-    sheet = images.detach().new_ones(channels, rows * (height + 2) - 2, columns * (width + 2) - 2)
-    for index, each in enumerate(images.detach()):
-        top, left = index // columns * (height + 2), index % columns * (width + 2)
-        sheet[:, top : top + height, left : left + width] = each
-    return sheet
+    columns = math.ceil(math.sqrt(len(images)))
+    rows = math.ceil(len(images) / columns)
+    blank = images.new_ones(rows * columns - len(images), *images.shape[1:])
+    tiles = functional.pad(torch.cat([images.detach(), blank]), (0, 2, 0, 2), value=1.0)
+    sheet = tiles.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4)
+    return sheet.flatten(3).flatten(1, 2)[:, :-2, :-2]
 
 
 @checked(frames="T C H W")

@@ -12,7 +12,7 @@ from torch.nn import functional
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images, finite_ends
 from cnnlab.core.images import resize
-from cnnlab.core.values import indices, labels
+from cnnlab.core.values import indices, label_codes, labels
 
 LUMA = (0.299, 0.587, 0.114)  # 亮度的三个系数：ITU-R BT.601
 
@@ -135,13 +135,11 @@ def row_similarity(crops: Tensor, size: int = 8) -> Tensor:
     if crops.shape[1] < 2:
         raise ValueError("每行只有一块，没有两两可比；k 至少是 2")
     small = resize(crops.flatten(0, 1), (size, size)).flatten(1)
-    small = functional.normalize(small - small.mean(1, keepdim=True), dim=1).unflatten(
-        0, crops.shape[:2]
-    )
+    centred = functional.normalize(small - small.mean(1, keepdim=True), dim=1)
+    rows = centred.unflatten(0, crops.shape[:2])
     k = crops.shape[1]
-    return ((small @ small.transpose(1, 2)).sum((1, 2)) - small.square().sum((1, 2))) / (
-        k * (k - 1)
-    )
+    cosines = rows @ rows.mT
+    return (cosines.sum((1, 2)) - cosines.diagonal(dim1=1, dim2=2).sum(1)) / (k * (k - 1))
 
 
 @checked(image_index=indices, labels=labels)
@@ -149,7 +147,6 @@ def row_agreement(image_index: Tensor, labels: Sequence) -> Tensor:
     """每行的照片两两同类的比例，(C,)：`image_index` 是 (C, k)，`labels` 是每张照片的类别。"""
     if image_index.dim() != 2 or image_index.shape[1] < 2:
         raise ValueError(f"image_index 是 {tuple(image_index.shape)}，应为 (C, k)，k 至少是 2")
-    names = sorted(set(labels))
-    codes = torch.tensor([names.index(label) for label in labels])[image_index.cpu()]
+    codes = label_codes(labels)[image_index.cpu()]
     k = codes.shape[1]
     return ((codes[:, :, None] == codes[:, None]).sum((1, 2)) - k) / (k * (k - 1))

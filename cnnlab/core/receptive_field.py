@@ -5,7 +5,7 @@
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -30,6 +30,7 @@ SIGNATURES = {
     "conv2d": "input weight bias stride padding dilation groups",
     "max_pool2d": "input kernel_size stride padding dilation ceil_mode return_indices",
     "avg_pool2d": "input kernel_size stride padding ceil_mode count_include_pad divisor_override",
+    "pad": "input pad mode value",
 }
 
 
@@ -49,9 +50,8 @@ class Window:
         room = length + self.before + self.after - self.dilation * (self.kernel - 1) - 1
         count = (math.ceil(room / self.stride) if self.ceil else room // self.stride) + 1
         # 向上取整时，整个落在末尾填充里的窗口不算
-        return (
-            count - 1 if self.ceil and (count - 1) * self.stride >= length + self.before else count
-        )
+        outside = self.ceil and (count - 1) * self.stride >= length + self.before
+        return count - outside
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,8 @@ class _Tracing(TorchFunctionMode):
 
     def __torch_function__(self, function, types, arguments=(), keywords=None):
         keywords = keywords or {}
-        inputs = tuple(
-            dict.fromkeys(
-                self.origin[id(each)]
-                for each in _tensors((arguments, keywords))
-                if id(each) in self.origin
-            )
-        )
+        given = [self.origin.get(id(each)) for each in _tensors((arguments, keywords))]
+        inputs = tuple(dict.fromkeys(each for each in given if each is not None))
         output = function(*arguments, **keywords)
         if inputs:
             for each in _tensors(output):
@@ -127,14 +122,8 @@ def bounds(steps: tuple[Passage, ...], axis: str, length: int) -> tuple[np.ndarr
         elif step.kind == "whole":
             found.append((np.array([0]), np.array([length - 1])))
         else:
-            shape = np.broadcast_shapes(*(first.shape for first, _ in sources))
-            firsts = [np.broadcast_to(first, shape) for first, _ in sources]
-            found.append(
-                (
-                    np.min(firsts, 0),
-                    np.max([np.broadcast_to(last, shape) for _, last in sources], 0),
-                )
-            )
+            firsts, lasts = (np.broadcast_arrays(*ends) for ends in zip(*sources, strict=True))
+            found.append((np.min(firsts, 0), np.max(lasts, 0)))
     return found[-1]
 
 
@@ -199,34 +188,24 @@ def _needed(steps: list[Passage], last: int) -> tuple[Passage, ...]:
             wanted.add(index)
             queue.extend(steps[index].inputs)
     number = {old: new for new, old in enumerate(sorted(wanted))}
-    return tuple(
-        Passage(step.kind, tuple(number[i] for i in step.inputs), step.rows, step.columns)
-        for step in (steps[old] for old in sorted(wanted))
-    )
+    kept = [steps[old] for old in number]
+    return tuple(replace(step, inputs=tuple(number[i] for i in step.inputs)) for step in kept)
 
 
 def _describe(function, inputs, arguments, keywords, output: Tensor) -> Passage:
     name = getattr(function, "__name__", str(function)).strip("_")
-    if name in SIGNATURES:
-        return Passage("window", inputs[:1], *_windows(name, _bind(name, arguments, keywords)))
-    if (
-        name == "pad"
-        and (mode := (*arguments[2:3], keywords.get("mode", "constant"))[0]) == "constant"
-    ):
-        left, right, top, bottom = (
-            *(arguments[1] if len(arguments) > 1 else keywords["pad"]),
-            0,
-            0,
-        )[:4]
-        return Passage("window", inputs, Window(1, 1, top, bottom), Window(1, 1, left, right))
+    options = _bind(name, arguments, keywords)
     if name == "pad":
-        return Passage("unknown", inputs, rows=f"{mode} 填充")
-    if name in ("adaptive_avg_pool2d", "adaptive_max_pool2d") and tuple(output.shape[-2:]) != (
-        1,
-        1,
-    ):
+        left, right, top, bottom = (*options["pad"], 0, 0)[:4]
+        if options["mode"] != "constant":
+            return Passage("unknown", inputs, rows=f"{options['mode']} 填充")
+        return Passage("window", inputs, Window(1, 1, top, bottom), Window(1, 1, left, right))
+    if name in SIGNATURES:
+        return Passage("window", inputs[:1], *_windows(name, options))
+    single = tuple(output.shape[-2:]) == (1, 1)
+    if name in ("adaptive_avg_pool2d", "adaptive_max_pool2d") and not single:
         return Passage("adaptive", inputs, *pair((*arguments, keywords.get("output_size"))[1]))
-    if output.dim() < 3 or (tuple(output.shape[-2:]) == (1, 1) and name not in POINTWISE):
+    if output.dim() < 3 or (single and name not in POINTWISE):
         return Passage("whole", inputs)
     # 用一组下标重新排行列（x[:, :, 下标]）：尺寸没变，位置变了
     if name == "getitem" and any(map(_is_index_list, _parts(arguments[1]))):
@@ -250,39 +229,25 @@ def _is_index_list(part) -> bool:
     return isinstance(part, (list, np.ndarray)) or (isinstance(part, Tensor) and part.dim() > 0)
 
 
+_USUAL = {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False, "mode": "constant"}
+
+
 def _bind(name: str, arguments, keywords) -> dict:
-    names = SIGNATURES[name].split()
-    return (
-        {"stride": None, "padding": 0, "dilation": 1, "ceil_mode": False}
-        | dict(zip(names, arguments, strict=False))
-        | keywords
-    )
+    names = SIGNATURES.get(name, "").split()
+    return _USUAL | dict(zip(names, arguments, strict=False)) | keywords
 
 
 def _windows(name: str, options: dict) -> tuple[Window, Window]:
-    kernel = (
-        tuple(options["weight"].shape[-2:]) if name == "conv2d" else pair(options["kernel_size"])
-    )
-    stride = pair(
-        (1 if name == "conv2d" else kernel)
-        if options["stride"] in (None, (), [])
-        else options["stride"]
-    )
-    dilation, padding, windows = pair(options["dilation"]), options["padding"], []
-    for axis in (0, 1):
-        total = dilation[axis] * (kernel[axis] - 1)
+    of_conv, padding, windows = name == "conv2d", options["padding"], []
+    kernels = options["weight"].shape[-2:] if of_conv else pair(options["kernel_size"])
+    strides = pair(options["stride"] or (1 if of_conv else kernels))
+    sides = zip(kernels, strides, pair(options["dilation"]), (0, 1), strict=True)
+    for kernel, stride, dilation, axis in sides:
+        total = dilation * (kernel - 1)
         same = {"same": (total // 2, total - total // 2), "valid": (0, 0)}
         before, after = same[padding] if isinstance(padding, str) else (pair(padding)[axis],) * 2
-        windows.append(
-            Window(
-                kernel[axis],
-                stride[axis],
-                before,
-                after,
-                dilation[axis],
-                bool(options["ceil_mode"]),
-            )
-        )
+        ceil = bool(options["ceil_mode"])
+        windows.append(Window(kernel, stride, before, after, dilation, ceil))
     return tuple(windows)
 
 

@@ -86,6 +86,12 @@ def labels(value, name: str):
     return value.tolist() if hasattr(value, "iloc") else value
 
 
+def label_codes(labels) -> Tensor:
+    """每个标签换成它的编号 (N,)：标签从小到大排，从 0 数起。"""
+    names = labels.cpu() if isinstance(labels, Tensor) else labels
+    return torch.from_numpy(np.unique(names, return_inverse=True)[1])
+
+
 def indices(value, name: str) -> Tensor:
     """整数的张量，不空。"""
     found = as_tensor(value, name, "整数的")

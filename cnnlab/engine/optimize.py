@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import device_of
+from cnnlab.core.values import describe
 from cnnlab.engine.optimizers import OptimizerFactory, adam, find_optimizer, lbfgs, sgd
 from cnnlab.engine.parameterizations import PixelImage
 from cnnlab.engine.priors import compose
@@ -53,8 +54,8 @@ def optimize_image(
     home, model = device_of(module), getattr(loss, "model", None)
     module.to(device_of(model) if isinstance(model, nn.Module) else home)
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    run = _Evaluation(module, parameters, loss, _one(transform, compose), on_step)
-    run.stops_when_dead, run.home = transform is None and after_step is None, home
+    run = _Evaluation(module, parameters, loss, _one(transform, compose), on_step, home)
+    run.stops_when_dead = transform is None and after_step is None
     project = _one(after_step, _in_turn)
     stepper = find_optimizer(optimizer)(parameters)
     try:
@@ -90,11 +91,11 @@ def _walk(run: "_Evaluation", stepper, project, steps: int) -> None:
 class _Evaluation:
     """交给优化器的闭包：求一次损失和梯度，查错、记下最好的、通知 `on_step`。"""
 
-    def __init__(self, module, parameters, loss, transform, on_step):
+    def __init__(self, module, parameters, loss, transform, on_step, home):
         self.module, self.parameters, self.loss = module, parameters, loss
-        self.transform, self.on_step = transform, on_step
-        self.steps, self.count, self.dead, self.stops_when_dead = 0, 0, False, True
-        self.lowest, self.best, self.home = math.inf, None, None
+        self.transform, self.on_step, self.home = transform, on_step, home
+        self.steps, self.count, self.dead = 0, 0, False
+        self.lowest, self.best = math.inf, []
 
     @torch.enable_grad()
     def __call__(self) -> Tensor:
@@ -117,21 +118,14 @@ class _Evaluation:
             self.on_step(Step(self.count, number, image.detach().clone().to(self.home)))
         for parameter, gradient in zip(self.parameters, gradients, strict=True):
             # 布局与参数一致：逐元素的运算才快
-            parameter.grad = (
-                gradient
-                if gradient.stride() == parameter.stride()
-                else torch.empty_like(parameter, requires_grad=False).copy_(gradient)
-            )
+            parameter.grad = torch.empty_like(parameter, requires_grad=False).copy_(gradient)
         self.count += 1
         return value.detach()
 
     def _keep(self, number: float) -> None:
         self.lowest = number
         # 每次写进同一块内存：反复申请大块内存比复制还慢
-        if self.best is None:
-            self.best = [
-                torch.empty_like(parameter, requires_grad=False) for parameter in self.parameters
-            ]
+        self.best = self.best or [each.detach().clone() for each in self.parameters]
         for best, parameter in zip(self.best, self.parameters, strict=True):
             best.copy_(parameter.detach())
 
@@ -145,21 +139,17 @@ class _Evaluation:
             message = f"走了 {self.count} 步之后图像的值到了 {furthest:.3g}，优化发散了；把学习率调小，或加 after_step=clamp()"
             raise FloatingPointError(message) from error
 
+    @torch.no_grad()
     def restore_best(self) -> None:
-        if self.best is not None:
-            with torch.no_grad():
-                for parameter, best in zip(self.parameters, self.best, strict=True):
-                    parameter.copy_(best)
+        for parameter, best in zip(self.parameters, self.best, strict=False):
+            parameter.copy_(best)
 
 
 def _gradients(value: Tensor, parameters: list[Tensor]) -> Sequence[Tensor]:
     if not isinstance(value, Tensor) or value.numel() != 1:
-        what = (
-            f"形状 {tuple(value.shape)} 的张量"
-            if isinstance(value, Tensor)
-            else type(value).__name__
+        raise ValueError(
+            f"loss(image) 应当给出一个标量张量，得到的是 {describe(value)}；先求和或求平均"
         )
-        raise ValueError(f"loss(image) 应当给出一个标量张量，得到的是{what}；先求和或求平均")
     unused = "损失不依赖图像：没有梯度可以传回来。常见原因：算损失时用了 detach、no_grad、取整或 argmax，或层在图像之前"
     if not value.requires_grad:
         raise ValueError(unused)

@@ -80,23 +80,18 @@ class Canvas:
 
     def front(self) -> tuple[np.ndarray, np.ndarray]:
         """一圈里要填的像素：挨着已填的，已填的邻居多的先来，一样多的按抽好的次序。"""
-        padded = np.pad(self.filled, 1)
-        touching = sum(
-            padded[1 + i : padded.shape[0] - 1 + i, 1 + j : padded.shape[1] - 1 + j]
-            for i in (-1, 0, 1)
-            for j in (-1, 0, 1)
-        )
-        rows, columns = np.nonzero((touching > 0) & ~self.filled & self.inner)
-        total = np.pad(self.filled.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-        top, left, bottom, right = (
-            rows - self.radius,
-            columns - self.radius,
-            rows + self.radius + 1,
-            columns + self.radius + 1,
-        )
-        known = total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left]
+        from scipy import ndimage
+
+        touching = ndimage.binary_dilation(self.filled, np.ones((3, 3)))
+        rows, columns = np.nonzero(touching & ~self.filled & self.inner)
+        known = self.filled[self._windows(rows, columns)].sum((1, 2))
         order = np.lexsort((self.order[rows, columns], -known))
         return rows[order], columns[order]
+
+    def _windows(self, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """这些像素各自的窗口在画布上的行、列：下标 [_windows(…)] 得到 (几个, window, window)。"""
+        offsets = np.arange(-self.radius, self.radius + 1)
+        return rows[:, None, None] + offsets[:, None], columns[:, None, None] + offsets
 
     def independent(self, rows: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
         """把一圈按先后分批：窗口互不相及的像素不等对方，一批里的可以一起算。"""
@@ -110,12 +105,7 @@ class Canvas:
 
     def fill(self, rows: np.ndarray, columns: np.ndarray) -> None:
         """填这一批像素：距离 = Σ w s² − 2 Σ w t s + Σ w t²，一次矩阵乘法算完全部候选。"""
-        offsets = np.arange(-self.radius, self.radius + 1)
-        around = np.ix_(range(len(rows)), offsets, offsets)
-        places = (
-            rows[:, None, None] + offsets[:, None] + 0 * around[0],
-            columns[:, None, None] + offsets,
-        )
+        places = self._windows(rows, columns)
         weights = (self.filled[places] * self.weights).reshape(len(rows), -1)
         known = self.values[places].reshape(*weights.shape, -1) * weights[..., None]
         constant = (known * self.values[places].reshape(known.shape)).sum((1, 2))
@@ -148,12 +138,9 @@ def _library(sample: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     windows = np.lib.stride_tricks.sliding_window_view(
         sample, (window, window), (0, 1)
     )  # (H', W', C, w, w)
-    count = windows.shape[0] * windows.shape[1]
-    values = windows.transpose(0, 1, 3, 4, 2).reshape(count, window * window, -1)
-    library = np.concatenate([np.square(values).sum(2), values.reshape(count, -1)], 1)
-    centers = (
-        np.stack(np.mgrid[: windows.shape[0], : windows.shape[1]], -1).reshape(-1, 2) + window // 2
-    )
+    centers = np.argwhere(np.ones(windows.shape[:2])) + window // 2
+    values = windows.transpose(0, 1, 3, 4, 2).reshape(len(centers), window * window, -1)
+    library = np.concatenate([np.square(values).sum(2), values.reshape(len(centers), -1)], 1)
     return np.ascontiguousarray(library.T), centers
 
 
@@ -166,7 +153,7 @@ def copied_regions(sources: np.ndarray) -> np.ndarray:
     sources = np.asarray(sources)
     height, width = sources.shape[:2]
     numbers = np.arange(height * width).reshape(height, width)
-    offset = sources - np.stack(np.mgrid[:height, :width], -1)
+    offset = sources - np.indices((height, width)).transpose(1, 2, 0)
     across = (offset[:, 1:] == offset[:, :-1]).all(-1)
     down = (offset[1:] == offset[:-1]).all(-1)
     first = np.concatenate([numbers[:, :-1][across], numbers[:-1][down]])

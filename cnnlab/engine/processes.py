@@ -59,18 +59,15 @@ def gather(value) -> list:
 
 def average_gradients(value: Tensor, gradients, parameters: list[Tensor]) -> float:
     """把（各进程平均的）梯度放进 .grad，给出（平均的）损失。"""
-    present = [
-        torch.zeros_like(p) if g is None else g for g, p in zip(gradients, parameters, strict=True)
-    ]
-    mean = value.detach()
-    if distributed.is_initialized():
-        flat = torch.cat(
-            [mean.reshape(1).to(present[0]), *(gradient.flatten() for gradient in present)]
-        )
-        distributed.all_reduce(flat)
-        flat /= distributed.get_world_size()
-        mean, *pieces = flat.split([1, *(gradient.numel() for gradient in present)])
-        present = [piece.view_as(gradient) for piece, gradient in zip(pieces, present, strict=True)]
-    for parameter, gradient in zip(parameters, present, strict=True):
-        parameter.grad = gradient
-    return float(mean)
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        parameter.grad = _mean(torch.zeros_like(parameter) if gradient is None else gradient)
+    return float(_mean(value.detach()))
+
+
+def _mean(tensor: Tensor) -> Tensor:
+    """各进程的平均。"""
+    if not distributed.is_initialized():
+        return tensor
+    total = tensor.clone()
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import is_chinese
 from cnnlab.engine.stopping import stoppable
-from cnnlab.networks.models import VisionModel, load_model
+from cnnlab.networks.models import load_model, weights_hash
 from cnnlab.networks.zoo import is_at_hand
 
 # 只影响显示、不影响结果的参数
@@ -130,31 +130,14 @@ def _readable(source) -> Iterator[None]:
         raise ValueError(f"{source} 里的设置读不懂，可能被改过：{error}") from None
 
 
-def weights_hash(module: nn.Module) -> str:
-    """一个网络全部参数的 sha256 的前 12 位。"""
-    return VisionModel.weights_hash(module if isinstance(module, VisionModel) else _Holder(module))
-
-
-@dataclass
-class _Holder:
-    network: nn.Module
-
-
 def _settings(name: str, arguments: dict) -> dict:
     import cnnlab
 
     kept = {key: _describe(value) for key, value in arguments.items() if key not in _IGNORED}
-    versions = {
-        "cnnlab": cnnlab.__version__,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-    return {
-        "function": name,
-        "arguments": kept,
-        "versions": versions,
-        "threads": torch.get_num_threads(),
-    }
+    versions = {"cnnlab": cnnlab.__version__, "torch": torch.__version__}
+    versions["python"] = platform.python_version()
+    threads = torch.get_num_threads()
+    return {"function": name, "arguments": kept, "versions": versions, "threads": threads}
 
 
 def _describe(value):
@@ -174,16 +157,12 @@ def _describe(value):
         return _describe_tensor(value)
     if isinstance(value, torch.Generator):
         return {"generator": _describe_tensor(value.get_state())}
-    if isinstance(value, VisionModel) and value.from_zoo:
-        return {
-            "model": value.network_name,
-            "weights": value.weights_hash(),
-            "device": str(value.mean.device),
-        }
-    if isinstance(value, VisionModel):
-        return {"module": value.network_name, "weights": value.weights_hash()}
     if isinstance(value, nn.Module):
-        return {"module": type(value).__name__, "weights": weights_hash(value)}
+        name = getattr(value, "network_name", type(value).__name__)
+        kept = {"weights": weights_hash(value)}
+        if getattr(value, "from_zoo", False):
+            return {"model": name, **kept, "device": str(value.mean.device)}
+        return {"module": name, **kept}
     return {"unstored": type(value).__name__}
 
 
@@ -197,8 +176,7 @@ def _describe_tensor(value: Tensor) -> dict:
     }
     if array.size > _LARGEST:
         return {"unstored": "Tensor", **described}
-    eighths = _in_eight_bits(array)
-    if eighths is not None:
+    if (eighths := _in_eight_bits(array)) is not None:
         array, described["scale"] = eighths, 255
     packed = base64.b64encode(zlib.compress(array.tobytes(), 1)).decode()
     return {"tensor": _Packed(packed), **described}
@@ -293,11 +271,9 @@ def _restore_network(key: str, value: dict, replacement: nn.Module | None) -> nn
         raise ValueError(
             f"重做要用 {value['model']}，它的权重还没有下载；先 load_model({value['model']!r})，再 reproduce(..., {key}=模型)"
         )
-    network = (
-        load_model(value["model"], device=_device(value["device"]))
-        if replacement is None
-        else replacement
-    )
+    network = replacement
+    if network is None:
+        network = load_model(value["model"], device=_device(value["device"]))
     found = weights_hash(network)
     if found != value["weights"]:
         raise ValueError(
@@ -350,9 +326,8 @@ def _check_cost(settings: dict, pixels: int, replacements: dict) -> None:
         if isinstance(value, dict) and isinstance(value.get("fields"), dict):
             arguments |= value["fields"]
     for key, value in arguments.items():
-        numbers = value.get("tuple", value.get("list")) if isinstance(value, dict) else [value]
-        numbers = numbers if isinstance(numbers, list) else []
-        numbers = [n for n in numbers if isinstance(n, int) and not isinstance(n, bool)]
+        items = value.get("tuple", value.get("list")) if isinstance(value, dict) else [value]
+        numbers = [n for n in items or [] if type(n) is int]
         if key in replacements or not numbers or key == "seed" or key.endswith("weight"):
             continue
         height, width = (numbers * 2)[:2]

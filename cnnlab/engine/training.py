@@ -104,19 +104,11 @@ def fit(
     if steps is None and seconds is None:
         raise ValueError("steps 和 seconds 至少给一个")
     with torch.inference_mode(False), process_group(), _training_mode(network), stoppable() as stop:
-        settings = {
-            "steps": steps,
-            "limit": seconds,
-            "learning_rate": learning_rate,
-            "schedule": schedule,
-            "seed": seed,
-        }
-        run = _Run(
-            network, loss, batches, _optimizer(optimizer, network, learning_rate), **settings
-        )
+        walker = _optimizer(optimizer, network, learning_rate)
+        run = _Run(network, loss, batches, walker, steps, seconds, learning_rate, schedule, seed)
         if checkpoint is not None:
             run.identity = run.identify(optimizer)
-        run.load(checkpoint)
+            run.load(Path(checkpoint))
         try:
             run.train(stop, on_step, checkpoint, save_every)
         except KeyboardInterrupt:
@@ -130,11 +122,14 @@ def fit(
     return run.record
 
 
+_FIRST_BATCH = "数据或批量（第 0 步的那一批）"
+
+
 class _Run:
     """一次训练的状态：网络、优化器、记录。"""
 
     def __init__(
-        self, network, loss, batches, optimizer, *, steps, limit, learning_rate, schedule, seed
+        self, network, loss, batches, optimizer, steps, limit, learning_rate, schedule, seed
     ):
         self.network, self.loss, self.batches, self.optimizer = network, loss, batches, optimizer
         self.steps, self.limit, self.seed = steps, limit, seed
@@ -154,7 +149,7 @@ class _Run:
             "优化器": getattr(optimizer, "__qualname__", str(optimizer)),
             "学习率": float(self.learning_rate),
             "进程数": world,
-            "数据或批量（第 0 步的那一批）": _digest(first)[:12],
+            _FIRST_BATCH: _digest(first)[:12],
         }
 
     def train(self, stop: Stop, on_step, checkpoint, save_every: int) -> None:
@@ -177,13 +172,13 @@ class _Run:
     def advance(self) -> int:
         index, rank = self.record.steps, rank_and_world()[0]
         began = time.monotonic()
+        factor = self.schedule(self._progress()) if self.schedule else 1.0
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate * (
-                self.schedule(self._progress()) if self.schedule else 1.0
-            )
+            group["lr"] = self.learning_rate * factor
         number = self._seed(index, rank)
         # 网络里的随机层（如 dropout）也只由种子和步数决定；调用者的随机数状态不动
-        with _random_state(number), torch.enable_grad():
+        with torch.random.fork_rng(), torch.enable_grad():
+            torch.manual_seed(number)
             value = self.loss(
                 self.network, self.batches(index, torch.Generator().manual_seed(number))
             )
@@ -217,16 +212,11 @@ class _Run:
         if path is None or rank_and_world()[0] != 0:
             return
         path = Path(path)
-        record = {
-            "losses": self.record.losses,
-            "steps": self.record.steps,
-            "seconds": self.record.seconds,
-        }
         state = {
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "identity": self.identity,
-            "record": record,
+            "record": vars(self.record),
         }
         partial = path.with_name(path.name + ".partial")
         try:
@@ -244,21 +234,17 @@ class _Run:
         finally:
             partial.unlink(missing_ok=True)
 
-    def load(self, path) -> None:
+    def load(self, path: Path) -> None:
         """有存档就接着练；不是这个网络、这样的训练的存档就报错，什么也不覆盖。"""
-        if path is None or not Path(path).exists():
+        if not path.exists():
             return
         state = _read_checkpoint(path)
         _check_same_network(self.network, state["network"], path)
-        here, there = dict(self.identity), dict(state["identity"])
-        if here["进程数"] != there.get("进程数"):
-            # 进程数变了，每个进程分到的那一批也就变了
-            here, there = (
-                {**each, "数据或批量（第 0 步的那一批）": "", "进程数": ""}
-                for each in (here, there)
-            )
-        for name, value in here.items():
-            if there.get(name) != value:
+        there = state["identity"]
+        # 进程数变了，每个进程分到的那一批也就变了
+        spread = self.identity["进程数"] != there.get("进程数")
+        for name, value in self.identity.items():
+            if there.get(name) != value and not (spread and name in ("进程数", _FIRST_BATCH)):
                 raise ValueError(
                     f"存档 {path} 的{name}是 {there.get(name)}，这次是 {value}；用同样的接着练，或换一个存档路径"
                 )
@@ -328,16 +314,6 @@ def _check_same_network(network: nn.Module, saved: dict[str, Tensor], path) -> N
             raise ValueError(
                 f"存档 {path} 是另一个网络的：参数 {name} 在网络里是 {here}，在存档里是 {there}；换一个 checkpoint 路径"
             )
-
-
-@contextmanager
-def _random_state(number: int) -> Iterator[None]:
-    """在 with 之内全局的随机数从 `number` 出发，之后恢复原来的状态。"""
-    with torch.random.fork_rng():
-        torch.set_rng_state(torch.Generator().manual_seed(number).get_state())
-        if torch.cuda.is_available():
-            torch.cuda.manual_seed_all(number)
-        yield
 
 
 @contextmanager

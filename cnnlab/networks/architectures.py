@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -34,13 +35,10 @@ def torchvision_network(name: str, classes: int = 1000) -> nn.Module:
     """torchvision 的网络，随机权重；函数式的 ReLU 换成模块，辅助分类器去掉，参数名不变。"""
     from torchvision import models
 
-    options = (
-        {"aux_logits": False, "init_weights": False}
-        if name in ("googlenet", "inception_v3")
-        else {}
-    )
+    inception = name in ("googlenet", "inception_v3")
+    options = {"aux_logits": False, "init_weights": False} if inception else {}
     network = models.get_model(name, weights=None, num_classes=classes, **options)
-    if name in ("googlenet", "inception_v3"):
+    if inception:
         _name_the_relus(network)
     if name == "densenet121":
         return _sequential_densenet(network)
@@ -64,22 +62,15 @@ def _name_the_relus(network: nn.Module) -> None:
     for parent in list(network.modules()):
         for child_name, child in list(parent.named_children()):
             if type(child).__name__ == "BasicConv2d":
-                block = nn.Sequential()
-                block.add_module("conv", child.conv)
-                block.add_module("bn", child.bn)
-                block.add_module("relu", nn.ReLU())
-                setattr(parent, child_name, block)
+                parts = OrderedDict(conv=child.conv, bn=child.bn, relu=nn.ReLU())
+                setattr(parent, child_name, nn.Sequential(parts))
 
 
 def _sequential_densenet(network: nn.Module) -> nn.Module:
     """DenseNet 末尾的函数式 ReLU 与池化写成模块，参数名不变。"""
-    sequential = nn.Sequential()
-    sequential.add_module("features", network.features)
-    sequential.add_module("relu5", nn.ReLU())
-    sequential.add_module("avgpool", nn.AdaptiveAvgPool2d(1))
-    sequential.add_module("flatten", nn.Flatten())
-    sequential.add_module("classifier", network.classifier)
-    return sequential
+    head = {"relu5": nn.ReLU(), "avgpool": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()}
+    parts = OrderedDict(features=network.features, **head, classifier=network.classifier)
+    return nn.Sequential(parts)
 
 
 def _name_alexnet(name: str, network: nn.Module) -> tuple[Layers, str]:

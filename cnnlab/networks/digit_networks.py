@@ -3,6 +3,8 @@
 不管怎样训练（见 tools/train_digit_networks.py），也不管拿它们做什么。
 """
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -41,15 +43,10 @@ class SecondDigitClassifier(nn.Module):
     def __init__(self, width: int = 24):
         super().__init__()
         widths = [1, width, 2 * width, 3 * width]
-        blocks = [
-            layer
-            for index in range(3)
-            for layer in (
-                nn.Conv2d(widths[index], widths[index + 1], 3, stride=2, padding=1),
-                nn.BatchNorm2d(widths[index + 1]),
-                nn.ReLU(),
-            )
-        ]
+        blocks = []
+        for before, after in itertools.pairwise(widths):
+            convolution = nn.Conv2d(before, after, 3, stride=2, padding=1)
+            blocks += [convolution, nn.BatchNorm2d(after), nn.ReLU()]
         self.blocks = nn.Sequential(*blocks)
         self.scores = nn.Linear(widths[-1] * 16, 10)
 

@@ -112,12 +112,7 @@ class VisionModel(nn.Module):
 
     def weights_hash(self) -> str:
         """全部参数的 sha256 的前 12 位：认出两次运行用的是不是同一份权重。"""
-        digest = hashlib.sha256()
-        tensors = [each for each in self.network.state_dict().values() if isinstance(each, Tensor)]
-        for tensor in tensors:
-            flat = tensor.detach().cpu().contiguous().reshape(-1)
-            digest.update(flat.view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()[:12]
+        return weights_hash(self)
 
     def top(self, image: Tensor, k: int | None = None) -> list[list[tuple[str, float]]]:
         """每张图概率最高的 k 类：[(中英文类名, 概率), …]；不给 k 时是 5 类，不足 5 类的网络是全部。"""
@@ -146,12 +141,9 @@ class VisionModel(nn.Module):
 
     def label(self, index: int) -> str:
         """一个类别号的中英文名字。"""
-        label = getattr(self.categories, "label", None)
-        return (
-            label(index)
-            if label
-            else str(index if self.categories is None else self.categories[index])
-        )
+        if hasattr(self.categories, "label"):
+            return self.categories.label(index)
+        return str(index if self.categories is None else self.categories[index])
 
 
 @checked
@@ -199,6 +191,17 @@ def wrap_model(
         layers=layers,
         name=type(module).__name__,
     )
+
+
+def weights_hash(module: nn.Module) -> str:
+    """一个网络全部参数的 sha256 的前 12 位；VisionModel 只算里面的网络。"""
+    digest = hashlib.sha256()
+    network = module.network if isinstance(module, VisionModel) else module
+    for tensor in network.state_dict().values():
+        if isinstance(tensor, Tensor):
+            flat = tensor.detach().cpu().contiguous().reshape(-1)
+            digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:12]
 
 
 def target_list(target) -> list:
@@ -325,5 +328,6 @@ __all__ = [
     "resolve_target",
     "target_list",
     "target_scores",
+    "weights_hash",
     "wrap_model",
 ]

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,35 +92,25 @@ def build(name: str, weights: str | None = "default") -> Blueprint:
             f'weights 应当是 "default"（训练好的）或 None（随机），得到的是 {weights!r}'
         )
     with torch.random.fork_rng(devices=[]):
-        return _BUILDERS.get(ZOO[name].source, _build_offline)(ZOO[name], weights)
-
-
-def _build_offline(info: ModelInfo, weights: str | None) -> Blueprint:
-    home = squeezenet if info.name == "squeezenet1_1" else efficientnet_lite0
-    return home.blueprint(weights)
+        if name in _OFFLINE:
+            return _OFFLINE[name].blueprint(weights)
+        return _build_torchvision(ZOO[name], weights)
 
 
 def _build_torchvision(info: ModelInfo, weights: str | None) -> Blueprint:
-    normalization = (
-        HALF if info.name in ("googlenet", "inception_v3") else (IMAGENET_MEAN, IMAGENET_STD)
-    )
-    network = _network(info, info.name, weights, classes=1000)
-    layers, penultimate = architectures.paper_layers(info.name, network)
-    return Blueprint(network, layers, *normalization, imagenet_categories(), penultimate)
-
-
-def _build_places(info: ModelInfo, weights: str | None) -> Blueprint:
-    architecture = info.name.removesuffix("_places365")
-    network = _network(info, architecture, weights, classes=365)
+    """torchvision 的结构；权重是它自己的，或 Places365 的。"""
+    architecture, places = info.name.removesuffix("_places365"), info.source == PLACES
+    halves = info.name in ("googlenet", "inception_v3")
+    normalization = HALF if halves else (IMAGENET_MEAN, IMAGENET_STD)
+    network = _network(info, architecture, weights, classes=365 if places else 1000)
     layers, penultimate = architectures.paper_layers(architecture, network)
-    categories = places_categories() if weights else None
-    return Blueprint(network, layers, IMAGENET_MEAN, IMAGENET_STD, categories, penultimate)
+    categories = imagenet_categories()
+    if places:
+        categories = places_categories() if weights else None
+    return Blueprint(network, layers, *normalization, categories, penultimate)
 
 
-_BUILDERS: dict[str, Callable[[ModelInfo, str | None], Blueprint]] = {
-    TORCHVISION: _build_torchvision,
-    PLACES: _build_places,
-}
+_OFFLINE = {"squeezenet1_1": squeezenet, "efficientnet_lite0": efficientnet_lite0}
 
 
 def _network(info: ModelInfo, architecture: str, weights: str | None, *, classes: int) -> nn.Module:

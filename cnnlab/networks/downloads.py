@@ -32,27 +32,15 @@ def cache_directory() -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
-def fetch(
-    url: str,
-    *,
-    file_name: str | None = None,
-    sha256_prefix: str | None = None,
-    size: int | None = None,
-    megabytes: float | None = None,
-) -> Path:
+def fetch(url: str, *, megabytes: float | None = None) -> Path:
     """返回 `url` 在本地缓存里的路径；没有就下载，有就先核对再用。
 
-    `sha256_prefix` 省略时取文件名里的 `-xxxxxxxx.`；`size` 是应有的字节数；
-    `megabytes` 只用在说明里。取不到或核对不上时抛出 `DownloadError`。
+    文件名里有 `-xxxxxxxx.` 的，sha256 要以它开头；`megabytes` 只用在说明里。取不到或核对不上时抛出 `DownloadError`。
     """
-    name = file_name or Path(urllib.parse.urlparse(url).path).name
-    prefix = sha256_prefix or _prefix_in_name(name)
-    path = cache_directory() / name
+    path = cache_directory() / Path(urllib.parse.urlparse(url).path).name
     if not path.exists():
-        _download(url, path, prefix, size, megabytes)
-        return path
-    problem = _problem(path, _sha256(path) if prefix else "", prefix, size)
-    if problem:
+        _download(url, path, megabytes)
+    elif _prefix_in_name(path) and (problem := _problem(path, _sha256(path), None)):
         raise discard(path, url, problem, megabytes=megabytes)
     return path
 
@@ -92,16 +80,13 @@ def _load(path: Path) -> object:
             return torch.load(path, map_location="cpu", weights_only=True, encoding="latin1")
 
 
-def _download(
-    url: str, path: Path, prefix: str | None, size: int | None, megabytes: float | None
-) -> None:
+def _download(url: str, path: Path, megabytes: float | None) -> None:
     """下载到临时文件，核对之后才改名，因此中断时不会留下半个文件。"""
     partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         digest, announced = _stream(url, partial)
-        problem = _problem(partial, digest, prefix, announced if size is None else size)
-        if problem:
+        if problem := _problem(partial, digest, announced):
             raise _error(path, url, f"下载到的文件不对：{problem}，已删除", megabytes)
         os.replace(partial, path)
     except DownloadError:
@@ -132,12 +117,12 @@ def _stream(url: str, target: Path) -> tuple[str, int | None]:
     return digest.hexdigest(), announced
 
 
-def _problem(path: Path, digest: str, prefix: str | None, size: int | None) -> str | None:
+def _problem(path: Path, digest: str, size: int | None) -> str | None:
     """文件哪里不对；都对时是 None。"""
-    actual = path.stat().st_size
+    actual, prefix = path.stat().st_size, _prefix_in_name(path)
     if size is not None and actual != size:
         return f"应有 {size} 字节，实有 {actual} 字节，文件不完整"
-    if prefix and not digest.startswith(prefix.lower()):
+    if prefix and not digest.startswith(prefix):
         return f"sha256 应以 {prefix} 开头，实为 {digest[: len(prefix)]}，文件损坏"
     return None
 
@@ -147,9 +132,9 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _prefix_in_name(name: str) -> str | None:
+def _prefix_in_name(path: Path) -> str | None:
     """torchvision 的文件名带着哈希的开头，例如 `resnet18-f37072fd.pth`。"""
-    match = re.search(r"-([0-9a-f]{8,64})\.", name)
+    match = re.search(r"-([0-9a-f]{8,64})\.", path.name)
     return match.group(1) if match else None
 
 

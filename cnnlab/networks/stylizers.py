@@ -5,6 +5,7 @@
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from cnnlab.core.names import unknown
 from cnnlab.core.paths import DATA
 from cnnlab.networks.shipped import State, load_shipped
 
+Normalization = Literal["instance", "batch", "none"]
 FILM_PATH, FILM_STEPS = DATA / "stylizer_film.webp", (30, 100, 300, 1000, 3000)
 
 
@@ -28,7 +30,7 @@ class ConditionalNorm(nn.Module):
     """
 
     @checked
-    def __init__(self, channels: int, n_styles: int = 1, kind: str = "instance"):
+    def __init__(self, channels: int, n_styles: int = 1, kind: Normalization = "instance"):
         super().__init__()
         self.scale = nn.Parameter(torch.ones(n_styles, channels))
         self.shift = nn.Parameter(torch.zeros(n_styles, channels))
@@ -88,21 +90,21 @@ class StylizationNetwork(nn.Module):
         *,
         widths=(16, 32, 64),
         blocks: int = 4,
-        normalization: str = "instance",
-        padding: str = "reflect",
+        normalization: Normalization = "instance",
+        padding: Literal["reflect", "zero"] = "reflect",
         photo_gain: float = 0.0,
     ):
         super().__init__()
         self.n_styles = n_styles
-        self.options = {"n_styles": n_styles, "widths": tuple(widths), "blocks": blocks}
-        self.options |= {
+        self.options = shape = {
+            "n_styles": n_styles,
+            "widths": tuple(widths),
+            "blocks": blocks,
             "normalization": normalization,
             "padding": padding,
             "photo_gain": photo_gain,
         }
-        _check_options(self.options)
         fine, middle, coarse = widths
-        shape = self.options
         self.encoder = nn.ModuleList(
             [
                 _Layer(3, fine, 9, shape),
@@ -152,15 +154,6 @@ class StylizationNetwork(nn.Module):
                 f"style 的形状是 {tuple(style.shape)}，应是一个序号、每张图一个序号，或混合权重 ({self.n_styles},)、({n}, {self.n_styles})"
             )
         return style.expand(n, -1)
-
-
-def _check_options(options: dict) -> None:
-    known = {"normalization": ("instance", "batch", "none"), "padding": ("reflect", "zero")}
-    for name, values in known.items():
-        if options[name] not in values:
-            raise unknown(f" {name}", options[name], values)
-    if not isinstance(options["n_styles"], int) or options["n_styles"] < 1:
-        raise ValueError(f"n_styles 是 {options['n_styles']!r}，应是不小于 1 的整数")
 
 
 def save_stylizer(

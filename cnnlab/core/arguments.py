@@ -94,15 +94,8 @@ def checked(function=None, /, **shapes):
             # 读者用 torch.set_default_device 换过默认设备：照片和结果仍在 CPU 上，随机数也由 CPU 抽
             with torch.device("cpu"):
                 return run(*arguments, **options)
-        bound, known = _bind(function, signature, arguments, options), {}
-        for name, value in bound.arguments.items():
-            rule = rules().get(name)
-            if rule is None or value is signature.parameters[name].default:
-                continue
-            of_tensor = isinstance(rule, str)
-            bound.arguments[name] = (
-                _tensor(value, name, known, rule) if of_tensor else rule(value, name)
-            )
+        bound = _bind(function, signature, arguments, options)
+        _check_each(bound.arguments, rules(), signature)
         gradients = torch.is_grad_enabled()
         try:
             return function(*bound.args, **bound.kwargs)
@@ -133,6 +126,19 @@ def _bind(function, signature, arguments, options):
             raise _unknown_argument(function, signature, name, names) from None
         usage = f"{_name(function)}({'、'.join(names)})"
         raise TypeError(f"参数给得不对（{error}）；{usage}") from None
+
+
+def _check_each(arguments: dict, rules: dict, signature) -> None:
+    """给了的参数各自核对，换成算法收的样子；默认值不必。"""
+    known = {}
+    for name, value in arguments.items():
+        rule = rules.get(name)
+        if value is signature.parameters[name].default:
+            continue
+        if isinstance(rule, str):
+            arguments[name] = _tensor(value, name, known, rule)
+        elif rule is not None:
+            arguments[name] = rule(value, name)
 
 
 def _unknown_argument(function, signature, name: str, names: list[str]) -> ValueError:

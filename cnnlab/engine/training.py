@@ -178,7 +178,9 @@ class _Run:
         number = self._seed(index, rank)
         # 网络里的随机层（如 dropout）也只由种子和步数决定；调用者的随机数状态不动
         with torch.random.fork_rng(), torch.enable_grad():
-            torch.manual_seed(number)
+            torch.set_rng_state(torch.Generator().manual_seed(number).get_state())
+            if torch.cuda.is_available():
+                torch.cuda.manual_seed_all(number)
             value = self.loss(
                 self.network, self.batches(index, torch.Generator().manual_seed(number))
             )

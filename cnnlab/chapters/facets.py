@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -38,7 +39,7 @@ def photo_features(model: nn.Module, images: Tensor, *, batch_size: int = 32) ->
 
 @checked(features="N D")
 def cluster_photos(
-    features: Tensor, facets: int, *, reduce: str | None = "pca", seed: int = 0
+    features: Tensor, facets: int, *, reduce: Literal["pca", "tsne"] | None = "pca", seed: int = 0
 ) -> Tensor:
     """把照片的特征 (N, D) 分成 `facets` 簇，得到标签 (N,)；簇按大小排，0 最大。
 
@@ -46,30 +47,24 @@ def cluster_photos(
     """
     from sklearn.cluster import KMeans
 
-    if not 1 <= facets <= len(features):
+    if facets > len(features):
         raise ValueError(f"facets 是 {facets}，应在 1 与照片张数 {len(features)} 之间")
-    points = _reduced(features, reduce, seed)
-    labels = torch.from_numpy(
-        KMeans(facets, n_init=10, random_state=seed).fit(points).labels_
-    ).long()
+    means = KMeans(facets, n_init=10, random_state=seed).fit(_reduced(features, reduce, seed))
+    labels = torch.from_numpy(means.labels_).long()
     order = labels.bincount(minlength=facets).argsort(descending=True, stable=True)
     return order.argsort()[labels]
 
 
 def _reduced(features: Tensor, reduce: str | None, seed: int):
     points = features.detach().cpu().double().numpy()
-    if reduce is None:
-        return points
     if reduce == "pca":
         from sklearn.decomposition import PCA
 
         return PCA(min(10, *points.shape), random_state=seed).fit_transform(points)
-    if reduce == "tsne":
-        # 三张以下没有近邻可言，就用它们自己
-        if len(points) < 4:
-            return points
-        return tsne(features, min(30, (len(points) - 1) / 3), seed, steps=1000).double().numpy()
-    raise ValueError(f'reduce 是 {reduce!r}；可用 "pca"、"tsne" 或 None')
+    # 三张以下没有近邻可言，就用它们自己
+    if reduce is None or len(points) < 4:
+        return points
+    return tsne(features, min(30, (len(points) - 1) / 3), seed, steps=1000).double().numpy()
 
 
 @checked(features="N D", labels=indices)
@@ -145,20 +140,14 @@ def ascend_from(
 
     每一阶段的窗口放大到画布的尺寸再送进网络；`natural` 是照片统计量先验的权重。
     """
-    generator = torch.Generator().manual_seed(seed)
-    picture, losses, (height, width) = FourierImage(image=starts), [], starts.shape[-2:]
-    priors = []
-    if natural:
-        priors = [natural * term for term in natural_statistics(model, size=min(height, width))]
+    shared = {"generator": torch.Generator().manual_seed(seed)}
+    picture, losses, size = FourierImage(image=starts), [], starts.shape[-2:]
+    statistics = natural_statistics(model, size=min(size)) if natural else []
+    terms = [-class_score(target), *(natural * term for term in statistics)]
     for share, window, spread in phases:
-        crop = center_bias(round(min(height, width) * window), spread=spread, generator=generator)
-        moves = compose(
-            jitter(8, generator=generator),
-            random_rotate(5, generator=generator),
-            crop,
-            _enlarge(height, width),
-        )
-        loss = objective(model, [-class_score(target), *priors], transform=moves)
+        crop = center_bias(round(min(size) * window), spread=spread, **shared)
+        moves = compose(jitter(8, **shared), random_rotate(5, **shared), crop, _enlarge(size))
+        loss = objective(model, terms, transform=moves)
         optimize_image(
             picture,
             loss,
@@ -171,10 +160,8 @@ def ascend_from(
         return picture().detach().contiguous(), losses
 
 
-def _enlarge(height: int, width: int) -> Callable[[Tensor], Tensor]:
-    return lambda image: functional.interpolate(
-        image, (height, width), mode="bilinear", align_corners=False
-    )
+def _enlarge(size) -> Callable[[Tensor], Tensor]:
+    return lambda image: functional.interpolate(image, size, mode="bilinear", align_corners=False)
 
 
 @checked
@@ -261,15 +248,18 @@ def fit_generator(
         distance = (_code(model, made, layer) - code).square().mean() / codes.square().mean()
         return likeness + feature_weight * distance
 
-    options = {
-        "steps": steps,
-        "seconds": seconds,
-        "learning_rate": learning_rate,
-        "schedule": cosine,
-        "seed": seed,
-    }
     batches = shuffled_batches(images, codes, batch_size=min(batch_size, len(images)), seed=seed)
-    training = fit(generator, loss, batches, on_step=on_step, **options)
+    training = fit(
+        generator,
+        loss,
+        batches,
+        steps=steps,
+        seconds=seconds,
+        learning_rate=learning_rate,
+        schedule=cosine,
+        seed=seed,
+        on_step=on_step,
+    )
     generator.eval().requires_grad_(False)
     return training
 

@@ -109,21 +109,16 @@ def gabor_similarity(kernels: Tensor) -> Tensor:
     size = kernels.shape[-1]
     axis = torch.linspace(-1, 1, size)
     shifts = torch.linspace(-0.5, 0.5, 5) if size > 3 else torch.zeros(1)
-    grids = [
-        torch.linspace(0, math.pi, 13)[:-1],
-        torch.tensor([0.7, 1.0, 1.5, 2.2, 3.2]),
-        torch.tensor([0, math.pi / 2]),
-    ]
-    theta, period, phase, sigma, x0, y0 = (
-        g.flatten()[:, None, None]
-        for g in torch.meshgrid(
-            *grids, torch.tensor([0.3, 0.5, 0.8]), shifts, shifts, indexing="ij"
-        )
-    )
+    angles, periods = torch.linspace(0, math.pi, 13)[:-1], torch.tensor([0.7, 1.0, 1.5, 2.2, 3.2])
+    phases, widths = torch.tensor([0, math.pi / 2]), torch.tensor([0.3, 0.5, 0.8])
+    grid = torch.cartesian_prod(angles, periods, phases, widths, shifts, shifts)
+    theta, period, phase, sigma, x0, y0 = grid.T[..., None, None]
     x, y = axis[None, None, :] - x0, axis[None, :, None] - y0
     gabors = torch.exp(-(x**2 + y**2) / (2 * sigma**2)) * torch.cos(
         2 * math.pi * (x * theta.cos() + y * theta.sin()) / period + phase
     )
-    centred = functional.normalize((gabors - gabors.mean((1, 2), keepdim=True)).flatten(1))
-    target = functional.normalize((kernels - kernels.mean((1, 2), keepdim=True)).flatten(1).float())
-    return (target @ centred.to(target).T).square().amax(1)
+    gabors, kernels = (
+        functional.normalize(each.flatten(1) - each.mean((1, 2))[:, None])
+        for each in (gabors.to(kernels), kernels)
+    )
+    return (kernels @ gabors.T).square().amax(1)

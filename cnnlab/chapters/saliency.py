@@ -124,9 +124,8 @@ def segment_from_saliency(
 
     marks = seeds_from_saliency(check_images(image), saliency, foreground, background, window)
     pixels = (image[0].detach().cpu().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
-    labels = torch.tensor([cv2.GC_BGD, cv2.GC_PR_BGD, cv2.GC_FGD], dtype=torch.uint8)[
-        marks + 1
-    ].numpy()
+    kinds = torch.tensor([cv2.GC_BGD, cv2.GC_PR_BGD, cv2.GC_FGD], dtype=torch.uint8)
+    labels = kinds[marks + 1].numpy()
     cv2.setRNGSeed(0)  # GrabCut 的聚类用 OpenCV 自己的随机数：定住它，同样的输入给同样的掩码
     bgr = pixels.flip(2).contiguous().numpy()
     cv2.grabCut(bgr, labels, None, None, None, iterations, cv2.GC_INIT_WITH_MASK)
@@ -151,9 +150,9 @@ def seeds_from_saliency(
             f"一次分割一张：图像应为 (1, 3, H, W)、显著图应为 (1, H, W)，得到 {shapes}"
         )
     heat = saliency.detach().cpu().double().reshape(1, 1, *image.shape[-2:])
-    if not torch.isfinite(heat).all() or heat.max() <= heat.min():
+    if heat.max() <= heat.min():
         raise ValueError(
-            "显著图处处相同（或含 NaN），分不出前景和背景的种子；查一查这一类的得分是不是恒为 0、对图像没有梯度，换一个目标类别再算"
+            "显著图处处相同，分不出前景和背景的种子；查一查这一类的得分是不是恒为 0、对图像没有梯度，换一个目标类别再算"
         )
     heat = functional.avg_pool2d(heat, window, 1, window // 2, count_include_pad=False)[0, 0]
     low, high = torch.quantile(heat, torch.tensor([background, foreground], dtype=heat.dtype))
@@ -169,10 +168,7 @@ def adversarial_step(
     x′ = clip(x − ε·sign(∂S_t/∂x), 0, 1)，ε = grey_levels/255；raises=True 则上升。
     （Goodfellow 等，2015）
     """
-    if not 0 <= grey_levels <= 255:
-        raise ValueError(
-            f"grey_levels 是 {grey_levels}，应在 0 与 255 之间；要得分上升用 raises=True"
-        )
+
     sign = score_gradient(model, check_images(image), target).sign()
     return (image.detach() + (1 if raises else -1) * grey_levels / 255 * sign).clamp(0, 1)
 
@@ -186,10 +182,8 @@ def fooling_image(
     max S_t − max_{k≠t} S_k，|x′ − x| ≤ ε；用 Adam 走 `steps` 步，每步之后截回原图附近。
     不保证成功，核对预测再用。（Szegedy 等，2014；Madry 等，2018）
     """
-    if not 0 < grey_levels <= 255:
-        raise ValueError(
-            f"grey_levels 是 {grey_levels}，应大于 0、不大于 255：原图附近得有地方可走"
-        )
+    if grey_levels == 0:
+        raise ValueError("grey_levels 是 0，应大于 0、不大于 255：原图附近得有地方可走")
     radius = grey_levels / 255
     with pixel_leaf(model, check_images(image)) as leaf:
         origin = leaf.detach()
@@ -236,52 +230,38 @@ def class_activation_map(
     ):
         scores = checked_scores(model, leaf)
     target_scores(scores, index)
-    maps = {
-        name: each
-        for name, each in recorded.items()
-        if isinstance(each, Tensor) and each.dim() == 4
-    }
+    tensors = [each for each in recorded.values() if isinstance(each, Tensor) and each.dim() == 4]
+    maps = [each for each in tensors if each[0, 0].numel() > 1]
     heat = _from_class_maps(maps, scores, index)
     if heat is None:
         heat = _from_linear_head(network, maps, scores, index)
     return _enlarge(heat, image) if upsample else heat
 
 
-def _from_class_maps(maps: dict[str, Tensor], scores: Tensor, index: Tensor) -> Tensor | None:
+def _from_class_maps(maps: list[Tensor], scores: Tensor, index: Tensor) -> Tensor | None:
     """结尾是“K 张类别图，各自平均”：目标类的那一张。"""
-    found = [
-        each
-        for each in maps.values()
-        if each.shape[1] == scores.shape[1]
-        and each[0, 0].numel() > 1
-        and _same(each.mean((2, 3)), scores)
-    ]
+    wide = [each for each in maps if each.shape[1] == scores.shape[1]]
+    found = [each for each in wide if _same(each.mean((2, 3)), scores)]
     if not found:
         return None
-    widest = max(found, key=lambda each: each[0, 0].numel())
-    return widest[torch.arange(len(index)), index]
+    return max(found, key=_positions)[torch.arange(len(index)), index]
+
+
+def _positions(maps: Tensor) -> int:
+    return maps[0, 0].numel()
 
 
 def _from_linear_head(
-    network: nn.Module, maps: dict[str, Tensor], scores: Tensor, index: Tensor
+    network: nn.Module, maps: list[Tensor], scores: Tensor, index: Tensor
 ) -> Tensor:
     """结尾是“全局平均池化 + 线性层”：池化之前的激活图（也试它的 ReLU），按该类的权重相加。"""
-    linear = [
-        each
-        for each in network.modules()
-        if isinstance(each, nn.Linear) and each.out_features == scores.shape[1]
-    ]
-    for head in linear[-1:]:
-        found = []
-        for each in maps.values():
-            if each.shape[1] == head.in_features and each[0, 0].numel() > 1:
-                found += [
-                    form
-                    for form in (each, each.relu())
-                    if _same(run_model(head, form.mean((2, 3))), scores)
-                ]
+    linear = [each for each in network.modules() if isinstance(each, nn.Linear)]
+    for head in [each for each in linear if each.out_features == scores.shape[1]][-1:]:
+        wide = [each for each in maps if each.shape[1] == head.in_features]
+        forms = wide + [each.relu() for each in wide]
+        found = [each for each in forms if _same(run_model(head, each.mean((2, 3))), scores)]
         if found:
-            widest = max(found, key=lambda each: each[0, 0].numel())
+            widest = max(found, key=_positions)
             weight = head.weight.detach().to(widest)[index]
             return torch.einsum("nc,nchw->nhw", weight, widest)
     raise ValueError(

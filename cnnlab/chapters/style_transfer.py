@@ -16,6 +16,7 @@ from cnnlab.chapters.texture import (
     reduced,
     texture_layers,
     texture_terms,
+    weight_list,
 )
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images
@@ -145,17 +146,8 @@ def prepare_styles(
     scaled = [_shorter_side(check_images(style)[:1].detach().to(content), side) for style in styles]
     if preserve_color == "match":
         scaled = [match_color(style, content) for style in scaled]
-    return scaled, normalized(weights, len(styles))
-
-
-def normalized(weights, count: int) -> list[float]:
-    """风格权重归一到和为 1；默认各占一样多。"""
-    weights = [1.0] * count if weights is None else [float(weight) for weight in weights]
-    if len(weights) != count:
-        raise ValueError(f"有 {count} 种风格，却给了 {len(weights)} 个权重；应一一对应")
-    if min(weights) < 0 or sum(weights) == 0:
-        raise ValueError(f"style_weights 是 {weights}：应都不小于 0，且不全为 0")
-    return [weight / sum(weights) for weight in weights]
+    weights = weight_list(weights, len(styles), "style_weights")
+    return scaled, [weight / sum(weights) for weight in weights]
 
 
 def _shorter_side(image: Tensor, side: int) -> Tensor:
@@ -169,14 +161,11 @@ def starting_image(start, content: Tensor, style: Tensor) -> Tensor:
         return resize(check_images(start).detach(), content.shape[-2:])
     if start not in ("content", "noise", "style"):
         raise unknown("起点", start, ("content", "noise", "style"), hint="，或给一张图")
+    if start == "content":
+        return content.detach()
     size = tuple(content.shape[-2:])
-    if start == "noise":
-        return noise_like(style, size, seed=0).expand(len(content), -1, -1, -1)
-    return (
-        content.detach()
-        if start == "content"
-        else resize(style, size).expand(len(content), -1, -1, -1)
-    )
+    one = noise_like(style, size, seed=0) if start == "noise" else resize(style, size)
+    return one.expand(len(content), -1, -1, -1)
 
 
 # 明暗与两个色差轴（BT.601 的 YIQ）

@@ -62,9 +62,7 @@ def efros_leung(
 
 
 def _check_growth(sample: Tensor, size, window: int) -> None:
-    check_images(sample)
-    if len(sample) != 1:
-        raise ValueError(f"一次只长一张：sample 有 {len(sample)} 张，应为 (1, 3, H, W)")
+    check_single(sample, "sample")
     smallest = size if isinstance(size, int) else min(size)
     if window % 2 == 0 or window < 3 or smallest < 3:
         raise ValueError(f"window 是 {window}、size 是 {size}：窗口应是不小于 3 的奇数，图至少 3×3")
@@ -113,7 +111,7 @@ def synthesize_texture(
     image = noise_like(sample, size, seed) if start is None else check_images(start)
     history = {"loss": []}
     for factor in several_scales(scales, (*size, *sample.shape[-2:])):
-        image, target = (reduced(image, size, factor), reduced(sample, sample.shape[-2:], factor))
+        image, target = reduced(image, size, factor), reduced(sample, sample.shape[-2:], factor)
         moves = [(down / factor, right / factor) for down, right in shifts]
         terms = texture_terms(model, [target], layers, layer_weights=layer_weights)
         terms += shifted_terms(model, target, layers, moves) + settings.smoothness()
@@ -128,10 +126,8 @@ def moved_rounds(steps: int, rounds: int, seed: int) -> list[tuple[int, tuple[in
     """把 `steps` 步分成几轮：每轮的步数和位移。第一轮不移，以后随机移开不到 MOVE 个像素。"""
     rounds = max(1, min(rounds, steps))
     generator = torch.Generator().manual_seed(seed)
-    moves = [
-        (0, 0),
-        *map(tuple, torch.randint(MOVE, (rounds - 1, 2), generator=generator).tolist()),
-    ]
+    later = torch.randint(MOVE, (rounds - 1, 2), generator=generator).tolist()
+    moves = [(0, 0), *map(tuple, later)]
     return [(steps // rounds + (k < steps % rounds), move) for k, move in enumerate(moves)]
 
 
@@ -155,38 +151,28 @@ def texture_terms(
     model: nn.Module, samples: Sequence[Tensor], layers, *, mix=(1.0,), layer_weights=None
 ) -> list[Term]:
     """每层一项 Gram 距离，目标是各样本的 Gram 矩阵按 `mix` 加权的和。"""
-    weights = (
-        [1.0] * len(layers)
-        if layer_weights is None
-        else [float(weight) for weight in layer_weights]
-    )
-    if len(weights) != len(layers) or min(weights) < 0 or sum(weights) == 0:
-        raise ValueError(
-            f"layer_weights 是 {layer_weights}：应给 {len(layers)} 个不小于 0 的数，与 layers 一一对应，不能全为 0"
-        )
-    grams = [
-        {layer: gram_matrix(value) for layer, value in activations_at(model, each, layers).items()}
-        for each in samples
-    ]
-    targets = {
-        layer: sum(part * gram[layer] for part, gram in zip(mix, grams, strict=True))
-        for layer in layers
-    }
-    return [
-        weight * gram_distance(targets[layer], layer)
-        for layer, weight in zip(layers, weights, strict=True)
-        if weight > 0
-    ]
+    weights = weight_list(layer_weights, len(layers), "layer_weights")
+    seen = [activations_at(model, each, layers) for each in samples]
+    terms = []
+    for layer, weight in zip(layers, weights, strict=True):
+        grams = [part * gram_matrix(each[layer]) for part, each in zip(mix, seen, strict=True)]
+        terms += [weight * gram_distance(sum(grams), layer)] if weight else []
+    return terms
+
+
+def weight_list(weights: Sequence[float] | None, count: int, name: str) -> list[float]:
+    """`count` 个权重，默认都是 1；个数不对、有负的、全为 0 时说明。"""
+    numbers = [1.0] * count if weights is None else [float(weight) for weight in weights]
+    if len(numbers) != count or min(numbers) < 0 or sum(numbers) == 0:
+        raise ValueError(f"{name} 是 {weights}：应给 {count} 个不小于 0 的数，一一对应，不能全为 0")
+    return numbers
 
 
 @checked
 def activations_at(model: nn.Module, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
     """各层的激活；名字 "image" 给出图像自己。"""
-    inside = [layer for layer in layers if layer != "image"]
-    return {
-        "image": image.detach(),
-        **(activations_of(model, image.detach(), inside) if inside else {}),
-    }
+    image, inside = image.detach(), [layer for layer in layers if layer != "image"]
+    return {"image": image} | (activations_of(model, image, inside) if inside else {})
 
 
 @checked(activation="N C h w")

@@ -123,13 +123,12 @@ class Ascent:
         move = compose(*moves)
         if self.views == 1:
             return move if moves else None
-        return lambda image: torch.cat(
-            [_resized(move(image), self._seen(image)) for _ in range(self.views)]
-        )
 
-    def _seen(self, image: Tensor) -> tuple[int, int]:
-        """网络看到的 (高, 宽)。"""
-        return (self.view, self.view) if self.view else tuple(image.shape[-2:])
+        def several_views(image: Tensor) -> Tensor:
+            size = (self.view, self.view) if self.view else image.shape[-2:]
+            return torch.cat([_resized(move(image), size) for _ in range(self.views)])
+
+        return several_views
 
     def priors(self, model: nn.Module, size) -> list[Term]:
         """损失里的先验，各带自己的权重。"""
@@ -162,8 +161,6 @@ def random_crop(smallest: float, side: int = 0, *, generator: torch.Generator) -
 
     取到的方块缩放到 `side` 见方，0 为原来的尺寸。
     """
-    if not 0 < smallest <= 1:
-        raise ValueError(f"取景的最小比例是 {smallest}，应在 (0, 1]")
 
     def crop(image: Tensor) -> Tensor:
         share, down, across, flip, soften = torch.rand(5, generator=generator).tolist()

@@ -104,8 +104,8 @@ class _GradientDescent:
             return gradient.new_ones(())
         axes = tuple(range(1, gradient.dim()))
         if self.normalize == "norm":
-            return gradient.norm(dim=axes, keepdim=True).clamp_min(1e-30)
-        # 一范数用 norm 要慢四倍
+            return torch.linalg.vector_norm(gradient, dim=axes, keepdim=True).clamp_min(1e-30)
+        # 一范数用 vector_norm 要慢四倍
         return gradient.abs().mean(axes, keepdim=True).clamp_min(1e-30)
 
 

@@ -129,13 +129,13 @@ def content_crops(
     count, read = content_reader(contents)
 
     def piece(generator: torch.Generator) -> Tensor:
-        image = read(int(torch.randint(count, (), generator=generator)))
+        def number(high: int) -> int:
+            return int(torch.randint(high, (), generator=generator))
+
+        image = read(number(count))
         side = min(image.shape[-2:])
-        window = int(torch.randint(min(size, side), side + 1, (), generator=generator))
-        top, left = (
-            int(torch.randint(length - window + 1, (), generator=generator))
-            for length in image.shape[-2:]
-        )
+        window = min(size, side) + number(side + 1 - min(size, side))
+        top, left = (number(length - window + 1) for length in image.shape[-2:])
         image = resize(image[..., top : top + window, left : left + window], (size, size))
         return image.flip(-1) if torch.rand((), generator=generator) < 0.5 else image
 
@@ -149,7 +149,7 @@ def train_stylizer(
     contents,
     styles,
     *,
-    steps: int | None = 700,
+    steps: int = 700,
     batch_size: int = 4,
     size: int = 128,
     learning_rate: float = 2e-3,
@@ -180,9 +180,18 @@ def train_stylizer(
         made, content = moved_together(network(content, style), content)
         return stylization_loss(model, content, chosen, **weights)(made) / len(content)
 
-    options = {"learning_rate": learning_rate, "schedule": cosine, "save_every": 50}
-    options |= {"checkpoint": checkpoint, "seed": seed, "on_step": on_step}
-    return fit(network, loss, batches, steps=steps, **options)
+    return fit(
+        network,
+        loss,
+        batches,
+        steps=steps,
+        learning_rate=learning_rate,
+        schedule=cosine,
+        checkpoint=checkpoint,
+        save_every=50,
+        seed=seed,
+        on_step=on_step,
+    )
 
 
 def moved_together(*batches: Tensor) -> list[Tensor]:

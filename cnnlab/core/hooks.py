@@ -113,8 +113,8 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model 应是 nn.Module，得到 {type(model).__name__}")
     training = [module for module in model.modules() if module.training or module in _HELD]
-    held, device = [], device_of(model)
-    states = _random_states(device)
+    held, generators = [], _generators(device_of(model))
+    states = [each.get_state() for each in generators]
     try:
         with _HOLDING:
             for module in training:
@@ -129,17 +129,16 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
                 module.training = left == 0
                 if left:
                     _HELD[module] = left
-        writers = torch.set_rng_state, functools.partial(torch.cuda.set_rng_state, device=device)
-        for write, before, now in zip(writers, states, _random_states(device), strict=False):
+        for generator, state in zip(generators, states, strict=True):
             # 没有动过就不写：别的线程这时可能正在抽
-            if not torch.equal(before, now):
-                write(before)
+            if not torch.equal(generator.get_state(), state):
+                generator.set_state(state)
 
 
-def _random_states(device: torch.device) -> list[Tensor]:
-    """全局随机数的状态；模型在 GPU 上时连同那里的。"""
-    states = [torch.get_rng_state()]
-    return [*states, torch.cuda.get_rng_state(device)] if device.type == "cuda" else states
+def _generators(device: torch.device) -> list[torch.Generator]:
+    """全局的随机数发生器；模型在 GPU 上时连同那里的。"""
+    on_gpu = [torch.cuda.default_generators[device.index]] if device.type == "cuda" else []
+    return [torch.default_generator, *on_gpu]
 
 
 @contextmanager
@@ -262,16 +261,14 @@ def _recording(model: nn.Module, layers, stop: bool) -> Iterator[dict[str, Tenso
         # 后面可能有原地操作：把副本交给后面的层，记下的这一份不会被改写
         return kept.to(output, copy=True) if isinstance(output, Tensor) else None
 
-    modules = {module for module, _ in wanted.values()}
-    hooks = [(model.register_forward_pre_hook, begin)]
-    hooks += [(module.register_forward_hook, keep) for module in modules]
     network = getattr(model, "network", None)
-    if isinstance(network, nn.Module) and not isinstance(network, torch.jit.ScriptModule):
-        hooks += [
-            (network.register_forward_pre_hook, begin),
-            (network.register_forward_hook, finish),
-        ]
-    with hooked([*hooks, (model.register_forward_hook, finish)]):
+    whole = [model, network] if isinstance(network, nn.Module) else [model]
+    hooks = [(each.register_forward_pre_hook, begin) for each in whole]
+    hooks += [
+        (each.register_forward_hook, keep) for each in {module for module, _ in wanted.values()}
+    ]
+    hooks += [(each.register_forward_hook, finish) for each in whole]
+    with hooked(hooks):
         yield activations
 
 

@@ -305,13 +305,11 @@ def _read_settings(path) -> tuple[dict, int]:
         raise ValueError(
             f"{path} 里没有 cnnlab 的设置；只有用 save_image 把 Result 存成的 PNG 才能重做"
         )
-    try:
+    with _readable(path):
         settings = json.loads(text)
-        shaped = isinstance(settings["arguments"], dict) and isinstance(settings["versions"], dict)
-        if not shaped or not isinstance(settings["function"], str) or "threads" not in settings:
-            raise KeyError("arguments")
-    except (ValueError, *_MALFORMED) as error:
-        raise ValueError(f"{path} 里的设置读不懂，可能被改过：{type(error).__name__}") from None
+        kinds = {"function": str, "arguments": dict, "versions": dict, "threads": int}
+        if not all(isinstance(settings[name], kind) for name, kind in kinds.items()):
+            raise TypeError(text)
     return settings, pixels
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
 from cnnlab.core.names import unknown
+from cnnlab.core.values import describe
 from cnnlab.engine.processes import (
     any_process,
     average_gradients,
@@ -85,8 +86,7 @@ def fit(
     loss: Callable[[nn.Module, object], Tensor],
     batches: Batches,
     *,
-    steps: int | None = None,
-    seconds: float | None = None,
+    steps: int,
     optimizer: str | Callable = "adam",
     learning_rate: float = 1e-3,
     schedule: Callable[[float], float] | None = None,
@@ -95,17 +95,16 @@ def fit(
     seed: int = 0,
     on_step: Callable[[TrainingStep], None] | None = None,
 ) -> Training:
-    """训练 `network` 的权重（就地），得到训练的记录；`steps` 步或 `seconds` 秒，先到为止。
+    """训练 `network` 的权重（就地），走 `steps` 步，得到训练的记录。
 
     每一步最小化 loss(network, batches(step, generator))，generator 由种子、步数和进程号定。
     `schedule` 把进度 [0, 1] 变成学习率的倍数。`checkpoint` 是存档的路径：有就接着练，每 `save_every` 步和结束时写。
     torchrun 之下各进程的梯度取平均。按 Ctrl-C 时走完这一步、存档、返回。
     """
-    if steps is None and seconds is None:
-        raise ValueError("steps 和 seconds 至少给一个")
+
     with torch.inference_mode(False), process_group(), _training_mode(network), stoppable() as stop:
         walker = _optimizer(optimizer, network, learning_rate)
-        run = _Run(network, loss, batches, walker, steps, seconds, learning_rate, schedule, seed)
+        run = _Run(network, loss, batches, walker, steps, learning_rate, schedule, seed)
         if checkpoint is not None:
             run.identity = run.identify(optimizer)
             run.load(Path(checkpoint))
@@ -128,16 +127,12 @@ _FIRST_BATCH = "数据或批量（第 0 步的那一批）"
 class _Run:
     """一次训练的状态：网络、优化器、记录。"""
 
-    def __init__(
-        self, network, loss, batches, optimizer, steps, limit, learning_rate, schedule, seed
-    ):
+    def __init__(self, network, loss, batches, optimizer, steps, learning_rate, schedule, seed):
         self.network, self.loss, self.batches, self.optimizer = network, loss, batches, optimizer
-        self.steps, self.limit, self.seed = steps, limit, seed
+        self.steps, self.seed = steps, seed
         self.learning_rate, self.schedule = learning_rate, schedule
-        self.parameters = [
-            parameter for group in optimizer.param_groups for parameter in group["params"]
-        ]
-        self.record, self.started, self.identity = Training(), time.monotonic(), {}
+        self.parameters = [each for group in optimizer.param_groups for each in group["params"]]
+        self.record, self.identity = Training(), {}
         broadcast(network)
 
     def identify(self, optimizer) -> dict:
@@ -161,33 +156,27 @@ class _Run:
                 self.save(checkpoint)
 
     def finished(self, interrupted: bool) -> bool:
-        """够步数、够时间或被中断了；多进程时由任何一个进程决定，大家一起停。"""
+        """够步数或被中断了；多进程时由任何一个进程决定，大家一起停。"""
         self.record.interrupted = any_process(interrupted)
-        too_long = self.limit is not None and any_process(
-            time.monotonic() - self.started >= self.limit
-        )
-        enough = self.steps is not None and self.record.steps >= self.steps
-        return self.record.interrupted or too_long or enough
+        return self.record.interrupted or self.record.steps >= self.steps
 
     def advance(self) -> int:
         index, rank = self.record.steps, rank_and_world()[0]
         began = time.monotonic()
-        factor = self.schedule(self._progress()) if self.schedule else 1.0
+        factor = self.schedule(index / self.steps) if self.schedule else 1.0
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * factor
         number = self._seed(index, rank)
+        generator = torch.Generator().manual_seed(number)
         # 网络里的随机层（如 dropout）也只由种子和步数决定；调用者的随机数状态不动
         with torch.random.fork_rng(), torch.enable_grad():
-            torch.set_rng_state(torch.Generator().manual_seed(number).get_state())
+            torch.set_rng_state(generator.get_state())
             if torch.cuda.is_available():
                 torch.cuda.manual_seed_all(number)
-            value = self.loss(
-                self.network, self.batches(index, torch.Generator().manual_seed(number))
-            )
+            value = self.loss(self.network, self.batches(index, generator))
             if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
-                what = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 raise ValueError(
-                    f"loss(network, batch) 应当给出一个依赖网络权重的标量张量，得到 {what}；先求平均，中间不要 detach"
+                    f"loss(network, batch) 应当给出一个依赖网络权重的标量张量，得到 {describe(value)}；先求平均，中间不要 detach"
                 )
             gradients = torch.autograd.grad(value, self.parameters, allow_unused=True)
         mean = average_gradients(value, gradients, self.parameters)
@@ -203,11 +192,6 @@ class _Run:
 
     def _seed(self, index: int, rank: int) -> int:
         return (self.seed * 1_000_003 + index) * 4099 + rank
-
-    def _progress(self) -> float:
-        if self.steps is not None:
-            return min(1.0, self.record.steps / self.steps)
-        return min(1.0, (time.monotonic() - self.started) / self.limit)
 
     def save(self, path) -> None:
         """写存档：先写到旁边的文件再改名，中途断电也不会留下半个；写不下就留着旧的，说一声。"""

@@ -118,9 +118,8 @@ class VisionModel(nn.Module):
         """每张图概率最高的 k 类：[(中英文类名, 概率), …]；不给 k 时是 5 类，不足 5 类的网络是全部。"""
         with torch.no_grad(), evaluating(self):
             scores = checked_scores(self, image)
-            k = min(5, scores.shape[1]) if k is None else whole(k, "k")
-            if not 1 <= k <= scores.shape[1]:
-                raise ValueError(f"k 是 {k}，应在 1 与类别数 {scores.shape[1]} 之间")
+            count = scores.shape[1]
+            k = min(5, count) if k is None else whole(k, "k", 1, count)
             probabilities, indices = scores.softmax(1).topk(k)
         return [
             list(zip(map(self.label, row.tolist()), values.tolist(), strict=True))
@@ -206,24 +205,25 @@ def weights_hash(module: nn.Module) -> str:
 
 def target_list(target) -> list:
     """目标变成列表：一个类（编号、类名、numpy 或张量的一个数）是一项，一组是几项。"""
-    if _is_single(target):
-        return [target.item() if isinstance(target, Tensor | np.generic | np.ndarray) else target]
-    targets = target.tolist() if isinstance(target, Tensor | np.ndarray) else list(target)
+    plain = _plain(target)
+    targets = [plain] if _is_single(plain) else list(plain)
     if not targets:
         raise ValueError("目标是空的，至少要一个")
     return targets
 
 
+def _plain(target):
+    """张量和 numpy 的数换成 Python 的。"""
+    return target.tolist() if isinstance(target, Tensor | np.ndarray | np.generic) else target
+
+
 def _is_single(target) -> bool:
-    if isinstance(target, Tensor | np.ndarray):
-        return target.ndim == 0
     return isinstance(target, str) or not isinstance(target, Iterable)
 
 
 def resolve_target(model: nn.Module, target, n: int) -> Tensor:
     """把目标类别变成 (n,) 的类别号：可以是类别号、中英文类名，或每张图一个的列表、张量。"""
-    targets = target_list(target)
-    targets = targets * n if _is_single(target) else targets
+    targets = target_list(target) * (n if _is_single(_plain(target)) else 1)
     if len(targets) != n:
         raise ValueError(f"给了 {len(targets)} 个目标类别，图像却有 {n} 张；给一个，或每张图一个")
     return torch.tensor([_category_index(model, each) for each in targets])
@@ -271,8 +271,7 @@ def _category_index(model: nn.Module, target) -> int:
             else "（这个网络没有类别名，用类别号）"
         )
         raise ValueError(f"没有名为 {target!r} 的类别；有的是：{known}")
-    if isinstance(target, Tensor | np.generic) and target.ndim == 0:
-        target = target.item()
+    target = _plain(target)
     if isinstance(target, bool) or not isinstance(target, int) or not 0 <= target < 2**63:
         raise ValueError(f"目标类别应是不小于 0 的类别号或类别名，得到 {target!r}")
     if categories is not None and target >= len(categories):

@@ -7,9 +7,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from cnnlab.core.arguments import checked
+from cnnlab.core.images import stretched
 from cnnlab.core.values import masks
 
 
@@ -83,9 +83,7 @@ def mask_iou(activation: Tensor, mask: Tensor, share: float | None = None) -> Te
     count = max(1, round((float(wanted.mean()) if share is None else share) * len(wanted)))
     found = []
     for channel in activation.detach().transpose(0, 1):
-        large = functional.interpolate(
-            channel[:, None], mask.shape[1:], mode="bilinear", align_corners=False
-        ).flatten()
+        large = stretched(channel[:, None], mask.shape[1:]).flatten()
         threshold = large.kthvalue(len(large) - count + 1).values
         bright = ((large >= threshold) & (large > large.min())).float()
         shared = bright @ wanted

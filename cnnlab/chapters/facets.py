@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 import torch
@@ -13,6 +14,7 @@ from torch.nn import functional
 from cnnlab.chapters.embedding import tsne
 from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import activations_of, device_of
+from cnnlab.core.images import stretched
 from cnnlab.core.values import indices
 from cnnlab.engine.ascent import natural_statistics
 from cnnlab.engine.objectives import objective
@@ -144,9 +146,10 @@ def ascend_from(
     picture, losses, size = FourierImage(image=starts), [], starts.shape[-2:]
     statistics = natural_statistics(model, size=min(size)) if natural else []
     terms = [-class_score(target), *(natural * term for term in statistics)]
+    enlarged = partial(stretched, size=size)
     for share, window, spread in phases:
         crop = center_bias(round(min(size) * window), spread=spread, **shared)
-        moves = compose(jitter(8, **shared), random_rotate(5, **shared), crop, _enlarge(size))
+        moves = compose(jitter(8, **shared), random_rotate(5, **shared), crop, enlarged)
         loss = objective(model, terms, transform=moves)
         optimize_image(
             picture,
@@ -158,10 +161,6 @@ def ascend_from(
         losses += loss.losses
     with torch.no_grad():
         return picture().detach().contiguous(), losses
-
-
-def _enlarge(size) -> Callable[[Tensor], Tensor]:
-    return lambda image: functional.interpolate(image, size, mode="bilinear", align_corners=False)
 
 
 @checked

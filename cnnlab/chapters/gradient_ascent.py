@@ -81,14 +81,8 @@ def _ascend(model, term: Term, count: int, settings: Ascent, size, steps, seed, 
     canvas = settings.canvas(size)
     terms = [-(1 / settings.views) * term, *settings.priors(model, canvas)]
     loss = objective(model, terms, transform=settings.transform(seed))
-    image = optimize_image(
-        settings.picture(canvas, count, seed),
-        waking(model, loss),
-        steps=steps,
-        optimizer=settings.optimizer(steps),
-        after_step=settings.projections(),
-        on_step=on_step,
-    )
+    start = settings.picture(canvas, count, seed)
+    image = settings.run(start, waking(model, loss), steps, on_step)
     return settings.cut(image), {"loss": loss.losses, **loss.ledger}
 
 
@@ -114,14 +108,8 @@ def coarse_to_fine(model, target, *, stages=STAGES, seed=0, on_step=None, settin
         now, size = replace(settings, view=view, learning_rate=rate), (side, side)
         terms = [-(1 / now.views) * term for term in goal] + now.priors(model, size)
         loss = objective(model, terms, transform=now.transform(seed))
-        image = optimize_image(
-            now.picture(size, len(targets), seed, image),
-            waking(model, loss),
-            steps=steps,
-            optimizer=now.optimizer(steps),
-            after_step=now.projections(),
-            on_step=on_step,
-        )
+        start = now.picture(size, len(targets), seed, image)
+        image = now.run(start, waking(model, loss), steps, on_step)
         losses += loss.losses
     return settings.cut(image), {"loss": losses}
 
@@ -156,13 +144,8 @@ def accentuate(
 
     goal = class_score(targets), -keep * Term("distance", (layer,), distance)
     loss = objective(model, [-(1 / settings.views) * term for term in goal], transform=view)
-    made = optimize_image(
-        settings.picture(image.shape[-2:], len(image), seed, image),
-        loss,
-        steps=steps,
-        optimizer=settings.optimizer(steps),
-        on_step=on_step,
-    )
+    start = settings.picture(image.shape[-2:], len(image), seed, image)
+    made = settings.run(start, loss, steps, on_step)
     return made, {"loss": loss.losses, **loss.ledger}
 
 

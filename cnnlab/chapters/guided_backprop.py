@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from cnnlab.chapters.patches import image_at
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import two_wholes, whole
 from cnnlab.core.hooks import activations_of
@@ -75,13 +76,9 @@ def guided_patches(model: nn.Module, patches, layer: str, *, rule="guided") -> T
     for row, channel in enumerate(patches.channels):
         tiles = []
         for rank in range(patches.values.shape[1]):
-            image = patches.images[int(patches.image_index[row, rank])]
-            image = image[0] if isinstance(image, (tuple, list)) else image
-            image = image.view(1, *image.shape[-3:])
-            position = tuple(patches.positions[row, rank].tolist())
-            found = ruled_gradient(
-                model, image, rule, layer=layer, channel=channel, position=position
-            )
+            image = image_at(patches.images, int(patches.image_index[row, rank]))
+            place = {"channel": channel, "position": patches.positions[row, rank].tolist()}
+            found = ruled_gradient(model, image[None], rule, layer=layer, **place)
             tile = 0.5 + 0.5 * found / found.abs().amax().clamp_min(torch.finfo(found.dtype).tiny)
             alone = replace(patches, images=tile, image_index=torch.zeros_like(patches.image_index))
             tiles.append(alone.crop(row, rank))

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images
 from cnnlab.core.hooks import activations_of, answers_where_asked, device_of
-from cnnlab.core.images import resize
+from cnnlab.core.images import resize, stretched
 from cnnlab.core.measures import luminance
 from cnnlab.core.paths import DATA
+
 from cnnlab.engine.descent import Descent
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.optimizers import adam
@@ -156,15 +156,9 @@ class FeatureDecoder(nn.Module):
 
     @answers_where_asked
     def forward(self, activation: Tensor) -> Tensor:
-        side = self.size // 16
-        scaled = activation / self.level.view(1, -1, 1, 1)
-        scaled = functional.interpolate(scaled, (side, side), mode="bilinear", align_corners=False)
-        return torch.sigmoid(resize_planes(self.layers(scaled), self.size))
-
-
-def resize_planes(planes: Tensor, size: int) -> Tensor:
-    """双线性放大到 size×size。"""
-    return functional.interpolate(planes, (size, size), mode="bilinear", align_corners=False)
+        scaled, side = activation / self.level.view(1, -1, 1, 1), self.size // 16
+        planes = self.layers(stretched(scaled, (side, side)))
+        return torch.sigmoid(stretched(planes, (self.size, self.size)))
 
 
 def fit_decoder(

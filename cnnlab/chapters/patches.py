@@ -103,7 +103,7 @@ class Patches:
 
     def crop(self, row: int, rank: int) -> Tensor:
         """第 `row` 行、第 `rank` 名的区块 (3, 高, 宽)。"""
-        image = _image_at(self.images, int(self.image_index[row, rank]))
+        image = image_at(self.images, int(self.image_index[row, rank]))
         top, left, bottom, right = self.boxes[row, rank].tolist()
         i, j = self.positions[row, rank].tolist()
         (above, before), (height, width) = self.receptive.start(i, j), pair(self.receptive.size)
@@ -274,7 +274,7 @@ def image_batches(images):
         if isinstance(images, Tensor):
             yield start, check_images(images[start:stop])
             continue
-        batch = [_image_at(images, index) for index in range(start, stop)]
+        batch = [image_at(images, index) for index in range(start, stop)]
         sizes = {tuple(image.shape) for image in batch}
         if len(sizes) > 1:
             raise ValueError(
@@ -283,7 +283,8 @@ def image_batches(images):
         yield start, check_images(torch.stack(batch))
 
 
-def _image_at(images, index: int) -> Tensor:
+def image_at(images, index: int) -> Tensor:
+    """数据集里的一张图 (3, H, W)；一项是元组时取它的首项。"""
     image = images[index]
     image = image[0] if isinstance(image, (tuple, list)) else image
     if not isinstance(image, Tensor):
@@ -346,7 +347,7 @@ def _patches(
     image_index: Tensor,
     flat: Tensor,
 ) -> Patches:
-    size = tuple(_image_at(images, int(image_index.flatten()[0])).shape[-2:])
+    size = tuple(image_at(images, int(image_index.flatten()[0])).shape[-2:])
     view = receptive_field(model, layer, image_size=size)
     columns = view.map_size(size)[1]
     positions = torch.stack([flat // columns, flat % columns], -1)

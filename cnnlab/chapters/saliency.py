@@ -13,6 +13,7 @@ from cnnlab.chapters.occlusion import fill_image
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images, check_maps
 from cnnlab.core.hooks import record_activations, run_model
+from cnnlab.core.images import stretched
 from cnnlab.engine.gradients import (
     class_scores,
     explaining,
@@ -296,6 +297,4 @@ def grad_cam(
 
 
 def _enlarge(heat: Tensor, image: Tensor) -> Tensor:
-    return functional.interpolate(
-        heat[:, None], image.shape[-2:], mode="bilinear", align_corners=False
-    )[:, 0]
+    return stretched(heat[:, None], image.shape[-2:])[:, 0]

@@ -61,6 +61,11 @@ def resize(image: Tensor, size: int | tuple[int, int]) -> Tensor:
     return functional.interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)
 
 
+def stretched(planes: Tensor, size: tuple[int, int]) -> Tensor:
+    """(N, C, h, w) 双线性缩放到 `size`，不抗锯齿：放大热力图、激活图用。"""
+    return functional.interpolate(planes, size, mode="bilinear", align_corners=False)
+
+
 def _without_far_ends(image: Tensor) -> Tensor:
     """很长的图只留正中的三个短边那么长：反正要取中央方块，先切掉两头，放大时不占内存。"""
     short = min(image.shape[-2:])

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images, finite_ends
-from cnnlab.core.images import resize
+from cnnlab.core.images import resize, stretched
 from cnnlab.core.values import indices, label_codes, labels
 
 LUMA = (0.299, 0.587, 0.114)  # 亮度的三个系数：ITU-R BT.601
@@ -105,10 +105,7 @@ def faded(image: Tensor) -> Tensor:
 def halve_and_restore(image: Tensor) -> Tensor:
     """缩到一半再放大回原来的尺寸（双线性，缩小时先平滑）：只损失最细的那一层细节。"""
     height, width = image.shape[-2:]
-    small = functional.interpolate(
-        image, (height // 2, width // 2), mode="bilinear", align_corners=False, antialias=True
-    )
-    return functional.interpolate(small, (height, width), mode="bilinear", align_corners=False)
+    return stretched(resize(image, (height // 2, width // 2)), (height, width))
 
 
 @checked

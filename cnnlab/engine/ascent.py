@@ -3,6 +3,7 @@
 不管让什么变大：那是目标的事，见 terms；也不走步，见 optimize。
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,7 @@ from torch.nn import functional
 from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import activations_of, device_of
 from cnnlab.core.measures import halve_and_restore
-from cnnlab.engine.optimizers import OptimizerFactory, adam
+from cnnlab.engine.optimize import adam, optimize_image
 from cnnlab.engine.parameterizations import FourierImage, PhaseImage, PixelImage, start_image
 from cnnlab.engine.priors import (
     Projection,
@@ -107,9 +108,16 @@ class Ascent:
             return PhaseImage(photos(size=size).images[::3], n=n, seed=seed)
         return PixelImage(start_image(self.start, size, n=n, seed=seed))
 
-    def optimizer(self, steps: int) -> OptimizerFactory:
-        """Adam；cooling 时步长在这些步里降到 0。"""
-        return adam(self.learning_rate, cool_down=steps if self.cooling else None)
+    def run(self, image: nn.Module, loss, steps: int, on_step: Callable | None = None) -> Tensor:
+        """从 `image` 走 `steps` 步让 loss(图像) 变小；cooling 时步长在这些步里降到 0。"""
+        return optimize_image(
+            image,
+            loss,
+            steps=steps,
+            optimizer=adam(self.learning_rate, cool_down=steps if self.cooling else None),
+            after_step=self.projections(),
+            on_step=on_step,
+        )
 
     def transform(self, seed: int) -> Transform | None:
         """送进网络之前的随机变换：`views` 份叠成一批，梯度因此是各份的平均。"""

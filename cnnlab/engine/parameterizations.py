@@ -125,10 +125,9 @@ class PhaseImage(nn.Module):
         self.phase = nn.Parameter((2 * torch.pi * turn).to(photos.device))
 
     def forward(self) -> Tensor:
-        spectrum = torch.polar(self.magnitude.expand_as(self.phase), self.phase)
-        flat = torch.zeros_like(spectrum)
-        flat[..., 0, 0] = self.mean - spectrum[..., 0, 0]
-        planes = torch.fft.irfft2(spectrum + flat, s=self.size, norm="ortho")
+        spectrum = torch.polar(self.magnitude.expand_as(self.phase), self.phase).clone()
+        spectrum[..., 0, 0] = self.mean.to(spectrum)
+        planes = torch.fft.irfft2(spectrum, s=self.size, norm="ortho")
         return torch.sigmoid(torch.einsum("cd,ndhw->nchw", self.matrix.to(planes), planes))
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from cnnlab.core.arguments import checked
+from cnnlab.core.images import stretched
 
 Transform = Callable[[Tensor], Tensor]
 Projection = Callable[[Tensor, Tensor, int], Tensor]
@@ -78,7 +79,7 @@ def random_scale(
     def scale(image: Tensor) -> Tensor:
         factor = low + (high - low) * torch.rand((), generator=generator).item()
         size = [max(1, round(side * factor)) for side in image.shape[-2:]]
-        return functional.interpolate(image, size, mode="bilinear", align_corners=False)
+        return stretched(image, size)
 
     return scale
 

@@ -45,23 +45,21 @@ class Categories(tuple):
         """名字（英文、中文或 `label` 的写法，不分大小写）对应的编号；查不到时列出相近的名字。"""
         if not isinstance(name, str):
             raise TypeError(f"类别名应当是字符串，得到的是 {type(name).__name__}")
-        lookup = self._lookup()
         key = _normalized(name)
-        if key not in lookup:
+        if key not in self._numbers:
             nearest = "、".join(self.label(index) for index in self._nearest(key))
             hint = f"相近的有：{nearest}" if nearest else f"没有相近的；这里共有 {len(self)} 个类别"
             raise ValueError(f"没有名为“{name}”的类别，{hint}")
-        return lookup[key]
+        return self._numbers[key]
 
-    def _lookup(self) -> dict[str, int]:
+    @functools.cached_property
+    def _numbers(self) -> dict[str, int]:
         """规范化的名字到编号的字典：英文名优先，再是中文名，最后是显示名。"""
-        if "_table" not in self.__dict__:
-            table: dict[str, int] = {}
-            for names in (self, self.chinese or (), map(self.label, range(len(self)))):
-                for index, name in enumerate(names):
-                    table.setdefault(_normalized(name), index)
-            self.__dict__["_table"] = table
-        return self.__dict__["_table"]
+        table: dict[str, int] = {}
+        for names in (self, self.chinese or (), map(self.label, range(len(self)))):
+            for index, name in enumerate(names):
+                table.setdefault(_normalized(name), index)
+        return table
 
     def _nearest(self, key: str, count: int = 6) -> list[int]:
         """相近的类别编号：先是含有整个 `key` 的，再是拼写接近的，最后是有一个词相同的。"""
@@ -71,8 +69,8 @@ class Categories(tuple):
         ]
         close = difflib.get_close_matches(key, names, n=count, cutoff=0.6)
         shared = [name for name in names if _words(name) & _words(key)]
-        lookup = self._lookup()
-        return list(dict.fromkeys(lookup[name] for name in [*whole, *close, *shared]))[:count]
+        found = [self._numbers[name] for name in (*whole, *close, *shared)]
+        return list(dict.fromkeys(found))[:count]
 
 
 def _words(name: str) -> set[str]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from cnnlab.chapters.neighbors import nearest_neighbors, retrieval_score
 from cnnlab.core.arguments import checked
@@ -120,7 +121,7 @@ def _two_columns(x: Tensor):
     x = x.detach().cpu().double()
     largest = float(x.abs().max())
     x = x if 1e-6 < largest < 1e6 else x / largest
-    x = x if x.shape[1] > 1 else torch.nn.functional.pad(x, (0, 1))
+    x = x if x.shape[1] > 1 else functional.pad(x, (0, 1))
     return x.float().numpy()
 
 
@@ -159,7 +160,7 @@ def vote_accuracy(x: Tensor, labels: Sequence | Tensor, k: int = 10) -> float:
         raise ValueError(f"有 {len(x)} 个点，却有 {len(labels)} 个标签")
     index = nearest_neighbors(x, x, k, exclude_self=True).index
     codes = label_codes(labels).to(x.device)
-    votes = torch.nn.functional.one_hot(codes[index]).sum(1)
+    votes = functional.one_hot(codes[index]).sum(1)
     return (votes.argmax(1) == codes).float().mean().item()
 
 
@@ -204,12 +205,12 @@ def image_grid(
     rows = max(1, round(math.sqrt(len(images) * 2 / 3)))
     shape = shape or (rows, math.ceil(len(images) / rows))
     tiles = images if cell is None else resize(images, (cell, cell))
-    height, width = (size + gap for size in tiles.shape[-2:])
-    poster = tiles.new_ones(1, 3, shape[0] * height + gap, shape[1] * width + gap)
-    for tile, (row, column) in zip(tiles, grid_cells(points, shape).tolist(), strict=True):
-        top, left = row * height + gap, column * width + gap
-        poster[0, :, top : top + height - gap, left : left + width - gap] = tile
-    return poster
+    tiles = functional.pad(tiles, (0, gap, 0, gap), value=1.0)
+    rows, columns = grid_cells(points, shape).T
+    poster = tiles.new_ones(*shape, *tiles.shape[1:])
+    poster[rows, columns] = tiles
+    poster = poster.permute(2, 0, 3, 1, 4).flatten(3).flatten(1, 2)[None]
+    return functional.pad(poster, (gap, 0, gap, 0), value=1.0)
 
 
 def _centred(x: Tensor) -> Tensor:

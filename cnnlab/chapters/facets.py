@@ -247,16 +247,8 @@ def fit_generator(
         return likeness + feature_weight * distance
 
     batches = shuffled_batches(images, codes, batch_size=min(batch_size, len(images)), seed=seed)
-    training = fit(
-        generator,
-        loss,
-        batches,
-        steps=steps,
-        learning_rate=learning_rate,
-        schedule=cosine,
-        seed=seed,
-        on_step=on_step,
-    )
+    options = {"steps": steps, "learning_rate": learning_rate, "schedule": cosine, "seed": seed}
+    training = fit(generator, loss, batches, on_step=on_step, **options)
     generator.eval().requires_grad_(False)
     return training
 

@@ -180,18 +180,9 @@ def train_stylizer(
         made, content = moved_together(network(content, style), content)
         return stylization_loss(model, content, chosen, **weights)(made) / len(content)
 
-    return fit(
-        network,
-        loss,
-        batches,
-        steps=steps,
-        learning_rate=learning_rate,
-        schedule=cosine,
-        checkpoint=checkpoint,
-        save_every=50,
-        seed=seed,
-        on_step=on_step,
-    )
+    options = {"learning_rate": learning_rate, "schedule": cosine, "save_every": 50}
+    options |= {"checkpoint": checkpoint, "seed": seed, "on_step": on_step}
+    return fit(network, loss, batches, steps=steps, **options)
 
 
 def moved_together(*batches: Tensor) -> list[Tensor]:

@@ -3,6 +3,7 @@
 不画图；把目标换成 Gram 矩阵的是 texture，加上风格的是 style_transfer。
 """
 
+import itertools
 from pathlib import Path
 
 import torch
@@ -14,7 +15,6 @@ from cnnlab.core.hooks import activations_of, answers_where_asked, device_of
 from cnnlab.core.images import resize, stretched
 from cnnlab.core.measures import luminance
 from cnnlab.core.paths import DATA
-
 from cnnlab.engine.descent import Descent
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.optimizers import adam
@@ -142,17 +142,13 @@ class FeatureDecoder(nn.Module):
             raise ValueError(f"size 是 {size}，应为 16 的倍数")
         self.size = size
         self.register_buffer("level", torch.ones(channels))  # 各通道的典型大小，训练时量出
-        widths, layers, before = [width, 2 * width // 3, width // 2], [], width
-        for after in widths:
-            layers += [nn.Upsample(scale_factor=2)] if layers else []
-            layers += [
-                nn.Conv2d(before, after, 3, padding=1),
-                nn.BatchNorm2d(after),
-                nn.LeakyReLU(0.2),
-            ]
-            before = after
-        entry = [nn.Conv2d(channels, width, 1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*entry, *layers, nn.Conv2d(before, 3, 3, padding=1))
+        widths = [width, width, 2 * width // 3, width // 2]
+        layers = [nn.Conv2d(channels, width, 1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
+        for index, (before, after) in enumerate(itertools.pairwise(widths)):
+            layers += [nn.Upsample(scale_factor=2)] if index else []
+            convolution = nn.Conv2d(before, after, 3, padding=1)
+            layers += [convolution, nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(after, 3, 3, padding=1))
 
     @answers_where_asked
     def forward(self, activation: Tensor) -> Tensor:

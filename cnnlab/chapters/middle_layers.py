@@ -39,8 +39,8 @@ def plane_sheet(planes: Tensor, gap: int = 1) -> Tensor:
     """把 (O, I, k, k) 的灰度图排成一大张 (高, 宽)：一行一个卷积核，一列一个输入通道，缝为白色。"""
     rows, columns, height, width = planes.shape
     sheet = functional.pad(planes, (0, gap, 0, gap), value=1.0)
-    sheet = sheet.transpose(1, 2).reshape(rows * (height + gap), columns * (width + gap))
-    return sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap]
+    sheet = sheet.transpose(1, 2).flatten(2).flatten(0, 1)
+    return sheet[: rows * (height + gap) - gap, : columns * (width + gap) - gap]
 
 
 @checked(weight="O I k k")
@@ -110,9 +110,7 @@ def predicted_maps(
     channels = range(len(kernels)) if channels is None else channels
     maps = activations_of(model, images.detach(), layer)[layer]
     actual = maps[:, channel_list(channels, maps.shape[1]), first:, first:]
-    height, width = (
-        min(sides) for sides in zip(predicted.shape[2:], actual.shape[2:], strict=True)
-    )
+    height, width = map(min, predicted.shape[2:], actual.shape[2:])
     return predicted[:, :, :height, :width], actual[:, :, :height, :width]
 
 

@@ -27,8 +27,7 @@ def several(value, name: str, kind):
     if isinstance(value, np.ndarray) or (isinstance(value, Tensor) and kind is not Tensor):
         value = value.tolist()
     text = isinstance(value, str | bytes) and kind is not str
-    flat = isinstance(value, Tensor) and value.dim() == 0
-    if text or flat or not isinstance(value, Iterable):
+    if text or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0:
         raise TypeError(f"{name} 应是一组{word}，得到 {describe(value)}")
     value = value if hasattr(value, "__len__") else list(value)
     if len(value) == 0:
@@ -78,10 +77,11 @@ def number(value, name: str, least: float | None = None, most: float | None = No
 
 def labels(value, name: str):
     """每行一个标签：列表、元组、numpy 数组或一维张量，不空。"""
+    wrong = f"{name} 应是一组标签，每行一个，得到 {describe(value)}"
     if isinstance(value, str) or not isinstance(value, Iterable) or not hasattr(value, "__len__"):
-        raise TypeError(f"{name} 应是一组标签，每行一个，得到 {describe(value)}")
+        raise TypeError(wrong)
     if getattr(value, "ndim", 1) != 1 or len(value) == 0:
-        raise ValueError(f"{name} 应是一组标签，每行一个，得到 {describe(value)}")
+        raise ValueError(wrong)
     # 数据表的一列按行号取，不按次序取：换成列表
     return value.tolist() if hasattr(value, "iloc") else value
 

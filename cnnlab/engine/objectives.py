@@ -6,6 +6,7 @@
 import functools
 import itertools
 import operator
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -41,11 +42,8 @@ class Objective:
             raise TypeError(
                 f"terms 里应当都是 Term，得到了 {'、'.join(wrong)}；图像的函数先用 image_prior 包起来"
             )
-        bound = [
-            replace(term.bind(model), weight=term.weight) if term.bind else term for term in terms
-        ]
         self.model, self.transform = model, transform
-        self.terms = _with_unique_names(bound)
+        self.terms = _with_unique_names([term.bound(model) for term in terms])
         self.layers = list(dict.fromkeys(layer for term in self.terms for layer in term.layers))
         self._entries: dict[str, list[Tensor]] = {term.name: [] for term in self.terms}
 
@@ -119,10 +117,9 @@ def _redirected(gradient: Tensor, slope: Tensor) -> Tensor:
 
 
 def _with_unique_names(terms: list[Term]) -> list[Term]:
-    names = [term.name for term in terms]
-    return [
-        replace(term, name=f"{term.name} #{names[:index].count(term.name) + 1}")
-        if names.count(term.name) > 1
-        else term
-        for index, term in enumerate(terms)
-    ]
+    total, seen, named = Counter(term.name for term in terms), Counter(), []
+    for term in terms:
+        seen[term.name] += 1
+        again = f"{term.name} #{seen[term.name]}"
+        named.append(replace(term, name=again) if total[term.name] > 1 else term)
+    return named

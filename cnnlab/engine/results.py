@@ -15,7 +15,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, is_dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -146,13 +145,11 @@ def _describe(value):
         return value
     if isinstance(value, list | tuple):
         return {type(value).__name__: [_describe(each) for each in value]}
-    if isinstance(value, dict):
-        return {"dict": [[_describe(key), _describe(each)] for key, each in value.items()]}
     if is_dataclass(value):
         fields = {key: _describe(each) for key, each in vars(value).items()}
         return {"settings": type(value).__name__, "fields": fields}
-    if isinstance(value, np.generic | Path):
-        return value.item() if isinstance(value, np.generic) else str(value)
+    if isinstance(value, np.generic):
+        return value.item()
     if isinstance(value, Tensor):
         return _describe_tensor(value)
     if isinstance(value, torch.Generator):
@@ -207,10 +204,7 @@ def _restore(key: str, value, replacement):
         raise ValueError(
             f"参数 {key}（{value['unstored']}）没有存进设置里；重做时给出它：reproduce(..., {key}=...)"
         )
-    if "dict" in value:
-        return {
-            _restore(key, name, None): _restore(key, each, None) for name, each in value["dict"]
-        }
+
     if "settings" in value:
         import cnnlab
 

@@ -43,6 +43,10 @@ class Term:
     def __neg__(self) -> "Term":
         return self * -1.0
 
+    def bound(self, model: nn.Module | None) -> "Term":
+        """有了网络之后的这一项。"""
+        return self.weight * self.bind(model) if self.bind else self
+
 
 @checked
 def class_score(target) -> Term:

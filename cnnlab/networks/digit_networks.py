@@ -16,7 +16,7 @@ from cnnlab.networks.shipped import load_shipped
 CODE_SIZE = 128
 
 
-class DigitClassifier(nn.Module):
+class DigitClassifier(nn.Sequential):
     """两个卷积层、一个 128 维的 ReLU 层（名为 code）和一个线性层：(N, 1, 28, 28) → (N, 10) 个得分。"""
 
     def __init__(self, width: int = 16, kernel: int = 5):
@@ -24,7 +24,7 @@ class DigitClassifier(nn.Module):
         self.conv1 = nn.Conv2d(1, width, kernel, padding=kernel // 2)
         self.relu1, self.pool1 = nn.ReLU(), nn.MaxPool2d(2)
         self.conv2 = nn.Conv2d(width, 2 * width, kernel, padding=kernel // 2)
-        self.relu2, self.pool2 = nn.ReLU(), nn.MaxPool2d(2)
+        self.relu2, self.pool2, self.flatten = nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
         self.hidden = nn.Linear(2 * width * 49, CODE_SIZE)
         self.code = nn.ReLU()
         self.dropout = nn.Dropout(0.3)
@@ -32,12 +32,10 @@ class DigitClassifier(nn.Module):
 
     @answers_where_asked
     def forward(self, image: Tensor) -> Tensor:
-        hidden = self.pool1(self.relu1(self.conv1(image - 0.13)))
-        hidden = self.pool2(self.relu2(self.conv2(hidden)))
-        return self.scores(self.dropout(self.code(self.hidden(hidden.flatten(1)))))
+        return super().forward(image - 0.13)
 
 
-class SecondDigitClassifier(nn.Module):
+class SecondDigitClassifier(nn.Sequential):
     """第二个分类网络，结构另起炉灶：没有池化，步幅 2 的卷积三层，再全图平均。只用来当裁判。"""
 
     def __init__(self, width: int = 24):
@@ -47,15 +45,15 @@ class SecondDigitClassifier(nn.Module):
         for before, after in itertools.pairwise(widths):
             convolution = nn.Conv2d(before, after, 3, stride=2, padding=1)
             blocks += [convolution, nn.BatchNorm2d(after), nn.ReLU()]
-        self.blocks = nn.Sequential(*blocks)
+        self.blocks, self.flatten = nn.Sequential(*blocks), nn.Flatten()
         self.scores = nn.Linear(widths[-1] * 16, 10)
 
     @answers_where_asked
     def forward(self, image: Tensor) -> Tensor:
-        return self.scores(self.blocks(image).flatten(1))
+        return super().forward(image)
 
 
-class LectureClassifier(nn.Module):
+class LectureClassifier(nn.Sequential):
     """讲义举例的那种大小：16 个 7×7 的核，再 20 个 7×7×16 的核，各接 ReLU 和池化，最后一个线性层。
 
     数字是灰度的，所以第一层的核只有一个通道；讲义里是三个。
@@ -66,14 +64,12 @@ class LectureClassifier(nn.Module):
         self.conv1 = nn.Conv2d(1, 16, 7, padding=3)
         self.relu1, self.pool1 = nn.ReLU(), nn.MaxPool2d(2)
         self.conv2 = nn.Conv2d(16, 20, 7, padding=3)
-        self.relu2, self.pool2 = nn.ReLU(), nn.MaxPool2d(2)
+        self.relu2, self.pool2, self.flatten = nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
         self.scores = nn.Linear(20 * 49, 10)
 
     @answers_where_asked
     def forward(self, image: Tensor) -> Tensor:
-        hidden = self.pool1(self.relu1(self.conv1(image - 0.13)))
-        hidden = self.pool2(self.relu2(self.conv2(hidden)))
-        return self.scores(hidden.flatten(1))
+        return super().forward(image - 0.13)
 
 
 class ImageGenerator(nn.Module):

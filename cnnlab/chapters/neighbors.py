@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cnnlab.chapters.patches import image_batches
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_images, check_maps, check_tensor
+from cnnlab.core.checks import as_maps, check_images
 from cnnlab.core.hooks import activations_of, layer_names
 from cnnlab.core.images import resize
 from cnnlab.core.values import label_codes, labels
@@ -157,15 +157,8 @@ def _distance(query: Tensor, near: Tensor, metric: str) -> Tensor:
 
 def _pooled(model: nn.Module, batch: Tensor, layer: str | Sequence[str]) -> Tensor:
     names = layer_names(layer)
-    activations = activations_of(model, batch, names)
-    parts = [check_tensor(activations[name], name) for name in names]
-    return torch.cat(
-        [
-            check_maps(part, name, batch).mean((2, 3)) if part.dim() == 4 else part.flatten(1)
-            for name, part in zip(names, parts, strict=True)
-        ],
-        1,
-    )
+    found = activations_of(model, batch, names)
+    return torch.cat([as_maps(found[name], name, batch).mean((2, 3)) for name in names], 1)
 
 
 def _check_count(query: Tensor, gallery: Tensor, k: int, exclude_self: bool) -> None:

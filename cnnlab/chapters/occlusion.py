@@ -12,7 +12,7 @@ from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images, two_wholes
 from cnnlab.core.hooks import evaluating
 from cnnlab.core.receptive_field import pair
-from cnnlab.engine.gradients import checked_scores, class_outputs
+from cnnlab.engine.gradients import class_outputs
 from cnnlab.engine.optimize import Step
 from cnnlab.networks.models import resolve_target
 
@@ -50,13 +50,16 @@ def occlusion_map(
     places = torch.cartesian_prod(numbers, *map(torch.tensor, grid)).view(-1, 3)
     with evaluating(model):
         before = torch.cat(
-            [_measured(model, image[some], index[some], output) for some in numbers.split(BATCH)]
+            [
+                class_outputs(model, image[some], index[some], output)
+                for some in numbers.split(BATCH)
+            ]
         )
         # 还没盖到的窗，得分没有掉
         after = before[places[:, 0]]
         for count, some in enumerate(torch.arange(len(places)).split(BATCH)):
             covered = _covered(image, filling, places[some], size)
-            after[some] = _measured(model, covered, index[places[some, 0]], output)
+            after[some] = class_outputs(model, covered, index[places[some, 0]], output)
             if on_step is not None:
                 on_step(Step(count, float(after.min()), _drop(before, after, image, grid)))
     return _drop(before, after, image, grid)
@@ -138,12 +141,6 @@ def average_per_pixel(drop: Tensor, image_size, *, window=32, stride=8) -> Tenso
             f"遮挡图是 {tuple(drop.shape[-2:])}，按这个窗和步幅应是 {(len(rows), len(columns))}；三处要用同样的 window 和 stride"
         )
     return rows.T @ drop @ columns / torch.outer(rows.sum(0), columns.sum(0))
-
-
-def _measured(model: nn.Module, images: Tensor, target: Tensor, output: str) -> Tensor:
-    if output == "all":
-        return checked_scores(model, images)
-    return class_outputs(model, images, target, output)
 
 
 def _covered(image: Tensor, filling: Tensor, places: Tensor, size: tuple[int, int]) -> Tensor:

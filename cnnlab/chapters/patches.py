@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_images, check_maps, check_tensor, two_wholes, whole
+from cnnlab.core.checks import as_maps, check_images, check_maps, two_wholes, whole
 from cnnlab.core.hooks import activations_of, channel_list, device_of
 from cnnlab.core.receptive_field import Passage, bounds, nominal, pair, trace_steps
 from cnnlab.engine.gradients import gradient_of, pixel_leaf
@@ -293,10 +293,7 @@ def image_at(images, index: int) -> Tensor:
 
 
 def _maps(model: nn.Module, batch: Tensor, layer: str) -> Tensor:
-    activation = check_tensor(activations_of(model, batch.detach(), layer)[layer], layer)
-    if activation.dim() == 4:
-        return check_maps(activation, layer, batch)
-    return activation.flatten(1)[:, :, None, None]
+    return as_maps(activations_of(model, batch.detach(), layer)[layer], layer, batch)
 
 
 def _merge(best, activation: Tensor, numbers: Tensor, k: int, one_per_image: bool):

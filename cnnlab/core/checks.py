@@ -93,6 +93,13 @@ def check_maps(activation, layer: str, image: Tensor) -> Tensor:
     return activation
 
 
+def as_maps(activation, layer: str, image: Tensor) -> Tensor:
+    """一层的激活，(N, C, h, w)；没有位置的层当作 1×1 的图。"""
+    if check_tensor(activation, layer).dim() == 4:
+        return check_maps(activation, layer, image)
+    return activation.flatten(1)[:, :, None, None]
+
+
 def _like_image(size, image: Tensor) -> bool:
     """(h, w) 与图像的长宽比相同，允许取整差一格。"""
     (rows, columns), (height, width) = size, image.shape[-2:]
@@ -113,19 +120,9 @@ def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Te
     高和宽不小于 `minimum`。
     """
     _tensor_image(image)
-    shape = tuple(image.shape)
-    if image.dim() == 4 and shape[1] not in (1, 3) and shape[-1] in (1, 3):
-        raise ValueError(
-            f"图像的维度次序是 {shape}，应为 (N, 3, H, W)：先 image.permute(0, 3, 1, 2)"
-        )
-    if image.dim() == 4 and shape[1] == 4:
-        raise ValueError(
-            f"图像的形状是 {shape}，多了透明通道，应为 (N, 3, H, W)：只留颜色 image[:, :3]"
-        )
-    if image.dim() == 3 and shape[0] in (1, 3):
-        raise ValueError(f"图像的形状是 {shape}，应为 (N, 3, H, W)；单张图像先加一维：image[None]")
-    if image.dim() != 4 or shape[1] not in (1, 3):
-        raise ValueError(f"图像的形状是 {shape}，应为 (N, 3, H, W)：N 张、红绿蓝三个通道、高、宽")
+    if image.dim() != 4 or image.shape[1] not in (1, 3):
+        shape = tuple(image.shape)
+        raise ValueError(f"图像的形状是 {shape}，应为 (N, 3, H, W)；{_remedy(shape)}")
     _floating_image(image)
     if image.numel() == 0:
         raise ValueError(f"图像是空的：形状 {tuple(image.shape)}")
@@ -139,6 +136,17 @@ def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Te
     if high > 20:
         raise ValueError(f"图像的最大值是 {high:.0f}，像是 0–255 的图像；先除以 255")
     return image
+
+
+def _remedy(shape: tuple[int, ...]) -> str:
+    """形状不对的图像怎样变成 (N, 3, H, W)。"""
+    if len(shape) == 3 and shape[0] in (1, 3):
+        return "单张图像先加一维：image[None]"
+    if len(shape) == 4 and shape[-1] in (1, 3):
+        return "维度次序不对，先 image.permute(0, 3, 1, 2)"
+    if len(shape) == 4 and shape[1] == 4:
+        return "多了透明通道，只留颜色：image[:, :3]"
+    return "即 N 张、红绿蓝三个通道、高、宽"
 
 
 def _tensor_image(image) -> None:

@@ -38,16 +38,9 @@ def rank_correlation(a, b) -> Tensor:
 
 def average_ranks(values: Tensor) -> Tensor:
     """最后一维上各数的名次，从 0 起；并列的取平均名次。"""
-    ordered, order = values.sort(dim=-1)
-    count = values.shape[-1]
-    place = torch.arange(count, device=values.device).expand(values.shape)
-    opens = torch.ones_like(ordered, dtype=torch.bool)  # 一组并列的值从哪里开始
-    opens[..., 1:] = ordered[..., 1:] != ordered[..., :-1]
-    first = torch.where(opens, place, 0).cummax(-1).values
-    last = torch.where(opens.roll(-1, -1), place, count - 1).flip(-1).cummin(-1).values.flip(-1)
-    return torch.zeros(values.shape, dtype=torch.float64, device=values.device).scatter(
-        -1, order, (first + last).double() / 2
-    )
+    from scipy.stats import rankdata
+
+    return torch.from_numpy(rankdata(values.cpu().numpy(), axis=-1) - 1).to(values.device)
 
 
 def _pairs(a, b) -> list[Tensor]:

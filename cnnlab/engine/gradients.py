@@ -35,8 +35,10 @@ def class_scores(model: nn.Module, image: Tensor, target) -> Tensor:
 
 
 def class_outputs(model: nn.Module, image: Tensor, target, output: str) -> Tensor:
-    """每张图自己目标类的得分（output="score"）或 softmax 之后的概率（"probability"），(N,)。"""
+    """每张图自己目标类的得分（output="score"）或 softmax 之后的概率（"probability"），(N,)；"all" 是全部得分 (N, K)。"""
     scores = checked_scores(model, image)
+    if output == "all":
+        return scores
     values = scores.softmax(1) if output == "probability" else scores
     return target_scores(values, resolve_target(model, target, len(image)))
 

@@ -78,10 +78,9 @@ class VisionModel(nn.Module):
     @property
     def layers(self) -> dict[str, nn.Module]:
         """{论文名: 模块}，每次现查：换掉一个模块之后，名字指着新的。"""
-        modules = {path: module for path, module in self.network.named_modules() if path}
-        if not self._paths:
-            return modules
-        return {name: modules[path] for name, path in self._paths.items() if path in modules}
+        modules = dict(self.network.named_modules())
+        paths = self._paths or {path: path for path in modules if path}
+        return {name: modules[path] for name, path in paths.items() if path in modules}
 
     def forward(self, image: Tensor) -> Tensor:
         home = check_images(image, bounded=False).device
@@ -260,16 +259,12 @@ def target_scores(scores: Tensor, target: Tensor) -> Tensor:
 def _category_index(model: nn.Module, target) -> int:
     categories = getattr(model, "categories", None)
     if isinstance(target, str):
-        lookup = getattr(categories, "index_of", None)
-        if lookup is not None:
-            return lookup(target)
-        if categories is not None and target in categories:
-            return list(categories).index(target)
-        known = (
-            "、".join(list(categories)[:10])
-            if categories is not None
-            else "（这个网络没有类别名，用类别号）"
-        )
+        if hasattr(categories, "index_of"):
+            return categories.index_of(target)
+        names = [] if categories is None else list(categories)
+        if target in names:
+            return names.index(target)
+        known = "、".join(names[:10]) or "（这个网络没有类别名，用类别号）"
         raise ValueError(f"没有名为 {target!r} 的类别；有的是：{known}")
     target = _plain(target)
     if isinstance(target, bool) or not isinstance(target, int) or not 0 <= target < 2**63:

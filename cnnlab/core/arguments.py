@@ -41,7 +41,7 @@ RANGES = {
     **dict.fromkeys(["learning_rate", "step", "period", "power", "radius", "width"], (1e-12,)),
     **dict.fromkeys(["octave_scale", "zoom", "first_step"], (1e-12,)),
     "size": (1, 2**15),
-    "percentile": (0, 100),
+    "percentile": (0, 99.9),
     "smallest": (1e-12, 1),
     "grey_levels": (0, 255),
     "seed": (0, 2**63 - 1),

@@ -145,6 +145,8 @@ def _describe(value):
         return value
     if isinstance(value, list | tuple):
         return {type(value).__name__: [_describe(each) for each in value]}
+    if isinstance(value, dict):
+        return {"dict": [[_describe(key), _describe(each)] for key, each in value.items()]}
     if is_dataclass(value):
         fields = {key: _describe(each) for key, each in vars(value).items()}
         return {"settings": type(value).__name__, "fields": fields}
@@ -205,6 +207,8 @@ def _restore(key: str, value, replacement):
             f"参数 {key}（{value['unstored']}）没有存进设置里；重做时给出它：reproduce(..., {key}=...)"
         )
 
+    if "dict" in value:
+        return {name: _restore(key, each, None) for name, each in value["dict"]}
     if "settings" in value:
         import cnnlab
 

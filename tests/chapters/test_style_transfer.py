@@ -8,7 +8,7 @@ from cnnlab.chapters.style_transfer import (
     Painting,
     keep_chroma,
     match_color,
-    normalized,
+    prepare_styles,
     style_terms,
     transfer_style,
 )
@@ -147,7 +147,8 @@ def test_every_start_goes_downhill(network, start):
 
 
 def test_weights_are_normalised():
-    assert normalized([1, 3], 2) == [0.25, 0.75] and normalized(None, 4) == [0.25] * 4
+    for weights, mix in (([1, 3], [0.25, 0.75]), (None, [0.5, 0.5])):
+        assert prepare_styles([picture(1)] * 2, weights, picture(0), None, False)[1] == mix
 
 
 @pytest.mark.parametrize(

@@ -124,5 +124,5 @@ def test_bad_input_is_explained():
         efros_leung(sample, 20, 4)
     with pytest.raises(ValueError, match="装不下"):
         efros_leung(sample, 20, 13)
-    with pytest.raises(ValueError, match="一次只长一张"):
+    with pytest.raises(ValueError, match="应为一张"):
         efros_leung(torch.rand(2, 3, 12, 12), 20, 5)

@@ -70,7 +70,7 @@ def number(value, name: str, least: float | None = None, most: float | None = No
         raise ValueError(f"{name} 是 {value}，应是有限的数，不能大得平方之后溢出")
     if (least is not None and value < least) or (most is not None and value > most):
         low = "大于 0" if least == 1e-12 else f"不小于 {least}"
-        bounds = low if most is None else f"在 {least} 与 {most} 之间"
+        bounds = low if most is None else f"{low}、不大于 {most}"
         raise ValueError(f"{name} 是 {value}，应{bounds}")
     return value
 

@@ -250,7 +250,7 @@ def test_random_crop_keeps_the_size_and_stays_inside():
         random_crop(1.0, generator=torch.Generator().manual_seed(1))(torch.ones(1, 3, 8, 8)),
         torch.ones(1, 3, 8, 8),
     )
-    with pytest.raises(ValueError, match="比例"):
+    with pytest.raises(ValueError, match="smallest"):
         random_crop(0.0, generator=torch.Generator())
 
 

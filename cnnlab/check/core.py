@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -164,8 +163,7 @@ class Exercise:
 
     @property
     def link(self) -> str:
-        above = "../" if Path.cwd().name == "practice" else ""  # 练习本在书的下一层文件夹里
-        return f"[解答：{self.id}]({above}solutions/{self.slug}.ipynb)"
+        return f"[解答：{self.id}]({session.book_folder()}solutions/{self.slug}.ipynb)"
 
     def __call__(self, answer: Callable, hint: int = 1) -> Report:
         if hint not in (1, 2, 3):

@@ -134,12 +134,23 @@ def _exercise_line(item, one: dict | None) -> str:
     return f"{STATES[one['state']]}　{item.id} {item.title} {item.stars}{date}"
 
 
+def book_folder() -> str:
+    """从这本笔记本到书的文件夹：练习本、考试、项目和解答在书的下一两层里。"""
+    here = Path.cwd()
+    for above, folder in enumerate([here, *here.parents][:3]):
+        if (folder / "solutions").is_dir():
+            return "../" * above
+    return ""
+
+
 def next() -> Lines:
     """下一道该做的练习：按书的次序，第一道还没有通过的。"""
     standing = _standing()
     for item in (item for slug in BOOK_ORDER for item in exercises(slug)):
         if standing.get(item.id, {}).get("state") != "passed":
-            link = f"[去做这一题]({item.slug}.ipynb)"
+            # 练习本的文件夹里，这一章就在旁边
+            above = "" if Path.cwd().name == "practice" else book_folder()
+            link = f"[去做这一题]({above}{item.slug}.ipynb)"
             return Lines(f"下一题：{item.id} {item.title} {item.stars}", (item.idea, link))
     return Lines("全部做完了", ("再看一看各章的开放题。",))
 

@@ -629,13 +629,25 @@ def test_reports_show_in_a_real_kernel():
     assert shown == ["⬜ 尚未", "✅ 通过"] * 4
 
 
-def test_a_practice_notebook_finds_the_solution_one_folder_up(tmp_path, monkeypatch):
-    item = check.exercises("saliency")[0]
-    (tmp_path / "practice").mkdir()
-    monkeypatch.chdir(tmp_path / "practice")
-    assert "(../solutions/saliency.ipynb)" in item.link
-    monkeypatch.chdir(tmp_path)
-    assert "(solutions/saliency.ipynb)" in item.link
+@pytest.mark.parametrize(
+    ("folder", "solution", "chapter"),
+    [
+        (".", "solutions/", ""),
+        ("practice", "../solutions/", ""),
+        ("exam", "../solutions/", "../"),
+        ("projects", "../solutions/", "../"),
+        ("solutions", "../solutions/", "../"),
+        ("solutions/exam", "../../solutions/", "../../"),
+    ],
+)
+def test_links_are_found_from_every_folder_of_the_book(
+    tmp_path, monkeypatch, progress_file, folder, solution, chapter
+):
+    (tmp_path / "solutions").mkdir()
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    monkeypatch.chdir(tmp_path / folder)
+    assert f"({solution}saliency.ipynb)" in check.exercises("saliency")[0].link
+    assert f"({chapter}getting_started.ipynb)" in check.next()._repr_markdown_()
 
 
 def test_a_pair_of_values_and_indices_is_called_by_its_name():

@@ -2,11 +2,14 @@
 
 import math
 from functools import partial
+from itertools import combinations
 
 import torch
+from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
+from cnnlab.check.variants import fed
 
 # 1 簇中心作起点
 
@@ -19,47 +22,25 @@ def _grouped(seed, count=9, size=4):
     return uniform((count, 3, size, size + 1), seed + 1), features, labels
 
 
-def _starts(images, features, labels, count, *, center="mean", distance="each", average=True):
-    out = []
-    for facet in range(int(labels.max()) + 1):
-        members = [index for index in range(len(labels)) if int(labels[index]) == facet]
-        group = features[members] if distance == "each" else features
-        middle = features[members].mean(0) if center == "mean" else features.mean(0)
-        order = (group - middle).square().sum(1).argsort()[:count]
-        chosen = images[members][order] if distance == "each" else images[order]
-        out.append(chosen.mean(0) if average else chosen[0])
-    return torch.stack(out)
-
-
-def _far(images, features, labels, count):
-    out = []
-    for facet in range(int(labels.max()) + 1):
-        members = (labels == facet).nonzero()[:, 0]
-        order = (
-            (features[members] - features[members].mean(0))
-            .square()
-            .sum(1)
-            .argsort(descending=True)[:count]
-        )
-        out.append(images[members[order]].mean(0))
-    return torch.stack(out)
-
-
-def _near_in_pixels(images, features, labels, count):
-    return _starts(images, images.flatten(1), labels, count)
-
-
-def _near_by(images, features, labels, count, distance, center=lambda mine: mine.mean(0), skip=0):
+def _near_by(
+    images,
+    features,
+    labels,
+    count,
+    *,
+    distance=lambda gap: gap.norm(dim=1),
+    center=lambda mine, everyone: mine.mean(0),
+    chosen=lambda order, count: order[:count],
+    within=lambda mine: mine,
+    places=lambda images, group: images[group],
+):
     out = []
     for facet in range(int(labels.max()) + 1):
         mine = labels == facet
-        far = distance(features[mine] - center(features[mine]))
-        out.append(images[mine][far.argsort()[skip : skip + count]].mean(0))
+        group = within(mine)
+        order = distance(features[group] - center(features[mine], features)).argsort()
+        out.append(places(images, group)[chosen(order, count)].mean(0))
     return torch.stack(out)
-
-
-def _near_the_median(*arguments):
-    return _near_by(*arguments, lambda far: far.norm(dim=1), lambda mine: mine.median(0).values)
 
 
 @exercise(
@@ -77,102 +58,79 @@ def _near_the_median(*arguments):
     question="count 等于整簇的张数时，平均照片会变成什么样？",
     mistakes={
         "global_center": (
-            partial(_starts, center="all"),
+            partial(_near_by, center=lambda mine, everyone: everyone.mean(0)),
             "用了全部照片的中心：每一簇有自己的中心。",
         ),
         "other_members": (
-            partial(_starts, distance="all"),
+            partial(_near_by, within=torch.ones_like),
             "挑进了别的簇的照片：先限定在这一簇里，再比距离。",
         ),
         "single": (
-            partial(_starts, average=False),
+            partial(_near_by, chosen=lambda order, count: order[:1]),
             "只用了最近的一张：要几张平均，免得起点就是某张照片。",
         ),
-        "farthest": (_far, "挑的是离中心最远的：排序的方向反了。"),
-        "pixel_distance": (_near_in_pixels, "比的是像素的距离：先在特征里挑照片，再在像素里平均。"),
+        "farthest": (
+            partial(_near_by, chosen=lambda order, count: order.flip(0)[:count]),
+            "挑的是离中心最远的：排序的方向反了。",
+        ),
+        "pixel_distance": (
+            lambda x, f, *a: _near_by(x, x.flatten(1), *a),
+            "比的是像素的距离：先在特征里挑照片，再在像素里平均。",
+        ),
         "whole_album": (
-            lambda x, f, labels, c: torch.stack(
-                [x[labels == k].mean(0) for k in range(int(labels.max()) + 1)]
-            ),
+            partial(_near_by, chosen=lambda order, count: order),
             "整簇的照片都平均了：只要离中心最近的 count 张。",
         ),
-        "summed": (
-            lambda x, f, labels, c: c * _starts(x, f, labels, c),
-            "只相加没有除以张数：要平均。",
-        ),
+        "summed": (lambda *a: a[-1] * _near_by(*a), "只相加没有除以张数：要平均。"),
         "skips_the_nearest": (
-            lambda *a: _near_by(*a, lambda far: far.norm(dim=1), skip=1),
+            partial(_near_by, chosen=lambda order, count: order[1 : count + 1]),
             "跳过了最近的那一张：从第 0 名取起。",
         ),
         "from_the_first": (
-            lambda *a: _near_by(*a, lambda far: far.norm(dim=1), lambda mine: mine[0]),
+            partial(_near_by, center=lambda mine, everyone: mine[0]),
             "量的是到这一簇第一张的距离：要到簇中心。",
         ),
         "city_block": (
-            lambda *a: _near_by(*a, lambda far: far.abs().sum(1)),
+            partial(_near_by, distance=lambda gap: gap.abs().sum(1)),
             "用的是各维之差的绝对值之和：最近是指欧氏距离。",
         ),
         "place_in_cluster": (
-            lambda x, f, labels, c: torch.stack(
-                [
-                    x[(f[labels == k] - f[labels == k].mean(0)).norm(dim=1).argsort()[:c]].mean(0)
-                    for k in range(int(labels.max()) + 1)
-                ]
-            ),
+            partial(_near_by, places=lambda images, group: images),
             "簇内的名次当成了整批的下标：先从 images 里取出这一簇，或者换回原来的下标。",
         ),
         "cosine": (
-            lambda x, f, labels, c: _starts(x, torch.nn.functional.normalize(f, dim=1), labels, c),
+            fed(_near_by, features=functional.normalize),
             "比的是方向：题目要到中心的距离。",
         ),
-        "median": (_near_the_median, "中心用的是中位数：本簇特征的平均才是簇中心。"),
+        "median": (
+            partial(_near_by, center=lambda mine, everyone: mine.median(0).values),
+            "中心用的是中位数：本簇特征的平均才是簇中心。",
+        ),
     },
 )
 def facet_start(images, features, labels, count):
-    return _starts(images, features, labels, count)
+    starts = []
+    for facet in range(int(labels.max()) + 1):
+        members = [index for index in range(len(labels)) if int(labels[index]) == facet]
+        center = features[members].mean(0)
+        nearest = (features[members] - center).square().sum(1).argsort()[:count]
+        starts.append(images[members][nearest].mean(0))
+    return torch.stack(starts)
 
 
 # 2 偏向中心的梯度遮罩
 
 
-def _mask(gradient, width, *, power=2.0, by="side", half=True, target=None):
-    height, across = gradient.shape[-2:]
-    out = gradient.clone()
-    for row in range(height):
-        for column in range(across):
-            y = row / (height - 1) - 0.5 if by == "side" else row - (height - 1) / 2
-            x = column / (across - 1) - 0.5 if by == "side" else column - (across - 1) / 2
-            squared = (y * y + x * x) ** (power / 2)
-            weight = torch.exp(
-                torch.tensor(-squared / ((2 if half else 1) * width**2), dtype=gradient.dtype)
-            )
-            out[..., row, column] = out[..., row, column] * (
-                1 - weight if target == "edge" else weight
-            )
-    return out
-
-
-def _corner(gradient, width):
-    rows, columns = (
-        torch.linspace(0, 1, side, dtype=gradient.dtype) for side in gradient.shape[-2:]
-    )
-    return gradient * torch.exp(-(rows.square()[:, None] + columns.square()) / (2 * width**2))
-
-
-def _pixel_centres(gradient, width, *, ends=False, rows_only=False):
-    axes = []
-    for side in gradient.shape[-2:]:
-        places = torch.arange(side, dtype=gradient.dtype)
-        axes.append(places / (side - 1) - 0.5 if ends else (places + 0.5) / side - 0.5)
-    squared = axes[0].square()[:, None] + (0 if rows_only else 1) * axes[1].square()
-    return gradient * torch.exp(-squared / (2 * width**2))
-
-
-def _from_the_corner(gradient, width):
-    rows, columns = (
-        torch.arange(side, dtype=gradient.dtype) / side - 0.5 for side in gradient.shape[-2:]
-    )
-    return gradient * torch.exp(-(rows.square()[:, None] + columns.square()) / (2 * width**2))
+def _gaussian(
+    gradient,
+    width,
+    *,
+    axis=lambda place, side: place / (side - 1) - 0.5,
+    distance=lambda y, x: y.square() + x.square(),
+):
+    places = (torch.arange(side, dtype=gradient.dtype) for side in gradient.shape[-2:])
+    y, x = (axis(place, len(place)) for place in places)
+    return gradient * torch.exp(-distance(y[:, None], x) / (2 * width**2))
 
 
 @exercise(
@@ -190,64 +148,70 @@ def _from_the_corner(gradient, width):
     tolerance=1e-6,
     mistakes={
         "pixels": (
-            partial(_mask, by="pixel"),
+            partial(_gaussian, axis=lambda place, side: place - (side - 1) / 2),
             "坐标用了像素：宽度是边长的倍数，换个尺寸也该一样宽。",
         ),
-        "no_half": (partial(_mask, half=False), "指数里少了 2：标准差为 σ 的高斯，分母是 2σ²。"),
-        "edges": (partial(_mask, target="edge"), "留下的是边缘：中心应当是 1，越往外越小。"),
-        "corner": (_corner, "高斯的中心在左上角：坐标的零点要放在图像正中。"),
-        "not_squared": (partial(_mask, power=1.0), "距离没有平方：那是另一种衰减，中心会有个尖。"),
-        "to_one": (lambda g, w: _mask(g, w / 2), "坐标从 −1 走到了 1：题目是从 −½ 到 ½。"),
-        "whole_variance": (lambda g, w: _mask(g, w**0.5), "分母用了 width 本身：标准差要平方。"),
-        "only_mask": (lambda g, w: _mask(torch.ones_like(g), w), "返回的是权重：再乘上梯度。"),
+        "no_half": (
+            fed(_gaussian, width=lambda w: w / 2**0.5),
+            "指数里少了 2：标准差为 σ 的高斯，分母是 2σ²。",
+        ),
+        "edges": (lambda g, w: g - _gaussian(g, w), "留下的是边缘：中心应当是 1，越往外越小。"),
+        "corner": (
+            partial(_gaussian, axis=lambda place, side: place / (side - 1)),
+            "高斯的中心在左上角：坐标的零点要放在图像正中。",
+        ),
+        "not_squared": (
+            partial(_gaussian, distance=torch.hypot),
+            "距离没有平方：那是另一种衰减，中心会有个尖。",
+        ),
+        "to_one": (fed(_gaussian, width=lambda w: w / 2), "坐标从 −1 走到了 1：题目是从 −½ 到 ½。"),
+        "whole_variance": (
+            fed(_gaussian, width=lambda w: w**0.5),
+            "分母用了 width 本身：标准差要平方。",
+        ),
+        "only_mask": (fed(_gaussian, gradient=torch.ones_like), "返回的是权重：再乘上梯度。"),
         "normalized": (
-            lambda g, w: _mask(g, w) / _mask(torch.ones_like(g[:1, :1]), w).sum(),
+            lambda g, w: _gaussian(g, w) / _gaussian(torch.ones_like(g[:1, :1]), w).sum(),
             "权重除以了它们的和：中心应当是 1。",
         ),
-        "pixel_centres": (_pixel_centres, "取点的位置差半格：两端正好取到 −½ 和 ½。"),
+        "pixel_centres": (
+            partial(_gaussian, axis=lambda place, side: (place + 0.5) / side - 0.5),
+            "取点的位置差半格：两端正好取到 −½ 和 ½。",
+        ),
         "never_at_the_end": (
-            _from_the_corner,
+            partial(_gaussian, axis=lambda place, side: place / side - 0.5),
             "坐标没有走到 ½：最后一行、最后一列也要取到端点，左右才对称。",
         ),
         "hard": (
-            lambda g, w: g * (_mask(torch.ones_like(g), w) > math.exp(-0.5)),
+            lambda g, w: g * (_gaussian(torch.ones_like(g), w) > math.exp(-0.5)),
             "权重只有 0 和 1：题目要高斯，渐渐变小。",
         ),
         "columns_only": (
-            lambda g, w: _pixel_centres(g.mT, w, ends=True, rows_only=True).mT,
+            partial(_gaussian, distance=lambda y, x: x.square()),
             "只看了列的坐标：行的坐标也要平方、相加。",
         ),
         "one_axis": (
-            partial(_pixel_centres, ends=True, rows_only=True),
+            partial(_gaussian, distance=lambda y, x: y.square()),
             "只看了一个方向：行、列两个坐标的平方要相加。",
         ),
     },
 )
 def center_mask(gradient, width):
-    return _mask(gradient, width)
+    height, across = gradient.shape[-2:]
+    masked = gradient.clone()
+    for row in range(height):
+        for column in range(across):
+            y, x = row / (height - 1) - 0.5, column / (across - 1) - 0.5
+            masked[..., row, column] *= math.exp(-(y * y + x * x) / (2 * width**2))
+    return masked
 
 
 # 3 侧面之间的距离
 
 
-def _ratio(facets, seeds, *, squared=False, diagonal=False, flip=False, first=False, across=False):
-    def spread(group):
-        values = []
-        for i in range(len(group)):
-            for j in range(len(group)):
-                if (i == j and not diagonal) or (first and i > 0):
-                    continue
-                distance = (group[i] - group[j]).square().sum()
-                values.append(distance if squared else distance.sqrt())
-        return sum(values) / len(values)
-
-    if across:
-        below = sum((a - b).square().sum().sqrt() for a in facets for b in seeds) / (
-            len(facets) * len(seeds)
-        )
-        return spread(facets) / below
-    between, control = spread(facets), spread(seeds)
-    return control / between if flip else between / control
+def _compared(spread):
+    """同一种量法，在侧面之间与种子之间的比。"""
+    return lambda facets, seeds: spread(facets) / spread(seeds)
 
 
 def _nearest(group):
@@ -255,7 +219,7 @@ def _nearest(group):
 
 
 def _angles(group):
-    unit = torch.nn.functional.normalize(group, dim=1)
+    unit = functional.normalize(group)
     rows, columns = torch.triu_indices(len(group), len(group), 1)
     return (1 - unit @ unit.T)[rows, columns].mean()
 
@@ -280,14 +244,23 @@ def _repeats(call, facets, seeds):
     laws=((_repeats, "把侧面换个次序，答案变了：每一对都要算，地位相同。"),),
     mistakes={
         "with_diagonal": (
-            partial(_ratio, diagonal=True),
+            _compared(lambda group: torch.cdist(group, group).mean()),
             "把自己到自己的 0 也平均了进去：张数不同的两组会被压低得不一样。",
         ),
-        "squared": (partial(_ratio, squared=True), "用了距离的平方：题目要的是距离的平均。"),
-        "flipped": (partial(_ratio, flip=True), "分子分母反了：大于 1 应当表示侧面之间差得更多。"),
-        "from_first": (partial(_ratio, first=True), "只算了到第一张的距离：每一对都要算。"),
+        "squared": (
+            _compared(lambda group: torch.pdist(group).square().mean()),
+            "用了距离的平方：题目要的是距离的平均。",
+        ),
+        "flipped": (
+            lambda f, s: torch.pdist(s).mean() / torch.pdist(f).mean(),
+            "分子分母反了：大于 1 应当表示侧面之间差得更多。",
+        ),
+        "from_first": (
+            _compared(lambda group: (group[1:] - group[0]).norm(dim=1).mean()),
+            "只算了到第一张的距离：每一对都要算。",
+        ),
         "across": (
-            partial(_ratio, across=True),
+            lambda f, s: torch.pdist(f).mean() / torch.cdist(f, s).mean(),
             "分母是侧面与种子之间的距离：对照是种子与种子之间。",
         ),
         "difference": (
@@ -295,23 +268,23 @@ def _repeats(call, facets, seeds):
             "算的是相差多少：题目要相除。",
         ),
         "totals": (
-            lambda f, s: torch.pdist(f).sum() / torch.pdist(s).sum(),
+            _compared(lambda group: torch.pdist(group).sum()),
             "除的是总和：两组的张数不同，对数也不同，要各自平均。",
         ),
         "largest": (
-            lambda f, s: torch.pdist(f).max() / torch.pdist(s).max(),
+            _compared(lambda group: torch.pdist(group).max()),
             "取了最远的一对：题目要平均。",
         ),
         "absolute": (
-            lambda f, s: torch.pdist(f, p=1).mean() / torch.pdist(s, p=1).mean(),
+            _compared(lambda group: torch.pdist(group, p=1).mean()),
             "用的是各维之差的绝对值之和：题目要欧氏距离。",
         ),
         "to_the_mean": (
-            lambda f, s: (f - f.mean(0)).norm(dim=1).mean() / (s - s.mean(0)).norm(dim=1).mean(),
+            _compared(lambda group: (group - group.mean(0)).norm(dim=1).mean()),
             "量的是到中心的距离：题目要两两之间。",
         ),
         "neighbours": (
-            lambda f, s: (f[1:] - f[:-1]).norm(dim=1).mean() / (s[1:] - s[:-1]).norm(dim=1).mean(),
+            _compared(lambda group: group.diff(dim=0).norm(dim=1).mean()),
             "只算了相邻的两张：每一对都要算。",
         ),
         "no_control": (lambda f, s: torch.pdist(f).mean(), "没有除以种子之间的距离：没有对照。"),
@@ -319,19 +292,14 @@ def _repeats(call, facets, seeds):
             lambda f, s: torch.cdist(f, s).mean() / torch.pdist(s).mean(),
             "分子是侧面与种子之间的距离：要侧面与侧面之间。",
         ),
-        "nearest": (
-            lambda f, s: _nearest(f) / _nearest(s),
-            "只算了到最近一张的距离：每一对都要算。",
-        ),
-        "angles": (lambda f, s: _angles(f) / _angles(s), "比的是方向（余弦）：题目要欧氏距离。"),
+        "nearest": (_compared(_nearest), "只算了到最近一张的距离：每一对都要算。"),
+        "angles": (_compared(_angles), "比的是方向（余弦）：题目要欧氏距离。"),
         "root_mean_square": (
-            lambda f, s: (
-                torch.pdist(f).square().mean().sqrt() / torch.pdist(s).square().mean().sqrt()
-            ),
+            _compared(lambda group: torch.pdist(group).square().mean().sqrt()),
             "用的是均方根距离：题目要距离本身的平均。",
         ),
         "deviations": (
-            lambda f, s: f.std(0).mean() / s.std(0).mean(),
+            _compared(lambda group: group.std(0).mean()),
             "比的是各维的标准差：题目要两两之间的距离。",
         ),
         "mean_of_ratios": (
@@ -345,38 +313,14 @@ def _repeats(call, facets, seeds):
     },
 )
 def spread_ratio(facets, seeds):
-    return _ratio(facets, seeds)
+    def spread(group):
+        gaps = [(a - b).square().sum().sqrt() for a, b in combinations(group, 2)]
+        return sum(gaps) / len(gaps)
+
+    return spread(facets) / spread(seeds)
 
 
 # 4 代码走一步
-
-
-def _code_step(
-    code,
-    gradient,
-    mean,
-    std,
-    *,
-    rate=0.1,
-    decay=0.02,
-    spread=3.0,
-    sign=1.0,
-    floor=True,
-    cap=True,
-    whiten=2,
-    pull=1.0,
-):
-    out = code.clone()
-    for n in range(code.shape[0]):
-        for j in range(code.shape[1]):
-            scale = float(std[j]) ** whiten
-            value = code[n, j] + rate * (
-                sign * gradient[n, j] - pull * 2 * decay * (code[n, j] - mean[j]) / scale
-            )
-            if cap:
-                value = min(value, mean[j] + spread * std[j])
-            out[n, j] = max(value, torch.zeros((), dtype=code.dtype)) if floor else value
-    return out
 
 
 def _code_probe(seed, count, size):
@@ -391,13 +335,34 @@ def _gentle(seed, count, size):
     return code, noise((count, size), seed + 1), mean, std
 
 
+def _prior(gap, std, *_):
+    return 0.04 * gap / std**2
+
+
+def _step(
+    code,
+    gradient,
+    mean,
+    std,
+    *,
+    rate=0.1,
+    sign=1.0,
+    pull=_prior,
+    floor=0.0,
+    cap=lambda mean, std: mean + 3 * std,
+):
+    """拉力是 pull(离均值多远, 标准差, 代码)。"""
+    moved = code + rate * (sign * gradient - pull(code - mean, std, code))
+    return moved.clamp_min(floor).minimum(cap(mean, std))
+
+
+def _unit_step(code, gradient, mean, std):
+    direction = functional.normalize(gradient - _prior(code - mean, std))
+    return _step(code, direction, mean, std, pull=lambda *_: 0)
+
+
 def _in_bounds(out, code, gradient, mean, std):
-    return bool((out >= 0).all() and (out <= mean + 3 * std + 1e-9).all())
-
-
-def _unit_step(code, direction, mean, std):
-    step = direction / direction.norm(dim=1, keepdim=True)
-    return (code + 0.1 * step).clamp_min(0).minimum(mean + 3 * std)
+    return (out >= 0).all() and (out <= mean + 3 * std + 1e-9).all()
 
 
 @exercise(
@@ -415,75 +380,79 @@ def _unit_step(code, direction, mean, std):
     properties=((_in_bounds, "有的分量越界了：走完以后要截到 [0, 均值 + 3 个标准差]。"),),
     mistakes={
         "no_floor": (
-            partial(_code_step, floor=False),
+            partial(_step, floor=-torch.inf),
             "代码出现了负数：它来自 ReLU，训练时从没有负的。",
         ),
-        "no_cap": (partial(_code_step, cap=False), "有的分量太大了：上界是均值加 3 个标准差。"),
-        "descends": (partial(_code_step, sign=-1.0), "得分在变小：沿着梯度走，不是逆着。"),
+        "no_cap": (
+            partial(_step, cap=lambda mean, std: torch.full_like(std, torch.inf)),
+            "有的分量太大了：上界是均值加 3 个标准差。",
+        ),
+        "descends": (partial(_step, sign=-1.0), "得分在变小：沿着梯度走，不是逆着。"),
         "no_pull": (
-            partial(_code_step, pull=0.0),
+            partial(_step, pull=lambda *_: 0),
             "没有先验的拉力：代码会跑到训练时没见过的地方。",
         ),
         "not_whitened": (
-            partial(_code_step, whiten=0),
+            partial(_step, pull=lambda gap, *_: 0.04 * gap),
             "拉力没有除以方差：每一维要以自己的标准差为单位。",
         ),
-        "pushes": (partial(_code_step, pull=-1.0), "拉力的方向反了：它应当把代码拉回均值。"),
-        "half_pull": (partial(_code_step, pull=0.5), "拉力小了一半：平方求导之后有一个 2。"),
+        "pushes": (
+            partial(_step, pull=lambda *a: -_prior(*a)),
+            "拉力的方向反了：它应当把代码拉回均值。",
+        ),
+        "half_pull": (
+            partial(_step, pull=lambda *a: _prior(*a) / 2),
+            "拉力小了一半：平方求导之后有一个 2。",
+        ),
         "single_deviation": (
-            partial(_code_step, whiten=1),
+            partial(_step, pull=lambda gap, std, _: 0.04 * gap / std),
             "拉力只除了标准差：先验里是比值的平方，导数要除以方差。",
         ),
         "pull_alone": (
-            partial(_code_step, decay=0.2),
+            partial(_step, pull=lambda *a: 10 * _prior(*a)),
             "拉力没有乘步长 0.1：得分与先验合起来走一步。",
         ),
         "to_zero": (
-            lambda c, g, m, s: (c + 0.1 * (g - 0.04 * c / s**2)).clamp_min(0).minimum(m + 3 * s),
+            partial(_step, pull=lambda gap, std, code: _prior(code, std)),
             "拉力朝着 0：应当拉回均值。",
         ),
         "prior_itself": (
-            lambda c, g, m, s: (
-                (c + 0.1 * (g - 0.02 * ((c - m) / s) ** 2)).clamp_min(0).minimum(m + 3 * s)
-            ),
+            partial(_step, pull=lambda gap, std, _: 0.02 * (gap / std) ** 2),
             "减的是先验的值：要减它对代码的导数。",
         ),
         "total_prior": (
-            lambda c, g, m, s: (
-                (c + 0.1 * (g - 0.02 * (((c - m) / s) ** 2).sum(1, keepdim=True)))
-                .clamp_min(0)
-                .minimum(m + 3 * s)
-            ),
+            partial(_step, pull=lambda gap, std, _: 0.02 * (gap / std).square().sum(1, True)),
             "减的是整个先验那一个数：要减它对每个分量的导数。",
         ),
         "low_cap": (
-            lambda c, g, m, s: (c + 0.1 * (g - 0.04 * (c - m) / s**2)).clamp_min(0).minimum(3 * s),
+            partial(_step, cap=lambda mean, std: 3 * std),
             "上界少了均值：从均值往上数 3 个标准差。",
         ),
         "one_deviation": (
-            partial(_code_step, spread=1.0),
+            partial(_step, cap=torch.add),
             "上界只有一个标准差：题目是均值加 3 个标准差。",
         ),
         "unit_range": (
-            lambda c, g, m, s: (c + 0.1 * (g - 0.04 * (c - m) / s**2)).clamp(0, 1),
+            partial(_step, cap=lambda mean, std: torch.ones_like(std)),
             "截到了 [0, 1]：那是像素的范围，代码的上界由均值和标准差定。",
         ),
-        "unit_gradient": (
-            lambda c, g, m, s: _unit_step(c, g - 0.04 * (c - m) / s**2, m, s),
-            "方向归一化了：题目的步长直接乘梯度。",
-        ),
+        "unit_gradient": (_unit_step, "方向归一化了：题目的步长直接乘梯度。"),
         "own_statistics": (
-            lambda c, g, m, s: _code_step(c, g, c.mean(0), c.std(0, correction=0) + 1e-6),
+            lambda c, g, *_: _step(c, g, c.mean(0), c.std(0, correction=0) + 1e-6),
             "均值和标准差取自这一批代码：它们由参数给出。",
         ),
-        "whole_step": (partial(_code_step, rate=1.0), "步长没有用上：走的是 0.1 倍。"),
+        "whole_step": (partial(_step, rate=1.0), "步长没有用上：走的是 0.1 倍。"),
         "divided_gap": (
-            lambda c, g, m, s: (
-                (c + 0.1 * (g - 0.04 * (c - m).abs() / s**2)).clamp_min(0).minimum(m + 3 * s)
-            ),
+            partial(_step, pull=lambda gap, std, _: _prior(gap.abs(), std)),
             "拉力取了绝对值：在均值两边，方向应当相反。",
         ),
     },
 )
 def code_step(code, gradient, mean, std):
-    return _code_step(code, gradient, mean, std)
+    stepped = code.clone()
+    for n in range(len(code)):
+        for j in range(code.shape[1]):
+            pull = 2 * 0.02 * (code[n, j] - mean[j]) / std[j] ** 2
+            moved = code[n, j] + 0.1 * (gradient[n, j] - pull)
+            stepped[n, j] = max(min(moved, mean[j] + 3 * std[j]), 0)
+    return stepped

@@ -21,6 +21,11 @@ def uniform(shape: Sequence[int], seed: int = 0) -> Tensor:
     return torch.rand(tuple(shape), generator=generator, dtype=torch.float64)
 
 
+def in_range(image: Tensor) -> bool:
+    """像素全在 [0, 1] 里。"""
+    return image.min() >= 0 and image.max() <= 1
+
+
 def _build(kind: type, *sizes: int, **options) -> nn.Module:
     # 不走默认的随机初始化：建网络也不动全局随机数
     return nn.utils.skip_init(kind, *sizes, dtype=torch.float64, **options)
@@ -72,6 +77,12 @@ def in_training() -> TinyNet:
     for parameter in model.parameters():
         parameter.grad = torch.ones_like(parameter)
     return model
+
+
+def asked(targets, size: Sequence[int], seed: int, model: nn.Module | None = None, draw=uniform):
+    """一批高宽为 size 的图、各自的类别、一个网络（缺省是 TinyNet）。"""
+    image = draw((len(targets), 3, *size), seed)
+    return image, torch.tensor(targets), model or TinyNet()
 
 
 class WindowNet(nn.Module):

@@ -10,9 +10,22 @@ def class_scores(model, image, target):
     return model(image).gather(1, target[:, None])[:, 0]
 
 
+def gradient_of(function, place):
+    """function 的值（不止一个数时是它们的和）在 place 处的梯度，由自动求导。"""
+    leaf = place.detach().clone().requires_grad_()
+    return torch.autograd.grad(function(leaf).sum(), leaf)[0]
+
+
+def central_differences(function, place, step=1e-6):
+    """同一个梯度，逐个数做中心差分；function 的值是一个数。"""
+    moves = step * torch.eye(place.numel(), dtype=place.dtype).view(-1, *place.shape)
+    with torch.no_grad():
+        changes = [function(place + move) - function(place - move) for move in moves]
+    return torch.stack(changes).view_as(place) / (2 * step)
+
+
 def pixel_gradient(image, target, model, pick=class_scores):
-    leaf = image.detach().clone().requires_grad_()
-    return torch.autograd.grad(pick(model, leaf, target).sum(), leaf)[0]
+    return gradient_of(lambda leaf: pick(model, leaf, target), image)
 
 
 def pixel_differences(image, target, model, step=1e-6):

@@ -4,17 +4,25 @@ from functools import partial
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from cnnlab.check.core import exercise
-from cnnlab.check.fixtures import noise, uniform
-from cnnlab.check.gradients import BROKEN, gradient_flows
+from cnnlab.check.fixtures import in_range, noise, uniform
+from cnnlab.check.gradients import BROKEN, gradient_flows, gradient_of
+from cnnlab.check.variants import fed
 from cnnlab.check.watching import work_of
+from cnnlab.core.measures import LUMA, luminance
 
 # 1 相对特征误差
 
 
 def _norm(batch):
     return batch.flatten(1).norm(dim=1)
+
+
+def _over(measure):
+    """量在差上与目标上的比；量出不止一个数时取平均。"""
+    return lambda f, t: (measure(f - t) / measure(t)).view(len(f), -1).mean(1)
 
 
 def _scale_free(call, found, target):
@@ -40,7 +48,7 @@ def _scale_free(call, found, target):
     mistakes={
         "absolute": (lambda f, t: _norm(f - t), "没有分母：激活大的层误差自然大，各层不可比。"),
         "squared": (
-            lambda f, t: _norm(f - t).square() / _norm(t).square(),
+            _over(lambda x: _norm(x).square()),
             "没有开方：这是平方误差之比，题目要范数之比。",
         ),
         "by_found": (
@@ -56,15 +64,15 @@ def _scale_free(call, found, target):
             "分母是两边之和：只除以目标的范数。",
         ),
         "mean_of_ratios": (
-            lambda f, t: ((f - t).abs() / t.abs()).mean((1, 2, 3)),
+            _over(torch.abs),
             "逐个数求了比再平均：一个接近零的数就能主宰结果，先各求范数。",
         ),
         "absolute_values": (
-            lambda f, t: (f - t).abs().sum((1, 2, 3)) / t.abs().sum((1, 2, 3)),
+            _over(lambda x: x.abs().sum((1, 2, 3))),
             "用的是绝对值之和：范数是平方和的平方根。",
         ),
         "each_channel": (
-            lambda f, t: ((f - t).norm(dim=(2, 3)) / t.norm(dim=(2, 3))).mean(1),
+            _over(lambda x: x.norm(dim=(2, 3))),
             "每个通道各求了比再平均：一张图一个范数。",
         ),
         "of_norms": (
@@ -76,16 +84,16 @@ def _scale_free(call, found, target):
             "分母先减了平均：“猜全零”要恰好得 1，分母是目标自己的范数。",
         ),
         "means_first": (
-            lambda f, t: (f - t).mean((2, 3)).norm(dim=1) / t.mean((2, 3)).norm(dim=1),
+            _over(lambda x: x.mean((2, 3)).norm(dim=1)),
             "先在位置上平均了：同一位置的差互相抵消，要全部的数一起求范数。",
         ),
         "each_position": (
-            lambda f, t: ((f - t).norm(dim=1) / t.norm(dim=1)).mean((1, 2)),
+            _over(lambda x: x.norm(dim=1)),
             "每个位置各求了比再平均：一张图一个范数。",
         ),
         "two_norms": (lambda f, t: _norm(f) / _norm(t), "没有相减：比的是两份激活谁大。"),
         "angle": (
-            lambda f, t: 1 - nn.functional.cosine_similarity(f.flatten(1), t.flatten(1)),
+            lambda f, t: 1 - functional.cosine_similarity(f.flatten(1), t.flatten(1)),
             "算的是夹角：放大一倍的激活也会显得没有误差，题目要差的范数。",
         ),
     },
@@ -102,19 +110,6 @@ def relative_error(found, target):
 
 
 # 2 全变差
-
-
-def _variation_by_loop(image):
-    result = torch.zeros(len(image), dtype=image.dtype)
-    _, _, height, width = image.shape
-    for row in range(height):
-        for column in range(width):
-            here = image[:, :, row, column]
-            if row + 1 < height:
-                result += (image[:, :, row + 1, column] - here).square().sum(1)
-            if column + 1 < width:
-                result += (image[:, :, row, column + 1] - here).square().sum(1)
-    return result
 
 
 def _squares(change):
@@ -164,7 +159,7 @@ def _no_loop(call, *_):
             lambda x: _both(x, _squares) / x[0].numel(),
             "除以了 C·H·W：这道题约定求和，不除。",
         ),
-        "looped": (_variation_by_loop,),
+        "looped": (lambda x: variation.oracle(x),),
         "rooted": (
             lambda x: (
                 (x.diff(dim=2)[..., :-1].square() + x.diff(dim=3)[:, :, :-1].square())
@@ -199,13 +194,22 @@ def _no_loop(call, *_):
         ),
         "spread": (lambda x: x.var((1, 2, 3)), "算的是方差：题目只比相邻的像素。"),
         "outer": (
-            lambda x: _both(nn.functional.pad(x, (1, 1, 1, 1)), _squares),
+            lambda x: _both(functional.pad(x, (1, 1, 1, 1)), _squares),
             "图外面补了一圈 0，边上多算了差：只比图里的邻居。",
         ),
     },
 )
 def variation(image):
-    return _variation_by_loop(image)
+    result = torch.zeros(len(image), dtype=image.dtype)
+    _, _, height, width = image.shape
+    for row in range(height):
+        for column in range(width):
+            here = image[:, :, row, column]
+            if row + 1 < height:
+                result += (image[:, :, row + 1, column] - here).square().sum(1)
+            if column + 1 < width:
+                result += (image[:, :, row, column + 1] - here).square().sum(1)
+    return result
 
 
 # 3 反演的循环
@@ -218,23 +222,18 @@ def _network(seed, shape=(4, 3, 3, 3)):
 
 
 def _gradient(image, target, model, power=2):
-    leaf = image.clone().requires_grad_()
-    gap = (model(leaf) - target).flatten(1)
-    loss = gap.square().sum() if power == 2 else gap.norm(dim=1).sum()
-    return torch.autograd.grad(loss, leaf)[0]
+    return gradient_of(lambda leaf: _norm(model(leaf) - target) ** power, image)
 
 
-def _descend(image, target, model, steps, size, *, sign=-1, power=2, clamp=True):
+def _descend(
+    image, target, model, steps, size, *, sign=-1, power=2, clamp=True, momentum=0.0, unit=False
+):
+    velocity = torch.zeros_like(image)
     for _ in range(steps):
-        image = image + sign * size * _gradient(image, target, model, power)
+        velocity = momentum * velocity + _gradient(image, target, model, power)
+        step = velocity / _norm(velocity).view(-1, 1, 1, 1) if unit else velocity
+        image = image + sign * size * step
         image = image.clamp(0, 1) if clamp else image
-    return image
-
-
-def _moving_target(image, target, model, steps, size):
-    for _ in range(steps):
-        target = model(image)
-        image = (image - size * _gradient(image, target, model)).clamp(0, 1)
     return image
 
 
@@ -243,30 +242,6 @@ def _inversion_probe(seed, shape, frozen=True):
         network = _network(seed).requires_grad_(not frozen)
     target = network(uniform(shape, seed + 50)).detach()
     return uniform(shape, seed), target, network, 12, 0.02
-
-
-def _normalized_steps(image, target, model, steps, size):
-    for _ in range(steps):
-        gradient = _gradient(image, target, model)
-        scale = gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-        image = (image - size * gradient / scale).clamp(0, 1)
-    return image
-
-
-def _accumulated_steps(image, target, model, steps, size):
-    total = torch.zeros_like(image)
-    for _ in range(steps):
-        total = total + _gradient(image, target, model)
-        image = (image - size * total).clamp(0, 1)
-    return image
-
-
-def _with_momentum(image, target, model, steps, size):
-    velocity = torch.zeros_like(image)
-    for _ in range(steps):
-        velocity = 0.9 * velocity + _gradient(image, target, model)
-        image = (image - size * velocity).clamp(0, 1)
-    return image
 
 
 @exercise(
@@ -289,12 +264,12 @@ def _with_momentum(image, target, model, steps, size):
             "距离在变大：讲义写的“梯度上升”用在这里方向就反了，要下降。",
         ),
         "moving_target": (
-            _moving_target,
+            lambda image, *_: image.clone(),
             "图像一步也没动：目标是不是跟着图一起变了？它是原图的激活，整个循环里不变。",
         ),
         "norm": (partial(_descend, power=1), "距离没有平方：离得远时步子太小，离得近时停不下来。"),
         "free": (partial(_descend, clamp=False), "没有截断：像素跑出了 [0, 1]。"),
-        "one_step": (lambda i, t, m, n, s: _descend(i, t, m, 1, s), "只走了一步：要走 steps 步。"),
+        "one_step": (fed(_descend, steps=lambda _: 1), "只走了一步：要走 steps 步。"),
         "late_clamp": (
             lambda *a: _descend(*a, clamp=False).clamp(0, 1),
             "只在最后截了一次：每一步都要截到 [0, 1]。",
@@ -307,25 +282,19 @@ def _with_momentum(image, target, model, steps, size):
             lambda i, t, m, n, s: _descend(i, t, m, n, s / t.numel()),
             "损失用了 mse_loss 缺省的平均，步子太小：约定求和。",
         ),
-        "half": (
-            lambda i, t, m, n, s: _descend(i, t, m, n, s / 2),
-            "步子小了一半：距离平方前面没有 ½。",
-        ),
-        "normalized": (_normalized_steps, "梯度归一化了：题目说步长不归一化。"),
-        "accumulated": (_accumulated_steps, "步子越迈越大：旧的梯度没有清零。"),
+        "half": (fed(_descend, size=lambda s: s / 2), "步子小了一半：距离平方前面没有 ½。"),
+        "normalized": (partial(_descend, unit=True), "梯度归一化了：题目说步长不归一化。"),
+        "accumulated": (partial(_descend, momentum=1.0), "步子越迈越大：旧的梯度没有清零。"),
         "stale": (
             lambda i, t, m, n, s: (i - n * s * _gradient(i, t, m)).clamp(0, 1),
             "每一步用的都是起点的梯度：要在循环里用现在的图重新算。",
         ),
         "no_target": (
-            lambda i, t, m, n, s: _descend(i, torch.zeros_like(t), m, n, s),
+            fed(_descend, target=torch.zeros_like),
             "没有减去 target：这样只会让激活变小。",
         ),
-        "momentum": (_with_momentum, "多了动量：题目要普通的梯度下降。"),
-        "one_short": (
-            lambda i, t, m, n, s: _descend(i, t, m, n - 1, s),
-            "少走了一步：数一数更新了几次。",
-        ),
+        "momentum": (partial(_descend, momentum=0.9), "多了动量：题目要普通的梯度下降。"),
+        "one_short": (fed(_descend, steps=lambda n: n - 1), "少走了一步：数一数更新了几次。"),
     },
 )
 def inversion_loop(image, target, model, steps, size):
@@ -333,8 +302,8 @@ def inversion_loop(image, target, model, steps, size):
     result = image
     for _ in range(steps):
         weight = model.weight.detach()
-        gap = nn.functional.conv2d(result, weight, padding=1) - target
-        result = (result - 2 * size * nn.functional.conv_transpose2d(gap, weight, padding=1)).clamp(
+        gap = functional.conv2d(result, weight, padding=1) - target
+        result = (result - 2 * size * functional.conv_transpose2d(gap, weight, padding=1)).clamp(
             0, 1
         )
     return result
@@ -342,43 +311,31 @@ def inversion_loop(image, target, model, steps, size):
 
 # 4 亮度与颜色
 
-WEIGHTS = (0.299, 0.587, 0.114)
 
-
-def _luminance(image):
-    return (image * image.new_tensor(WEIGHTS).view(1, 3, 1, 1)).sum(1, keepdim=True)
-
-
-def _absolute_errors(image, original):
-    bright, target = _luminance(image), _luminance(original)
-    color, wanted = image - bright, original - target
-    ups = (bright - target, color - wanted)
-    downs = (target - target.mean((2, 3), keepdim=True), wanted)
-    return torch.stack(
-        [
-            up.abs().sum((1, 2, 3)) / down.abs().sum((1, 2, 3))
-            for up, down in zip(ups, downs, strict=True)
-        ]
-    )
+def _average(brightness):
+    return brightness.mean((2, 3), keepdim=True)
 
 
 def _errors(
-    image, original, *, weights=WEIGHTS, center=True, middle=None, remainder=True, root=True
+    image,
+    original,
+    *,
+    weights=LUMA,
+    grey=lambda bright, target: _average(target),
+    remainder=True,
+    measure=_norm,
 ):
     weight = image.new_tensor(weights).view(1, 3, 1, 1)
     bright, target = ((picture * weight).sum(1, keepdim=True) for picture in (image, original))
-    spread = target - (target.mean((2, 3), keepdim=True) if middle is None else middle)
-    spread = spread if center else target
     color, wanted = (image - bright, original - target) if remainder else (image, original)
-    pair = [_norm(bright - target) / _norm(spread), _norm(color - wanted) / _norm(wanted)]
-    return torch.stack(pair if root else [value.square() for value in pair])
+    ups = (bright - target, color - wanted)
+    downs = (target - grey(bright, target), wanted)
+    return torch.stack([measure(up) / measure(down) for up, down in zip(ups, downs, strict=True)])
 
 
 def _grey_has_the_right_brightness(call, image, original):
-    weight = original.new_tensor(WEIGHTS).view(1, 3, 1, 1)
-    grey = (original * weight).sum(1, keepdim=True).repeat(1, 3, 1, 1)
-    bright, color = call(grey, original)
-    return bool((bright < 1e-6).all() and torch.allclose(color, torch.ones_like(color)))
+    bright, color = call(luminance(original).repeat(1, 3, 1, 1), original)
+    return (bright < 1e-6).all() and torch.allclose(color, torch.ones_like(color))
 
 
 @exercise(
@@ -406,33 +363,30 @@ def _grey_has_the_right_brightness(call, image, original):
             "亮度用了三个通道的平均：题目约定 0.299、0.587、0.114。",
         ),
         "not_centered": (
-            partial(_errors, center=False),
+            partial(_errors, grey=lambda bright, target: 0),
             "亮度的分母没有减去平均：猜一张均匀的灰，应当恰好得 1。",
         ),
         "whole_picture": (
             partial(_errors, remainder=False),
             "颜色里还混着亮度：先从每个通道减去 Y。",
         ),
-        "squared": (partial(_errors, root=False), "没有开方：题目要均方根误差之比。"),
+        "squared": (partial(_errors, measure=_squares), "没有开方：题目要均方根误差之比。"),
         "mean_square": (
-            lambda i, o: _errors(i, o).flip(0),
+            lambda *a: _errors(*a).flip(0),
             "两行的次序反了：第一行是亮度，第二行是颜色。",
         ),
         "half_grey": (
-            partial(_errors, middle=0.5),
+            partial(_errors, grey=lambda bright, target: 0.5),
             "亮度的分母猜的是 0.5 的灰：猜这张图自己的平均亮度，才是最好的一张均匀的灰。",
         ),
         "own_grey": (
-            lambda i, o: torch.stack(
-                [
-                    _norm(_luminance(i) - _luminance(o))
-                    / _norm(_luminance(o) - _luminance(i).mean((2, 3), keepdim=True)),
-                    _errors(i, o)[1],
-                ]
-            ),
+            partial(_errors, grey=lambda bright, target: _average(bright)),
             "猜的灰取自 image：要原图自己的平均亮度。",
         ),
-        "absolute": (_absolute_errors, "用的是绝对值之和：范数是平方和的平方根。"),
+        "absolute": (
+            partial(_errors, measure=lambda x: x.abs().sum((1, 2, 3))),
+            "用的是绝对值之和：范数是平方和的平方根。",
+        ),
         "equal_sum": (
             partial(_errors, weights=(1.0, 1.0, 1.0)),
             "亮度的三个权重加起来不是 1：0.299、0.587、0.114。",
@@ -445,7 +399,7 @@ def _grey_has_the_right_brightness(call, image, original):
 )
 def color_error(image, original):
     """把 (Y, 余下的颜色) 写成一个 4×3 的矩阵，逐张算。"""
-    row = torch.tensor(WEIGHTS, dtype=image.dtype)
+    row = torch.tensor(LUMA, dtype=image.dtype)
     matrix = torch.cat([row[None], torch.eye(3, dtype=image.dtype) - row])
     columns = []
     for picture, wanted in zip(image, original, strict=True):
@@ -461,7 +415,7 @@ def color_error(image, original):
 # 5 网络看不见的改动
 
 
-def _blind_change(image, size):
+def _blind_change(image, model, size):
     """2×2 平均看不见棋盘格：每格里两加两减。"""
     height, width = image.shape[-2:]
     board = (torch.arange(height)[:, None] + torch.arange(width)) % 2 * 2 - 1
@@ -469,8 +423,8 @@ def _blind_change(image, size):
 
 
 def _pooled(image):
-    return nn.functional.avg_pool2d(
-        nn.functional.conv2d(image, torch.full((1, 3, 1, 1), 1 / 3).to(image)), 2
+    return functional.avg_pool2d(
+        functional.conv2d(image, torch.full((1, 3, 1, 1), 1 / 3).to(image)), 2
     )
 
 
@@ -479,7 +433,7 @@ def _pooled(image):
     level=3,
     asked="my_twin",
     open_ended=True,
-    ours=lambda image, model, size: _blind_change(image, size),
+    ours=_blind_change,
     probes=(
         lambda: (uniform((2, 3, 6, 8), 13) * 0.6 + 0.2, _pooled, 0.1),
         lambda: (uniform((1, 3, 4, 6), 14) * 0.6 + 0.2, _pooled, 0.15),
@@ -489,7 +443,7 @@ def _pooled(image):
     where="先对一个 2×2 的格子手算：哪四个数的和是零？",
     question="真的卷积层没有这么好猜。怎样用梯度找出它看不见的方向？",
     properties=(
-        (lambda out, image, model, size: out.min() >= 0 and out.max() <= 1, "像素跑出了 [0, 1]。"),
+        (lambda out, *_: in_range(out), "像素跑出了 [0, 1]。"),
         (
             lambda out, image, model, size: (
                 (out - image).square().mean((1, 2, 3)).sqrt() > 0.9 * size
@@ -502,10 +456,10 @@ def _pooled(image):
         ),
     ),
     mistakes={
-        "same": (lambda i, m, s: i.clone(),),
-        "tiny": (lambda i, m, s: _blind_change(i, 1e-4 * s), "方向找对了，可是改动太小。"),
+        "same": (lambda image, *_: image.clone(),),
+        "tiny": (fed(_blind_change, size=lambda s: 1e-4 * s), "方向找对了，可是改动太小。"),
         "bright": (lambda i, m, s: i + s,),
-        "out_of_range": (lambda i, m, s: _blind_change(i, 3 * s + 0.5),),
+        "out_of_range": (fed(_blind_change, size=lambda s: 3 * s + 0.5),),
     },
 )
 def invisible(image, model, size): ...

@@ -4,12 +4,15 @@ from functools import partial
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from cnnlab.check.core import exercise
-from cnnlab.check.fixtures import CamNet, TinyNet, in_training, noise, uniform
+from cnnlab.check.fixtures import CamNet, TinyNet, asked, in_range, in_training, noise, uniform
 from cnnlab.check.gradients import class_scores as _scores
 from cnnlab.check.gradients import pixel_differences as _differences
 from cnnlab.check.gradients import pixel_gradient as _gradient
+from cnnlab.check.variants import fed, first
+from cnnlab.core.measures import luminance
 
 # 1 一批图的显著图
 
@@ -23,7 +26,7 @@ def _probabilities(model, image, target):
 
 
 def _cross_entropies(model, image, target):
-    return nn.functional.cross_entropy(model(image), target, reduction="sum")
+    return functional.cross_entropy(model(image), target, reduction="sum")
 
 
 def _unit_maximum(heat):
@@ -46,9 +49,9 @@ def _stays_in_eval(image, target, model):
     level=2,
     ours=_map,
     probes=(
-        lambda: (noise((2, 3, 8, 7), 1), torch.tensor([3, 1]), TinyNet()),
-        lambda: (noise((3, 3, 6, 5), 2), torch.tensor([0, 4, 2]), TinyNet(seed=9)),
-        lambda: (noise((1, 3, 5, 6), 3), torch.tensor([1]), in_training()),
+        lambda: asked([3, 1], (8, 7), 1, draw=noise),
+        lambda: asked([0, 4, 2], (6, 5), 2, TinyNet(seed=9), noise),
+        lambda: asked([1], (5, 6), 3, in_training(), noise),
     ),
     answer="(N, H, W)，非负，不带计算图：每张图自己那一类的得分对像素的梯度，取绝对值，再取通道里的最大",
     idea="每张图有自己的类别：先从得分表里各取一个数，再求和。和的梯度正好把各张图的梯度分开放好。",
@@ -56,7 +59,7 @@ def _stays_in_eval(image, target, model):
     question="把绝对值去掉会怎样？哪些像素变亮会让得分下降？",
     tolerance=1e-5,
     properties=(
-        (lambda out, *_: bool((out >= 0).all()), "显著图里有负数：问的是变化有多大，不管方向。"),
+        (lambda out, *_: (out >= 0).all(), "显著图里有负数：问的是变化有多大，不管方向。"),
     ),
     mistakes={
         "sum": (lambda *a: _gradient(*a).abs().sum(1), "跨通道用了求和：这里问最敏感的那个通道。"),
@@ -94,7 +97,7 @@ def _stays_in_eval(image, target, model):
             lambda *a: _map(*a, lambda m, x, t: m(x).amax(1)),
             "用了网络自己预测的类别：题目给了 target。",
         ),
-        "first_target": (lambda x, t, m: _map(x, t[:1].expand_as(t), m), "都用了第一张图的类别。"),
+        "first_target": (fed(_map, target=first), "都用了第一张图的类别。"),
         "times_input": (
             lambda x, *a: (_gradient(x, *a) * x).abs().amax(1),
             "乘上了输入：那问的是贡献。",
@@ -114,7 +117,7 @@ def _stays_in_eval(image, target, model):
             "三个通道合成了长度：题目取绝对值最大的那个通道。",
         ),
         "mean_entropy": (
-            lambda *a: _map(*a, lambda m, x, t: nn.functional.cross_entropy(m(x), t)),
+            lambda *a: _map(*a, lambda m, x, t: functional.cross_entropy(m(x), t)),
             "你求的是交叉熵在整批上的平均的梯度：只要目标类的得分。",
         ),
         "every_target": (
@@ -159,9 +162,9 @@ def _largest(gradient):
     level=1,
     ours=lambda *a: _gradient(*a).sum(1),
     probes=(
-        lambda: (noise((2, 3, 7, 6), 3), torch.tensor([2, 0]), TinyNet()),
-        lambda: (noise((3, 3, 5, 8), 4), torch.tensor([1, 3, 4]), TinyNet(seed=5)),
-        lambda: (noise((1, 3, 4, 5), 5), torch.tensor([2]), in_training()),
+        lambda: asked([2, 0], (7, 6), 3, draw=noise),
+        lambda: asked([1, 3, 4], (5, 8), 4, TinyNet(seed=5), noise),
+        lambda: asked([2], (4, 5), 5, in_training(), noise),
     ),
     answer="(N, H, W)，带符号：一个像素的三个通道一起变亮一点点时，得分的变化率",
     idea="三个通道一起动一步，变化率是三个偏导数之和。",
@@ -170,10 +173,7 @@ def _largest(gradient):
     tolerance=1e-5,
     laws=((_odd, "把得分换成它的相反数，图应当正负对调，你的不是：符号在哪一步丢了？"),),
     mistakes={
-        "abs": (
-            lambda x, t, m: _gradient(x, t, m).abs().sum(1),
-            "符号就是这题要看的：别取绝对值。",
-        ),
+        "abs": (lambda *a: _gradient(*a).abs().sum(1), "符号就是这题要看的：别取绝对值。"),
         "largest": (
             lambda *a: _largest(_gradient(*a)),
             "只留了最大的通道：三个一起变亮，三个都要算进来。",
@@ -182,22 +182,17 @@ def _largest(gradient):
             lambda *a: _gradient(*a).mean(1),
             "取了平均，小了三倍：三个通道各动一步，是求和。",
         ),
-        "darker": (
-            lambda x, t, m: -_gradient(x, t, m).sum(1),
-            "正负反了：变亮加分的像素应当是正的。",
-        ),
+        "darker": (lambda *a: -_gradient(*a).sum(1), "正负反了：变亮加分的像素应当是正的。"),
         "times_input": (
-            lambda x, t, m: (_gradient(x, t, m) * x).sum(1),
+            lambda x, *a: (_gradient(x, *a) * x).sum(1),
             "乘上了输入：那问的是贡献，这里问变化率。",
         ),
         "luminance": (
-            lambda x, t, m: torch.einsum(
-                "nchw,c->nhw", _gradient(x, t, m), x.new_tensor([0.299, 0.587, 0.114])
-            ),
+            lambda *a: luminance(_gradient(*a))[:, 0],
             "三个通道用了亮度的权重：三个一起动同样的一步，权重都是一。",
         ),
         "first_target": (
-            lambda x, t, m: _gradient(x, t[:1].expand_as(t), m).sum(1),
+            lambda x, t, m: _gradient(x, first(t), m).sum(1),
             "都用了第一张图的类别：每张图各有各的。",
         ),
     },
@@ -231,19 +226,14 @@ def _path(
 def _complete(call, image, target, model, baseline, steps):
     with torch.no_grad():
         change = _scores(model, image, target) - _scores(model, baseline, target)
-    return bool(
-        (
-            (call(image, target, model, baseline, 64).flatten(1).sum(1) - change).abs()
-            < 0.02 * change.abs() + 0.02
-        ).all()
-    )
+    left = call(image, target, model, baseline, 64).flatten(1).sum(1) - change
+    return (left.abs() < 0.02 * change.abs() + 0.02).all()
 
 
 def _with_ends(image, target, model, baseline, steps, more):
-    total = torch.zeros_like(image)
-    for share in torch.linspace(0, 1, steps + more, dtype=image.dtype):
-        total += _gradient(baseline + share * (image - baseline), target, model)
-    return total / (steps + more) * (image - baseline)
+    shares = torch.linspace(0, 1, steps + more, dtype=image.dtype)
+    found = [_gradient(baseline + s * (image - baseline), target, model) for s in shares]
+    return sum(found) / len(found) * (image - baseline)
 
 
 @exercise(
@@ -252,20 +242,8 @@ def _with_ends(image, target, model, baseline, steps, more):
     asked="my_integrated_gradients",
     ours=_path,
     probes=(
-        lambda: (
-            uniform((2, 3, 6, 5), 5),
-            torch.tensor([3, 1]),
-            TinyNet(),
-            uniform((2, 3, 6, 5), 6),
-            4,
-        ),
-        lambda: (
-            uniform((2, 3, 5, 7), 7),
-            torch.tensor([0, 2]),
-            TinyNet(seed=21),
-            uniform((2, 3, 5, 7), 8) / 2,
-            7,
-        ),
+        lambda: (*asked([3, 1], (6, 5), 5), uniform((2, 3, 6, 5), 6), 4),
+        lambda: (*asked([0, 2], (5, 7), 7, TinyNet(seed=21)), uniform((2, 3, 5, 7), 8) / 2, 7),
     ),
     answer="(N, 3, H, W)，带符号：从 baseline 到 image 的直线上取 steps 个小段，各段中点的梯度取平均，再乘位移",
     idea="把得分的总变化拆给各个像素：一段路上的变化约等于梯度乘位移，段段相加。",
@@ -278,7 +256,7 @@ def _with_ends(image, target, model, baseline, steps, more):
         "right": (partial(_path, at=1.0), "取了每段的右端：取中点，误差小一个量级。"),
         "no_displacement": (partial(_path, displace=False), "少乘了位移：走了多远要乘上。"),
         "times_image": (
-            lambda x, t, m, b, s: x * _path(x, t, m, b, s, displace=False),
+            lambda x, *a: x * _path(x, *a, displace=False),
             "乘的是图像本身：路是从基线出发的，要乘图像与基线之差。",
         ),
         "no_average": (partial(_path, average=False), "各点的梯度加起来之后没有除以点数。"),
@@ -286,10 +264,7 @@ def _with_ends(image, target, model, baseline, steps, more):
             lambda x, t, m, b, s: (x - b) * _gradient(x, t, m),
             "只用了终点的梯度：网络在路上会拐弯，要沿途多取几点。",
         ),
-        "fixed_steps": (
-            lambda x, t, m, b, s: _path(x, t, m, b, 50),
-            "没有用上 steps：分成几段由它定。",
-        ),
+        "fixed_steps": (fed(_path, steps=lambda _: 50), "没有用上 steps：分成几段由它定。"),
         "trapezoid": (
             lambda *a: (_path(*a, at=0.0) + _path(*a, at=1.0)) / 2,
             "用的是每段两端的平均：题目要各段中点的梯度。",
@@ -311,11 +286,6 @@ def integrated(image, target, model, baseline, steps):
 # 4 类激活图
 
 
-def _cam(image, target, model):
-    weight, bias = model.conv.weight[target, :, 0, 0], model.conv.bias[target]
-    return ((weight[:, :, None, None] * image).sum(1) + bias[:, None, None]).clamp_min(0).detach()
-
-
 def _averages_to_the_score(out, image, target, model):
     with torch.no_grad():
         return torch.allclose(out.mean((1, 2)), _scores(model, image, target), rtol=1e-4, atol=1e-6)
@@ -325,9 +295,9 @@ def _averages_to_the_score(out, image, target, model):
     "类激活图",
     level=2,
     probes=(
-        lambda: (noise((2, 3, 6, 7), 9), torch.tensor([3, 0]), CamNet()),
-        lambda: (noise((3, 3, 5, 4), 10), torch.tensor([1, 2, 0]), CamNet(seed=3)),
-        lambda: (noise((1, 3, 2, 3), 11), torch.tensor([1]), CamNet(seed=6)),
+        lambda: asked([3, 0], (6, 7), 9, CamNet(), noise),
+        lambda: asked([1, 2, 0], (5, 4), 10, CamNet(seed=3), noise),
+        lambda: asked([1], (2, 3), 11, CamNet(seed=6), noise),
     ),
     answer="(N, H, W)，不带计算图：网络 model.conv → model.relu → 整图平均里，目标类那一张图，平均值恰是得分",
     idea="得分是一张图的平均。把取平均之前的那张图拿出来，就知道分数从哪里来。",
@@ -344,19 +314,23 @@ def _averages_to_the_score(out, image, target, model):
             lambda x, t, m: m.conv(x).detach()[range(len(x)), t],
             "取在 ReLU 之前了：这个头先 ReLU 再平均。",
         ),
-        "first_target": (lambda x, t, m: _cam(x, t[:1].expand_as(t), m), "都用了第一张图的类别。"),
+        "first_target": (
+            lambda x, t, m: class_map.oracle(x, first(t), m),
+            "都用了第一张图的类别。",
+        ),
         "all_classes": (
             lambda x, t, m: m.relu(m.conv(x)).sum(1).detach(),
             "把全部类别加在了一起：只取目标类那一张。",
         ),
         "normalized": (
-            lambda *a: _unit_maximum(_cam(*a)),
+            lambda *a: _unit_maximum(class_map.oracle(*a)),
             "除以了最大值：平均值不再是得分，图与图也没法比。",
         ),
     },
 )
 def class_map(image, target, model):
-    return _cam(image, target, model)
+    weight, bias = model.conv.weight[target, :, 0, 0], model.conv.bias[target]
+    return ((weight[:, :, None, None] * image).sum(1) + bias[:, None, None]).clamp_min(0).detach()
 
 
 # 5 最小的对抗步长
@@ -410,9 +384,9 @@ def _attack_probe(seed, network):
     where="看本章“一个灰度就够”一节；最后别忘了图像的取值范围。",
     question="若改成限制全部像素移动的平方和，最好的方向还是符号吗？",
     properties=(
-        (lambda out, *_: out.min() >= 0 and out.max() <= 1, "像素跑出了 [0, 1]：走完要截回来。"),
+        (lambda out, *_: in_range(out), "像素跑出了 [0, 1]：走完要截回来。"),
         (
-            lambda out, x, t, m, _: bool(m(out).argmax(1) != t),
+            lambda out, x, t, m, _: m(out).argmax(1) != t,
             "预测还没有离开 target：方向对吗，步长够吗？",
         ),
     ),

@@ -8,13 +8,17 @@ from torch.nn import functional
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
 from cnnlab.check.gradients import BROKEN, gradient_flows
+from cnnlab.check.variants import fed
 
 # 1 内容损失
 
 
-def _content(features, target, weight, *, scale=lambda t: t.square().sum((1, 2, 3)), power=1):
-    distance = (features - target).square().sum((1, 2, 3))
-    return weight**power * (distance / scale(target)).sum()
+def _squares(features):
+    return features.square().sum((1, 2, 3))
+
+
+def _content(features, target, weight, measure=_squares):
+    return weight * (measure(features - target) / measure(target)).sum()
 
 
 @exercise(
@@ -40,7 +44,7 @@ def _content(features, target, weight, *, scale=lambda t: t.square().sum((1, 2, 
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "absolute": (
-            partial(_content, scale=lambda t: 1.0),
+            lambda f, t, w: w * (f - t).square().sum(),
             "没有除以目标的平方和：换一层，权重的意思就变了。",
         ),
         "mean": (
@@ -48,31 +52,31 @@ def _content(features, target, weight, *, scale=lambda t: t.square().sum((1, 2, 
             "取了平均：这里约定每张图除以目标的平方和，再相加。",
         ),
         "batch": (
-            partial(_content, scale=lambda t: t.square().sum()),
+            partial(_content, measure=lambda x: x.square().sum()),
             "整批共用了一个分母：每张图除以自己的目标。",
         ),
-        "weight_squared": (partial(_content, power=2), "权重乘了两次。"),
+        "weight_squared": (fed(_content, weight=lambda w: w * w), "权重乘了两次。"),
         "root": (
-            lambda f, t, w: w * ((f - t).flatten(1).norm(dim=1) / t.flatten(1).norm(dim=1)).sum(),
+            partial(_content, measure=lambda x: x.flatten(1).norm(dim=1)),
             "开了根号：这里要平方距离。",
         ),
         "batch_mean": (lambda f, t, w: _content(f, t, w) / len(f), "跨图取了平均：题目要相加。"),
         "by_features": (
-            lambda f, t, w: _content(f, t, w, scale=lambda t: f.square().sum((1, 2, 3))),
+            lambda f, t, w: w * (_squares(f - t) / _squares(f)).sum(),
             "除的是正在变的那一个：分母是目标。",
         ),
         "absolute_gap": (
-            lambda f, t, w: w * ((f - t).abs().sum((1, 2, 3)) / t.abs().sum((1, 2, 3))).sum(),
+            partial(_content, measure=lambda x: x.abs().sum((1, 2, 3))),
             "用的是绝对值：题目要平方距离与平方和。",
         ),
         "norm_once": (
-            partial(_content, scale=lambda t: t.flatten(1).norm(dim=1)),
+            lambda f, t, w: w * (_squares(f - t) / t.flatten(1).norm(dim=1)).sum(),
             "分母没有平方：除以目标的平方和。",
         ),
-        "half": (lambda f, t, w: _content(f, t, w / 2), "多了一个 ½：题目没有它。"),
-        "no_weight": (lambda f, t, w: _content(f, t, 1.0), "没有乘 weight。"),
+        "half": (fed(_content, weight=lambda w: w / 2), "多了一个 ½：题目没有它。"),
+        "no_weight": (fed(_content, weight=lambda _: 1.0), "没有乘 weight。"),
         "each_channel": (
-            lambda f, t, w: w * ((f - t).square().sum((2, 3)) / t.square().sum((2, 3))).sum(),
+            partial(_content, measure=lambda x: x.square().sum((2, 3))),
             "每个通道各除了自己的平方和：一张图一个分母。",
         ),
         "half_distance": (
@@ -80,11 +84,11 @@ def _content(features, target, weight, *, scale=lambda t: t.square().sum((1, 2, 
             "这是 ½‖F − P‖²：没有除以目标的平方和，也没有 ½。",
         ),
         "pointwise": (
-            lambda f, t, w: w * ((f - t).square() / t.square()).sum(),
+            partial(_content, measure=torch.square),
             "逐个数相除了：先各自求平方和，再相除。",
         ),
         "first_image": (lambda f, t, w: _content(f[:1], t[:1], w), "只算了第一张图：各图相加。"),
-        "detached": (lambda f, t, w: _content(f.detach(), t, w),),
+        "detached": (fed(_content, features=lambda f: f.detach()),),
     },
 )
 def content_loss(features, target, weight):
@@ -100,13 +104,13 @@ def content_loss(features, target, weight):
 # 2 改错：被改写的特征
 
 
-def _features(image, first, second):
+def _features(image, first, second, between=torch.relu):
     one = functional.conv2d(image, first)
-    return [one, functional.conv2d(one.relu(), second)]
+    return [one, functional.conv2d(between(one), second)]
 
 
 def _has_negatives(output, image, first, second):
-    return bool((output[0] < 0).any())
+    return (output[0] < 0).any()
 
 
 def _feature_flow(call, image, first, second):
@@ -145,27 +149,21 @@ def _aliased(image, first, second):
     mistakes={
         "aliased": (_aliased,),
         "no_relu": (
-            lambda x, f, s: [
-                functional.conv2d(x, f),
-                functional.conv2d(functional.conv2d(x, f), s),
-            ],
+            partial(_features, between=lambda x: x),
             "第二层的输入没有经过 ReLU：改的是存法，不是网络。",
         ),
         "rectified_second": (
-            lambda x, f, s: [_features(x, f, s)[0], _features(x, f, s)[1].relu()],
+            lambda *a: [_features(*a)[0], _features(*a)[1].relu()],
             "第二层也要 ReLU 之前的输出。",
         ),
         "kept_rectified": (
-            lambda x, f, s: [part.clamp_min(0) for part in _features(x, f, s)],
+            lambda *a: [part.clamp_min(0) for part in _features(*a)],
             "两层都取在 ReLU 之后了。",
         ),
-        "reversed": (lambda x, f, s: list(_features(x, f, s))[::-1], "两层的次序反了：先第一层。"),
-        "detached": (lambda x, f, s: [part.detach() for part in _features(x, f, s)],),
+        "reversed": (lambda *a: _features(*a)[::-1], "两层的次序反了：先第一层。"),
+        "detached": (lambda *a: [part.detach() for part in _features(*a)],),
         "absolute": (
-            lambda x, f, s: [
-                functional.conv2d(x, f),
-                functional.conv2d(functional.conv2d(x, f).abs(), s),
-            ],
+            partial(_features, between=torch.abs),
             "第二层的输入取了绝对值：中间是 ReLU，负的清零。",
         ),
     },
@@ -227,7 +225,7 @@ def _mix(grams, weights, share=lambda w: w / w.sum()):
         "two_only": (lambda g, w: _mix(g[:2], w[:2]), "只混了前两种：有几种就混几种。"),
         "first_only": (lambda g, w: g[0].clone(), "只用了第一种风格。"),
         "reversed": (
-            lambda g, w: _mix(g, w.flip(0)),
+            fed(_mix, weights=lambda w: w.flip(0)),
             "权重与风格对错了次序：第 k 个权重给第 k 种风格。",
         ),
     },
@@ -242,8 +240,16 @@ def mixed_gram(grams, weights):
 # 4 两种混法差多少
 
 
-def _gap(first, second, factor):
-    return factor * (first - second).square().sum()
+def _gap(factor):
+    return lambda a, b, share: factor(share) * (a - b).square().sum()
+
+
+def _shared(distance):
+    return lambda a, b, share: share * (1 - share) * distance(a, b)
+
+
+def _apart(first, second, share):
+    return share * first.square().sum() + (1 - share) * second.square().sum()
 
 
 @exercise(
@@ -260,64 +266,40 @@ def _gap(first, second, factor):
     where="看本章“几种风格混在一起”一节；完全平方公式。",
     question="三种风格时，这个差是什么样子？",
     mistakes={
-        "one_weight": (_gap, "少了一个因子：两边的权重都要出现。"),
-        "no_weight": (
-            lambda a, b, w: _gap(a, b, 1.0),
-            "权重没有出现：share 是 0 或 1 时，差应当是 0。",
-        ),
-        "squared": (lambda a, b, w: _gap(a, b, w * w), "share 是 1 时差应当是 0，你的不是。"),
-        "negative": (
-            lambda a, b, w: _gap(a, b, -w * (1 - w)),
-            "符号反了：分开算损失的那一种总是更大。",
-        ),
-        "root": (lambda a, b, w: w * (1 - w) * (a - b).norm(), "两种风格的距离要平方。"),
-        "one_minus": (lambda a, b, w: _gap(a, b, 1 - w), "只乘了 1 − share：share 自己也要出现。"),
-        "twice": (
-            lambda a, b, w: _gap(a, b, 2 * w * (1 - w)),
-            "大了一倍：把两个平方展开，再数一遍交叉项。",
-        ),
-        "average": (
-            lambda a, b, w: w * (1 - w) * (a - b).square().mean(),
-            "取了平均：‖·‖² 是平方和。",
-        ),
+        "one_weight": (_gap(lambda w: w), "少了一个因子：两边的权重都要出现。"),
+        "no_weight": (_gap(lambda w: 1.0), "权重没有出现：share 是 0 或 1 时，差应当是 0。"),
+        "squared": (_gap(lambda w: w * w), "share 是 1 时差应当是 0，你的不是。"),
+        "negative": (_gap(lambda w: -w * (1 - w)), "符号反了：分开算损失的那一种总是更大。"),
+        "root": (_shared(lambda a, b: (a - b).norm()), "两种风格的距离要平方。"),
+        "one_minus": (_gap(lambda w: 1 - w), "只乘了 1 − share：share 自己也要出现。"),
+        "twice": (_gap(lambda w: 2 * w * (1 - w)), "大了一倍：把两个平方展开，再数一遍交叉项。"),
+        "average": (_shared(lambda a, b: (a - b).square().mean()), "取了平均：‖·‖² 是平方和。"),
         "sum_of_squares": (
-            lambda a, b, w: w * (1 - w) * (a.square().sum() + b.square().sum()),
+            _shared(lambda a, b: a.square().sum() + b.square().sum()),
             "少了交叉项：差的平方里还有 −2AB。",
         ),
-        "absolute": (
-            lambda a, b, w: w * (1 - w) * (a - b).abs().sum(),
-            "用的是绝对值：‖·‖² 是平方和。",
-        ),
+        "absolute": (_shared(lambda a, b: (a - b).abs().sum()), "用的是绝对值：‖·‖² 是平方和。"),
         "of_norms": (
-            lambda a, b, w: w * (1 - w) * (a.norm() - b.norm()).square(),
+            _shared(lambda a, b: (a.norm() - b.norm()).square()),
             "先求了长度再相减：先相减，再求平方和。",
         ),
-        "apart_only": (
-            lambda a, b, w: w * a.square().sum() + (1 - w) * b.square().sum(),
-            "只算了两份损失的混合：还要减去混合之后的那一份。",
-        ),
+        "apart_only": (_apart, "只算了两份损失的混合：还要减去混合之后的那一份。"),
         "crossed": (
-            lambda a, b, w: (
-                w * a.square().sum()
-                + (1 - w) * b.square().sum()
-                - ((1 - w) * a + w * b).square().sum()
-            ),
+            lambda a, b, w: _apart(a, b, w) - ((1 - w) * a + w * b).square().sum(),
             "混合 A 与 B 时权重对调了：A 的权重是 share。",
         ),
         "whole_second": (
-            lambda a, b, w: (
-                w * a.square().sum() + (1 - w) * b.square().sum() - (w * a + b).square().sum()
-            ),
+            lambda a, b, w: _apart(a, b, w) - (w * a + b).square().sum(),
             "混合时 B 没有乘 1 − share。",
         ),
-        "plus": (lambda a, b, w: _gap(a, b, w * (1 + w)), "是 1 − share，不是 1 + share。"),
+        "plus": (_gap(lambda w: w * (1 + w)), "是 1 − share，不是 1 + share。"),
         "squared_weights": (
-            lambda a, b, w: _gap(a, b, w**2 + (1 - w) ** 2),
+            _gap(lambda w: w**2 + (1 - w) ** 2),
             "用了两个权重的平方和：展开之后剩下的是它们的乘积。",
         ),
-        "half": (lambda a, b, w: _gap(a, b, 0.25), "share 固定成了一半：权重由参数给。"),
+        "half": (_gap(lambda w: 0.25), "share 固定成了一半：权重由参数给。"),
         "difference_of_squares": (
-            lambda a, b, w: w * (1 - w) * (a.square().sum() - b.square().sum()),
+            _shared(lambda a, b: a.square().sum() - b.square().sum()),
             "两个平方和相减不等于差的平方和。",
         ),
     },

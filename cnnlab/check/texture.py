@@ -3,10 +3,12 @@
 from functools import partial
 
 import torch
+from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise
 from cnnlab.check.gradients import BROKEN, gradient_flows
+from cnnlab.check.variants import fed
 
 # 1 Gram 矩阵
 
@@ -16,18 +18,9 @@ def _rows(features, share=None):
     return rows @ rows.transpose(1, 2) / (features[0].numel() if share is None else share)
 
 
-def _centered(features):
-    return _rows(features - features.mean((2, 3), keepdim=True))
-
-
 def _mixed_batch(features):
     rows = features.transpose(0, 1).flatten(1)
     return (rows @ rows.T / rows.numel()).expand(len(features), -1, -1).clone()
-
-
-def _wrong_reshape(features):
-    rows = features.permute(0, 2, 3, 1).reshape(len(features), features.shape[1], -1)
-    return rows @ rows.transpose(1, 2) / features[0].numel()
 
 
 @exercise(
@@ -50,11 +43,17 @@ def _wrong_reshape(features):
             lambda f: _rows(f, f.shape[2] * f.shape[3]),
             "只除了位置数：这里约定连通道数一起除。",
         ),
-        "centred": (_centered, "先减了均值：那是协方差，Gram 矩阵不减。"),
+        "centred": (
+            fed(_rows, features=lambda f: f - f.mean((2, 3), keepdim=True)),
+            "先减了均值：那是协方差，Gram 矩阵不减。",
+        ),
         "batch": (_mixed_batch, "两张图被混在一起：批量的一维要单独留着。"),
-        "reshape": (_wrong_reshape, "同一行里混进了不同通道：展平之前看看哪一维在最后。"),
+        "reshape": (
+            fed(_rows, features=lambda f: f.permute(0, 2, 3, 1).reshape(f.shape)),
+            "同一行里混进了不同通道：展平之前看看哪一维在最后。",
+        ),
         "points": (
-            lambda f: f.flatten(2).transpose(1, 2) @ f.flatten(2) / f[0].numel(),
+            lambda f: f.flatten(2).mT @ f.flatten(2) / f[0].numel(),
             "得到的是点与点的矩阵：Gram 矩阵是通道与通道的，不是位置与位置的。",
         ),
         "whole_batch_share": (
@@ -64,9 +63,9 @@ def _wrong_reshape(features):
         "channels_only": (lambda f: _rows(f, f.shape[1]), "只除了通道数：还要除以位置数。"),
         "squeezed": (lambda f: _rows(f).squeeze(0), "只有一张图时少了一维：批量的一维要留着。"),
         "correlation": (
-            lambda f: (
-                torch.nn.functional.normalize(f.flatten(2), dim=2)
-                @ torch.nn.functional.normalize(f.flatten(2), dim=2).mT
+            fed(
+                partial(_rows, share=1),
+                features=lambda f: functional.normalize(f.flatten(2), dim=2),
             ),
             "每一行先除以了自己的长度：那是夹角的余弦，响不响就看不出来了。",
         ),
@@ -86,7 +85,7 @@ def _wrong_reshape(features):
             lambda f: f.mean((2, 3))[:, :, None] * f.mean((2, 3))[:, None],
             "先平均再相乘：同一位置的两个数先相乘，再相加。",
         ),
-        "squared": (lambda f: _rows(f.square()), "先取了平方：乘积是两个通道之间的。"),
+        "squared": (fed(_rows, features=torch.square), "先取了平方：乘积是两个通道之间的。"),
     },
 )
 def gram(features):
@@ -106,36 +105,38 @@ def gram(features):
 # 2 带权的风格损失
 
 
-def _distance(first, second, weights, scale=lambda target: 1.0):
-    return sum(
-        w * (a - b).square().sum() * scale(b)
-        for a, b, w in zip(first, second, weights, strict=True)
+def _squares(matrix):
+    return matrix.square().sum()
+
+
+def _weighted(distance):
+    """各层按 distance(这一层, 目标) 量，再加权相加。"""
+
+    def loss(grams, targets, weights):
+        return sum(w * distance(g, a) for g, a, w in zip(grams, targets, weights, strict=True))
+
+    return loss
+
+
+def _layers(sizes, seed, weights):
+    grams, targets = (
+        [noise((size, size), start + place) for place, size in enumerate(sizes)]
+        for start in (seed, seed + len(sizes))
     )
+    return grams, targets, weights
 
 
-def _relative(target):
-    return 1 / target.square().sum()
+_distance = _weighted(lambda g, a: _squares(g - a))
+_relative = _weighted(lambda g, a: _squares(g - a) / _squares(a))
 
 
 @exercise(
     "带权的风格损失",
     level=2,
     probes=(
-        lambda: (
-            [noise((3, 3), 1), noise((4, 4), 2)],
-            [noise((3, 3), 3), noise((4, 4), 4)],
-            [0.5, 2.0],
-        ),
-        lambda: (
-            [noise((2, 2), 5), noise((5, 5), 6)],
-            [noise((2, 2), 7), noise((5, 5), 8)],
-            [3.0, 0.25],
-        ),
-        lambda: (
-            [noise((1, 1), 9), noise((2, 2), 10), noise((3, 3), 11)],
-            [noise((1, 1), 12), noise((2, 2), 13), noise((3, 3), 14)],
-            [1.0, 0.5, 2.0],
-        ),
+        lambda: _layers([3, 4], 1, [0.5, 2.0]),
+        lambda: _layers([2, 5], 5, [3.0, 0.25]),
+        lambda: _layers([1, 2, 3], 9, [1.0, 0.5, 2.0]),
     ),
     answer="一个数：各层 ‖G − A‖²/‖A‖² 按 weights 加权的和",
     idea="每层除以目标自己的大小，各层的数才可比；再按权重加起来。",
@@ -146,76 +147,60 @@ def _relative(target):
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "absolute": (_distance, "没有除以目标的大小：激活大的层会压过别的层。"),
-        "no_weights": (
-            lambda g, a, w: _distance(g, a, [1.0] * len(w), _relative),
-            "没有用上各层的权重。",
-        ),
+        "no_weights": (fed(_relative, weights=lambda w: [1.0] * len(w)), "没有用上各层的权重。"),
         "own_size": (
-            lambda g, a, w: sum(
-                v * (x - y).square().sum() / x.square().sum()
-                for x, y, v in zip(g, a, w, strict=True)
-            ),
+            _weighted(lambda g, a: _squares(g - a) / _squares(g)),
             "除的是正在变的那一个：分母应当是目标，它是不变的。",
         ),
         "not_squared": (
-            lambda g, a, w: sum(
-                v * (x - y).norm() / y.norm() for x, y, v in zip(g, a, w, strict=True)
-            ),
+            _weighted(lambda g, a: (g - a).norm() / a.norm()),
             "少了平方：这里约定用距离的平方。",
         ),
         "mean_weights": (
-            lambda g, a, w: _distance(g, a, w, _relative) / sum(w),
+            lambda g, a, w: _relative(g, a, w) / sum(w),
             "多除了权重之和：题目要加权的和，不是加权平均。",
         ),
-        "mean_of_layers": (
-            lambda g, a, w: _distance(g, a, w, _relative) / len(w),
-            "多除了层数：题目要和。",
-        ),
+        "mean_of_layers": (lambda g, a, w: _relative(g, a, w) / len(w), "多除了层数：题目要和。"),
         "first_layer": (
-            lambda g, a, w: _distance(g[:1], a[:1], w[:1], _relative),
+            lambda *a: _relative(*(part[:1] for part in a)),
             "只算了第一层：各层都要。",
         ),
         "norm_once": (
-            partial(_distance, scale=lambda target: 1 / target.norm()),
+            _weighted(lambda g, a: _squares(g - a) / a.norm()),
             "分母没有平方：‖A‖² 是平方和。",
         ),
         "mean_square": (
-            partial(_distance, scale=lambda target: 1 / target.numel()),
+            _weighted(lambda g, a: (g - a).square().mean()),
             "除的是格子数：要除以目标自己的平方和。",
         ),
         "totals": (
-            lambda g, a, w: _distance(g, a, w) / sum(y.square().sum() for y in a),
+            lambda g, a, w: _distance(g, a, w) / sum(map(_squares, a)),
             "各层先加起来才除：每层除以自己的目标，再相加。",
         ),
         "weighted_totals": (
             lambda g, a, w: (
-                _distance(g, a, w) / sum(v * y.square().sum() for y, v in zip(a, w, strict=True))
+                _distance(g, a, w) / sum(v * _squares(y) for y, v in zip(a, w, strict=True))
             ),
             "分子分母各自加权相加再除：每层先除，再加权。",
         ),
         "pointwise": (
-            lambda g, a, w: sum(
-                v * ((x - y).square() / y.square()).sum() for x, y, v in zip(g, a, w, strict=True)
-            ),
+            _weighted(lambda g, a: ((g - a) / a).square().sum()),
             "逐格相除了：先各自求平方和，再相除。",
         ),
         "reversed_weights": (
-            lambda g, a, w: _distance(g, a, w[::-1], _relative),
+            fed(_relative, weights=lambda w: w[::-1]),
             "权重与层对错了次序：第 k 个权重给第 k 层。",
         ),
         "of_norms": (
-            lambda g, a, w: sum(
-                v * (x.norm() - y.norm()).square() / y.square().sum()
-                for x, y, v in zip(g, a, w, strict=True)
-            ),
+            _weighted(lambda g, a: (g.norm() - a.norm()).square() / _squares(a)),
             "先求了长度再相减：先相减，再求平方和。",
         ),
         "quarter": (
-            partial(_distance, scale=lambda target: 1 / (4 * len(target) ** 2)),
+            _weighted(lambda g, a: _squares(g - a) / (4 * len(a) ** 2)),
             "除的是 4C²：这里约定除以目标自己的平方和。",
         ),
         "weight_squared": (
-            lambda g, a, w: _distance(g, a, [v * v for v in w], _relative),
+            fed(_relative, weights=lambda w: [v * v for v in w]),
             "权重平方了：每层只乘一次。",
         ),
     },
@@ -267,10 +252,7 @@ def _windows(seed, size, count):
             "比的恰好是空着的那些像素：遮罩反了。",
         ),
         "absolute": (partial(_window_distance, power=1), "用了绝对值：这里约定差的平方。"),
-        "rooted": (
-            lambda p, f, c: _window_distance(p, f, c).sqrt(),
-            "多开了一次方：这里约定平方和。",
-        ),
+        "rooted": (lambda *a: _window_distance(*a).sqrt(), "多开了一次方：这里约定平方和。"),
         "averaged": (
             lambda p, f, c: _window_distance(p, f, c) / f.sum().clamp_min(1),
             "除以了已填的个数：题目要平方和。",
@@ -281,7 +263,7 @@ def _windows(seed, size, count):
         ),
         "product": (lambda p, f, c: (f * c * p).sum((1, 2)), "算的是乘积之和：题目要差的平方和。"),
         "sorted": (
-            lambda p, f, c: _window_distance(p, f, c).sort().values,
+            lambda *a: _window_distance(*a).sort().values,
             "排了序：第 k 个数要对应第 k 个候选。",
         ),
         "sum_then_square": (
@@ -370,6 +352,10 @@ def _cut(features, down, right):
     return features[:, : height - down, : width - right], features[:, down:, right:]
 
 
+def _cut_then(measure):
+    return lambda *arguments: measure(*_cut(*arguments))
+
+
 @exercise(
     "隔一段距离的 Gram",
     level=2,
@@ -392,16 +378,16 @@ def _cut(features, down, right):
             "首尾相接了：右边的像素和左边的配成了对，图上没有这样的邻居。",
         ),
         "swapped": (
-            lambda f, d, r: _pairs(*reversed(_cut(f, d, r))),
+            _cut_then(lambda a, b: _pairs(b, a)),
             "转置了：第 i 行应是没有移动的那一个通道。",
         ),
         "share": (
-            lambda f, d, r: _pairs(*_cut(f, d, r), f[0].numel()),
+            lambda f, *a: _pairs(*_cut(f, *a), f[0].numel()),
             "除以了全部的点：成对的点没有那么多。",
         ),
-        "unshifted": (lambda f, d, r: _pairs(f, f), "没有错开：这是普通的 Gram 矩阵。"),
+        "unshifted": (lambda f, *_: _pairs(f, f), "没有错开：这是普通的 Gram 矩阵。"),
         "other_axis": (
-            lambda f, d, r: _pairs(f[:, : f.shape[1] - d, r:], f[:, d:, : f.shape[2] - r]),
+            lambda f, d, r: _pairs(*(x.flip(2) for x in _cut(f.flip(2), d, r))),
             "左右错反了：向右的位移，伙伴在右边。",
         ),
         "negative_slice": (
@@ -409,38 +395,30 @@ def _cut(features, down, right):
             "位移是 0 时切成了空的：[:-0] 什么也不剩，用边长减位移。",
         ),
         "distance": (
-            lambda f, d, r: torch.stack(
-                [
-                    torch.stack([(a - b).square().mean() for b in _cut(f, d, r)[1]])
-                    for a in _cut(f, d, r)[0]
-                ]
-            ),
+            _cut_then(lambda a, b: (a[:, None] - b).square().mean((2, 3))),
             "算的是差的平方：题目要乘积的平均。",
         ),
         "down_only": (lambda f, d, r: _pairs(*_cut(f, d, 0)), "只往下错开了：right 没有用上。"),
         "right_only": (lambda f, d, r: _pairs(*_cut(f, 0, r)), "只往右错开了：down 没有用上。"),
         "one_more": (lambda f, d, r: _pairs(*_cut(f, d + 1, r + 1)), "多错开了一格。"),
         "upwards": (
-            lambda f, d, r: _pairs(f[:, d:, : f.shape[2] - r], f[:, : f.shape[1] - d, r:]),
+            lambda f, d, r: _pairs(*(x.flip(1) for x in _cut(f.flip(1), d, r))),
             "上下错反了：向下的位移，伙伴在下面。",
         ),
         "both_moved": (
-            lambda f, d, r: _pairs(f[:, d:, r:], f[:, d:, r:]),
+            _cut_then(lambda a, b: _pairs(b, b)),
             "两边都移了：只有第 j 个通道在 p 加位移处。",
         ),
         "normalised": (
-            lambda f, d, r: (
-                torch.nn.functional.normalize(_cut(f, d, r)[0].flatten(1), dim=1)
-                @ torch.nn.functional.normalize(_cut(f, d, r)[1].flatten(1), dim=1).T
-            ),
+            _cut_then(lambda *both: _pairs(*(functional.normalize(x.flatten(1)) for x in both), 1)),
             "每个通道先除以了自己的长度：那是相关，题目要乘积的平均。",
         ),
         "means": (
-            lambda f, d, r: torch.outer(*(part.mean((1, 2)) for part in _cut(f, d, r))),
+            _cut_then(lambda a, b: torch.outer(a.mean((1, 2)), b.mean((1, 2)))),
             "先平均再相乘：成对的两个数先相乘，再平均。",
         ),
         "channels_too": (
-            lambda f, d, r: _pairs(*_cut(f, d, r)) / len(f),
+            _cut_then(lambda a, b: _pairs(a, b) / len(a)),
             "多除了通道数：对成对的点平均就够了。",
         ),
         "down_right_swapped": (
@@ -448,7 +426,7 @@ def _cut(features, down, right):
             "行和列的位移对调了：down 沿行，right 沿列。",
         ),
         "summed": (
-            lambda f, d, r: _pairs(*_cut(f, d, r), 1),
+            _cut_then(lambda a, b: _pairs(a, b, 1)),
             "没有平均：除以成对的点数，不同的位移才好比。",
         ),
     },

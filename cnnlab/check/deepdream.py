@@ -7,25 +7,30 @@ from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, in_training, noise, uniform
+from cnnlab.check.gradients import central_differences, gradient_of
+from cnnlab.check.variants import fed
 
 # 1 梯度等于激活
 
 
-def _gradient(image, model, objective):
-    leaf = image.clone().requires_grad_()
-    return torch.autograd.grad(objective(model(leaf)), leaf)[0]
+def _energy(activation):
+    return activation.square().sum() / 2
+
+
+def _gradient(image, model, objective=_energy):
+    return gradient_of(lambda leaf: objective(model(leaf)), image)
 
 
 def _leaves_grad(image, model):
     image.requires_grad_()
-    (model(image).square().sum() / 2).backward()
+    _energy(model(image)).backward()
     return image.grad.clone()
 
 
 @exercise(
     "把梯度设成激活",
     level=1,
-    ours=partial(_gradient, objective=lambda a: a.square().sum() / 2),
+    ours=_gradient,
     probes=(
         lambda: (uniform((2, 3, 6, 5), 1), TinyNet()),
         lambda: (uniform((1, 3, 5, 7), 2), TinyNet(seed=4)),
@@ -38,7 +43,7 @@ def _leaves_grad(image, model):
     tolerance=1e-5,
     mistakes={
         "sum": (
-            partial(_gradient, objective=lambda a: a.sum()),
+            partial(_gradient, objective=torch.sum),
             "传回去的是全 1：那是激活之和的梯度，强的和弱的一视同仁。",
         ),
         "twice": (
@@ -46,7 +51,7 @@ def _leaves_grad(image, model):
             "差一个 2：传回去的激活要当常数，或者目标里少了二分之一。",
         ),
         "norm": (
-            partial(_gradient, objective=lambda a: a.norm()),
+            partial(_gradient, objective=torch.norm),
             "求导的是范数：方向对，大小被激活的范数除了一次。",
         ),
         "mean": (
@@ -55,7 +60,7 @@ def _leaves_grad(image, model):
         ),
         "left_grad": (_leaves_grad,),
         "positive_only": (
-            partial(_gradient, objective=lambda a: a.clamp_min(0).square().sum() / 2),
+            partial(_gradient, objective=lambda a: _energy(a.clamp_min(0))),
             "负的激活没有传回去：传回的梯度就是激活自己，正负都在。",
         ),
         "absolute": (
@@ -75,24 +80,14 @@ def _leaves_grad(image, model):
             "传回去的是激活的平方：应当是激活自己。",
         ),
         "batch_mean": (
-            lambda x, m: _gradient(x, m, lambda a: a.square().sum() / 2) / len(x),
+            lambda x, m: _gradient(x, m) / len(x),
             "在整批上取了平均：每张图各算各的，求和。",
         ),
-        "descends": (
-            lambda x, m: -_gradient(x, m, lambda a: a.square().sum() / 2),
-            "符号反了：要让激活变大的方向。",
-        ),
+        "descends": (lambda *a: -_gradient(*a), "符号反了：要让激活变大的方向。"),
     },
 )
 def dream_gradient(image, model):
-    gradient = torch.zeros_like(image)
-    for place in range(image.numel()):
-        line = torch.zeros_like(image).flatten()
-        line[place] = 1e-6
-        line = line.view_as(image)
-        right, left = (model(image + sign * line).square().sum() / 2 for sign in (1, -1))
-        gradient.view(-1)[place] = (right - left) / 2e-6
-    return gradient
+    return central_differences(lambda moved: _energy(model(moved)), image)
 
 
 # 2 归一化的一步
@@ -254,16 +249,16 @@ def _adds_twice(image, sizes, change):
             "次序反了：从最小的尺度开始，先有大轮廓，再添细节。",
         ),
         "no_carry": (
-            lambda x, s, c: x + (c(_resize(x, s[-1])) - _resize(x, s[-1])),
+            lambda x, s, c: x + c(_resize(x, s[-1])) - _resize(x, s[-1]),
             "各尺度之间没有接上：下一个尺度的起点要加上已有的增量。",
         ),
-        "whole_increment": (lambda x, s, c: _octaves(x, s, c) - x, "返回的是增量：还要加上原图。"),
+        "whole_increment": (lambda x, *a: _octaves(x, *a) - x, "返回的是增量：还要加上原图。"),
         "adds_twice": (
             _adds_twice,
             "增量加了两次：change 返回的图里已经含有起点的增量，减去缩小版就是全部增量。",
         ),
         "skips_the_largest": (
-            lambda x, s, c: _octaves(x, s[:-1], c),
+            fed(_octaves, sizes=lambda s: s[:-1]),
             "少走了最后一个尺度：原图的大小也要做一次梦。",
         ),
         "one_more_dream": (
@@ -271,7 +266,7 @@ def _adds_twice(image, sizes, change):
             "最后多做了一次梦：返回原图加上最后的增量就好。",
         ),
         "full_size": (
-            lambda x, s, c: _octaves(x, [s[-1]] * len(s), c),
+            fed(_octaves, sizes=lambda s: [s[-1]] * len(s)),
             "每一步都在原图的大小上做：各尺度要从原图的缩小版出发。",
         ),
         "separately": (
@@ -285,7 +280,7 @@ def _adds_twice(image, sizes, change):
             "增量减反了：做过梦的图减去缩小版。",
         ),
         "skips_the_smallest": (
-            lambda x, s, c: _octaves(x, s[1:], c),
+            fed(_octaves, sizes=lambda s: s[1:]),
             "少走了一个尺度：从 sizes 的第一个开始。",
         ),
     },
@@ -303,17 +298,18 @@ def octave_dream(image, sizes, change):
 # 4 谁长得快
 
 
-def _growth_by_loop(before, after):
-    result = torch.ones(before.shape[1], dtype=before.dtype)
-    for index in range(before.shape[1]):
-        start, end = (float(stack[:, index].clamp(min=0).sum()) for stack in (before, after))
-        if start > 0:
-            result[index] = end / start
-    return result
-
-
 def _mean(stack):
     return stack.clamp(min=0).mean((0, 2, 3))
+
+
+def _ratio(measure, *, silent=1.0, then=lambda ratio: ratio):
+    """之后与之前的 measure 之比；原来不响应的通道记 silent。"""
+
+    def ratio(before, after):
+        found = then(measure(after) / measure(before))
+        return torch.where(_mean(before) > 0, found, torch.full_like(found, silent))
+
+    return ratio
 
 
 def _planted(seed, shape):
@@ -340,77 +336,47 @@ def _planted(seed, shape):
             "逐像素求了比再平均：一个接近零的像素就能主宰结果，先平均再求比。",
         ),
         "signed": (
-            lambda b, a: torch.where(
-                _mean(b) > 0, a.mean((0, 2, 3)) / b.mean((0, 2, 3)), torch.ones_like(_mean(b))
-            ),
+            _ratio(lambda stack: stack.mean((0, 2, 3))),
             "负的激活也算了进去：ReLU 会把它们清零，先截到 0。",
         ),
         "infinite": (lambda b, a: _mean(a) / _mean(b), "原来不响应的通道除以了零：题目约定记 1。"),
         "maximum": (
-            lambda b, a: torch.where(
-                _mean(b) > 0,
-                a.clamp(min=0).amax((0, 2, 3)) / b.clamp(min=0).amax((0, 2, 3)).clamp(min=1e-9),
-                torch.ones_like(_mean(b)),
-            ),
+            _ratio(lambda stack: stack.clamp(min=0).amax((0, 2, 3))),
             "只看了最大的一处：题目要整张图的平均。",
         ),
-        "inverse": (
-            lambda b, a: torch.where(_mean(b) > 0, _mean(b) / _mean(a), torch.ones_like(_mean(b))),
-            "比反了：之后除以之前。",
-        ),
-        "silent_is_zero": (
-            lambda b, a: torch.where(_mean(b) > 0, _mean(a) / _mean(b), torch.zeros_like(_mean(b))),
-            "原来不响应的通道记成了 0：题目约定记 1。",
-        ),
+        "inverse": (_ratio(_mean, then=torch.reciprocal), "比反了：之后除以之前。"),
+        "silent_is_zero": (_ratio(_mean, silent=0.0), "原来不响应的通道记成了 0：题目约定记 1。"),
         "epsilon": (
             lambda b, a: _mean(a) / (_mean(b) + 1e-8),
             "分母加了一个小量：原来不响应的通道会变成天文数字，题目约定记 1。",
         ),
         "each_image": (
-            lambda b, a: torch.where(
-                _mean(b) > 0,
-                (a.clamp(min=0).mean((2, 3)) / b.clamp(min=0).mean((2, 3)).clamp(min=1e-12)).mean(
-                    0
-                ),
-                torch.ones_like(_mean(b)),
-            ),
+            _ratio(lambda stack: stack.clamp(min=0).mean((2, 3)), then=lambda ratio: ratio.mean(0)),
             "每张图先求了比再平均：先把整批平均成一个数，再相除。",
         ),
         "gain": (
-            lambda b, a: torch.where(
-                _mean(b) > 0, _mean(a) / _mean(b) - 1, torch.zeros_like(_mean(b))
-            ),
+            _ratio(_mean, silent=0.0, then=lambda ratio: ratio - 1),
             "算的是涨了几成：题目要之后与之前的比，没变就是 1。",
         ),
         "absolute": (
-            lambda b, a: torch.where(
-                _mean(b) > 0,
-                a.abs().mean((0, 2, 3)) / b.abs().mean((0, 2, 3)),
-                torch.ones_like(_mean(b)),
-            ),
+            _ratio(lambda stack: stack.abs().mean((0, 2, 3))),
             "负的激活取了绝对值：ReLU 会把它们清零，先截到 0。",
         ),
-        "logarithm": (
-            lambda b, a: torch.where(
-                _mean(b) > 0,
-                (_mean(a).clamp_min(1e-12) / _mean(b).clamp_min(1e-12)).log(),
-                torch.ones_like(_mean(b)),
-            ),
-            "多取了一次对数：题目要比本身。",
-        ),
+        "logarithm": (_ratio(_mean, then=torch.log), "多取了一次对数：题目要比本身。"),
         "first_image": (
-            lambda b, a: _growth_by_loop(b[:1], a[:1]),
+            lambda *a: growth.oracle(*(stack[:1] for stack in a)),
             "只看了第一张图：整批一起平均。",
         ),
         "how_many": (
-            lambda b, a: torch.where(
-                _mean(b) > 0,
-                (a > 0).double().mean((0, 2, 3)) / (b > 0).double().mean((0, 2, 3)),
-                1.0,
-            ),
+            _ratio(lambda stack: (stack > 0).double().mean((0, 2, 3))),
             "数的是有多少处响应：题目要响应的平均大小之比。",
         ),
     },
 )
 def growth(before, after):
-    return _growth_by_loop(before, after)
+    ratio = torch.ones(before.shape[1], dtype=before.dtype)
+    for index in range(before.shape[1]):
+        start, end = (float(stack[:, index].clamp(min=0).sum()) for stack in (before, after))
+        if start > 0:
+            ratio[index] = end / start
+    return ratio

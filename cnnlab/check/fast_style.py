@@ -9,7 +9,8 @@ from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
-from cnnlab.check.gradients import BROKEN, gradient_flows
+from cnnlab.check.gradients import BROKEN, central_differences, gradient_flows
+from cnnlab.check.variants import fed, first
 
 # 1 实例归一化
 
@@ -140,6 +141,17 @@ def _blocked(network, image, target, model, rate):
     return [p - rate * g for p, g in zip(network.parameters(), gradients, strict=True)]
 
 
+def _each(how):
+    """每个参数 old 与走了一步的 new 合成的 how(old, new, rate)。"""
+
+    def stepped(network, *arguments):
+        old = [parameter.detach().clone() for parameter in network.parameters()]
+        new = _descended(network, *arguments)
+        return [how(a, b, arguments[-1]) for a, b in zip(old, new, strict=True)]
+
+    return stepped
+
+
 def _moved_in_place(network, image, target, model, rate):
     stepped = _descended(network, image, target, model, rate)
     for parameter, value in zip(network.parameters(), stepped, strict=True):
@@ -169,28 +181,14 @@ def _moved_in_place(network, image, target, model, rate):
             "损失求了和：题目要差的平方的平均。",
         ),
         "gradients": (
-            lambda n, i, t, m, r: [
-                (p.detach() - q) / r
-                for p, q in zip(n.parameters(), _descended(n, i, t, m, r), strict=True)
-            ],
+            _each(lambda old, new, rate: (old - new) / rate),
             "返回的是梯度：要参数走一步之后的值。",
         ),
-        "no_rate": (lambda n, i, t, m, r: _descended(n, i, t, m, 1.0), "没有乘 rate。"),
-        "half": (
-            lambda n, i, t, m, r: _descended(n, i, t, m, r / 2),
-            "步子小了一半：平方前面没有 ½。",
-        ),
-        "unchanged": (
-            lambda n, i, t, m, r: [p.detach().clone() for p in n.parameters()],
-            "参数一步没动。",
-        ),
+        "no_rate": (fed(_descended, rate=lambda _: 1.0), "没有乘 rate。"),
+        "half": (fed(_descended, rate=lambda r: r / 2), "步子小了一半：平方前面没有 ½。"),
+        "unchanged": (_each(lambda old, new, rate: old), "参数一步没动。"),
         "weights_only": (
-            lambda n, i, t, m, r: [
-                new if name.endswith("weight") else old.detach().clone()
-                for (name, old), new in zip(
-                    n.named_parameters(), _descended(n, i, t, m, r), strict=True
-                )
-            ],
+            _each(lambda old, new, rate: new if old.dim() > 1 else old),
             "偏置没有动：network 的每个参数都要走一步。",
         ),
         "distance": (
@@ -208,42 +206,27 @@ def _moved_in_place(network, image, target, model, rate):
             "整批上求了和：题目要对全部的数取平均。",
         ),
         "moves_only": (
-            lambda n, i, t, m, r: [
-                q - p.detach()
-                for p, q in zip(n.parameters(), _descended(n, i, t, m, r), strict=True)
-            ],
+            _each(lambda old, new, rate: new - old),
             "返回的是走了多少：要走完之后的值。",
         ),
         "unit_steps": (
-            lambda n, i, t, m, r: [
-                p.detach() - r * (p.detach() - q).sign()
-                for p, q in zip(n.parameters(), _descended(n, i, t, m, r), strict=True)
-            ],
+            _each(lambda old, new, rate: old - rate * (old - new).sign()),
             "步子与梯度的大小无关（像 Adam 的第一步）：题目要普通的梯度下降。",
         ),
     },
 )
 def training_step(network, image, target, model, rate):
-    width = 1e-5
     state = {name: value.detach().clone() for name, value in network.named_parameters()}
 
-    def loss(changed):
+    def loss(name, value):
+        changed = {**state, name: value}
         seen = model(torch.func.functional_call(network, changed, (image,)))
-        return float((seen - target).square().mean())
+        return (seen - target).square().mean()
 
-    stepped = []
-    for name, value in state.items():
-        moved = value.clone()
-        for place in range(value.numel()):
-            bump = torch.zeros(value.numel(), dtype=value.dtype)
-            bump[place] = width
-            bump = bump.view_as(value)
-            slope = (loss({**state, name: value + bump}) - loss({**state, name: value - bump})) / (
-                2 * width
-            )
-            moved.view(-1)[place] -= rate * slope
-        stepped.append(moved)
-    return stepped
+    return [
+        value - rate * central_differences(lambda moved, name=name: loss(name, moved), value, 1e-5)
+        for name, value in state.items()
+    ]
 
 
 # 3 画多少张才划算
@@ -293,22 +276,25 @@ def _break_even(
     return rounding(fixed / ((other - one) if saved else other))
 
 
-def _worth(train, load, fast, slow):
-    return math.ceil((train + load) / (slow - fast))
-
-
-def _priced(train, load, fast, slow, clock, answer, runs=0):
+def _priced(answer, runs=0):
     """量出四个时间，交给 answer；runs 不为 0 时连空跑一起量，再除以它。"""
 
-    def measured(act):
+    def measured(act, clock):
         started = clock()
         act()
         act()
         return (clock() - started) / runs
 
-    once = [_seconds(act, clock, False) for act in (train, load)]
-    each = [measured(act) if runs else _seconds(act, clock, True) for act in (fast, slow)]
-    return answer(*once, *each)
+    def told(train, load, fast, slow, clock):
+        once = [_seconds(act, clock, False) for act in (train, load)]
+        each = [measured(x, clock) if runs else _seconds(x, clock, True) for x in (fast, slow)]
+        return answer(*once, *each)
+
+    return told
+
+
+def _worth(train, load, fast, slow):
+    return math.ceil((train + load) / (slow - fast))
 
 
 @exercise(
@@ -350,35 +336,32 @@ def _priced(train, load, fast, slow, clock, answer, runs=0):
             "四舍五入了：没追平的那一张不算，要向上取整。",
         ),
         "no_training": (
-            lambda *a: _priced(*a, lambda t, r, f, s: math.ceil(r / (s - f))),
+            _priced(lambda t, r, f, s: math.ceil(r / (s - f))),
             "训练也要时间，它只付一次，和读入加在一起。",
         ),
         "added": (
-            lambda *a: _priced(*a, lambda t, r, f, s: math.ceil((t + r) / (s + f))),
+            _priced(lambda t, r, f, s: math.ceil((t + r) / (s + f))),
             "每张的时间相加了：画一张省下的是两者之差。",
         ),
         "ratio": (
-            lambda *a: _priced(*a, lambda t, r, f, s: math.ceil(s / f)),
+            _priced(lambda t, r, f, s: math.ceil(s / f)),
             "算的是快几倍：还要看开头的训练和读入要多少张才赚回来。",
         ),
         "by_fast": (
-            lambda *a: _priced(*a, lambda t, r, f, s: math.ceil((t + r) / f)),
+            _priced(lambda t, r, f, s: math.ceil((t + r) / f)),
             "除的是前馈一张的时间：画一张省下的是两者之差。",
         ),
         "backwards": (
-            lambda *a: _priced(*a, lambda t, r, f, s: math.ceil((t + r) / (f - s))),
+            _priced(lambda t, r, f, s: math.ceil((t + r) / (f - s))),
             "省下的时间减反了：迭代一张减去前馈一张。",
         ),
         "not_whole": (
-            lambda *a: _priced(*a, lambda t, r, f, s: (t + r) / (s - f)),
+            _priced(lambda t, r, f, s: (t + r) / (s - f)),
             "还没有取整：要最小的、已经不慢的整数。",
         ),
-        "warm_up_counted": (
-            lambda *a: _priced(*a, _worth, runs=1),
-            "空跑的那一次也算进了时间：先空跑，再读钟。",
-        ),
+        "warm_up_counted": (_priced(_worth, runs=1), "空跑的那一次也算进了时间：先空跑，再读钟。"),
         "warm_up_averaged": (
-            lambda *a: _priced(*a, _worth, runs=2),
+            _priced(_worth, runs=2),
             "空跑的那一次也平均了进去：它含准备时间，先空跑，再量一次。",
         ),
         "training_only_gross": (
@@ -396,9 +379,9 @@ def break_even(train, load, fast, slow, clock):
 # 4 镜像填充的卷积
 
 
-def _padded(image, weight, bias, mode="reflect"):
-    half = weight.shape[-1] // 2
-    return functional.conv2d(functional.pad(image, (half,) * 4, mode=mode), weight, bias)
+def _padded(image, weight, bias, mode="reflect", rings=lambda size: size // 2):
+    rings = (rings(weight.shape[-1]),) * 4
+    return functional.conv2d(functional.pad(image, rings, mode=mode), weight, bias)
 
 
 @exercise(
@@ -423,12 +406,9 @@ def _padded(image, weight, bias, mode="reflect"):
             partial(_padded, mode="replicate"),
             "你重复了最边上的像素；镜像填充以它为轴翻折，它自己不重复。",
         ),
-        "bare": (
-            lambda x, w, b: functional.conv2d(x, w, b),
-            "没有填充，输出比输入小了一圈；先在四周各补半个核宽。",
-        ),
+        "bare": (functional.conv2d, "没有填充，输出比输入小了一圈；先在四周各补半个核宽。"),
         "no_bias": (
-            lambda x, w, b: _padded(x, w, None),
+            fed(_padded, bias=lambda _: None),
             "少了偏置：每个输出通道还要加上自己的那个数。",
         ),
         "bias_summed": (
@@ -440,17 +420,12 @@ def _padded(image, weight, bias, mode="reflect"):
             "首尾相接了：外面填的是对边的像素，镜像填充填的是近旁的。",
         ),
         "flipped": (
-            lambda x, w, b: _padded(x, w.flip(2, 3), b),
+            fed(_padded, weight=lambda w: w.flip(2, 3)),
             "核翻转了：深度学习里的卷积是互相关，不翻转。",
         ),
-        "fixed_one": (
-            lambda x, w, b: functional.conv2d(functional.pad(x, (1,) * 4, mode="reflect"), w, b),
-            "只填了一圈：核更大时要填半个核宽。",
-        ),
+        "fixed_one": (partial(_padded, rings=lambda size: 1), "只填了一圈：核更大时要填半个核宽。"),
         "crops_nothing": (
-            lambda x, w, b: functional.conv2d(
-                functional.pad(x, (w.shape[-1] - 1,) * 4, mode="reflect"), w, b
-            ),
+            partial(_padded, rings=lambda size: size - 1),
             "填多了，输出比输入大：每边只填半个核宽。",
         ),
         "after": (
@@ -562,10 +537,7 @@ def _adain(content, style, *, axes=(2, 3), centred=True, shifted=True, late=Fals
         ),
         "halfway": (lambda c, s: (c + _adain(c, s)) / 2, "与 content 对半混了：题目要完全换过去。"),
         "layer": (partial(_adain, axes=(1, 2, 3)), "统计量跨了通道：每个通道各换各的。"),
-        "first_style": (
-            lambda c, s: _adain(c, s[:1].expand_as(s)),
-            "都用了第一张 style：每张图配自己的那一张。",
-        ),
+        "first_style": (fed(_adain, style=first), "都用了第一张 style：每张图配自己的那一张。"),
     },
 )
 def adain(content, style):

@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional
 
 from cnnlab.check.core import exercise
-from cnnlab.check.fixtures import CamNet, TinyNet, noise, uniform
-from cnnlab.check.gradients import pixel_differences, pixel_gradient
+from cnnlab.check.fixtures import CamNet, TinyNet, asked, noise, uniform
+from cnnlab.check.gradients import gradient_of, pixel_differences, pixel_gradient
+from cnnlab.check.variants import fed, first
 
 # 1 一步
 
@@ -36,11 +37,9 @@ def _step(
     return image + sign * rate * direction / size
 
 
-def _unit_first(image, target, model, rate, decay):
-    gradient = pixel_gradient(image, target, model)
-    gradient = gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-    direction = gradient - decay * (image - 0.5)
-    return image + rate * direction / direction.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+def _unit_gradient(*arguments):
+    gradient = pixel_gradient(*arguments)
+    return gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
 
 
 def _trains(image, target, model, rate, decay):
@@ -64,9 +63,9 @@ def _length(out, image, target, model, rate, decay):
     level=2,
     ours=_step,
     probes=(
-        lambda: (uniform((2, 3, 5, 6), 1), torch.tensor([3, 1]), TinyNet(), 0.5, 0.3),
-        lambda: (uniform((3, 3, 6, 4), 2), torch.tensor([0, 4, 2]), TinyNet(seed=9), 0.2, 0.1),
-        lambda: (uniform((1, 3, 4, 5), 3), torch.tensor([2]), TinyNet(seed=4), 0.3, 0.0),
+        lambda: (*asked([3, 1], (5, 6), 1), 0.5, 0.3),
+        lambda: (*asked([0, 4, 2], (6, 4), 2, TinyNet(seed=9)), 0.2, 0.1),
+        lambda: (*asked([2], (4, 5), 3, TinyNet(seed=4)), 0.3, 0.0),
     ),
     answer="(N, 3, H, W)：每张图沿“得分的梯度减 decay ×（图像减灰）”的方向走长度恰为 rate 的一步",
     idea="要变大的是得分减 ½ decay ‖图像 − 0.5‖²，先写出它的梯度，再把每张图的方向各自除以自己的长度。",
@@ -92,7 +91,7 @@ def _length(out, image, target, model, rate, decay):
         ),
         "trains": (_trains, "网络的权重变了：训练时改权重，合成图像时只改像素。"),
         "twice": (
-            lambda x, t, m, r, d: _step(x, t, m, r, 2 * d),
+            fed(_step, decay=lambda d: 2 * d),
             "正则项的梯度大了一倍：前面有 ½，求导之后正好消去 2。",
         ),
         "probability": (
@@ -100,7 +99,7 @@ def _length(out, image, target, model, rate, decay):
             "求的是概率的梯度：要上升的是 softmax 之前的得分。",
         ),
         "unit_first": (
-            _unit_first,
+            partial(_step, gradient=_unit_gradient),
             "先把得分的梯度归一化，再减正则项：要先得到整个方向，最后才定长度。",
         ),
         "batch_mean": (
@@ -123,16 +122,17 @@ def _dead_net(seed):
     return network
 
 
-def _objective(image, target, model, *, layer="conv", pick=None):
-    activation = model.relu(model.conv(image)) if layer == "relu" else model.conv(image)
-    pick = target if pick is None else pick
-    return activation.mean((2, 3))[torch.arange(len(image)), pick].sum()
+def _mean(activation):
+    return activation.mean((2, 3))
+
+
+def _objective(image, target, model, gather=_mean):
+    return gather(model.conv(image))[torch.arange(len(image)), target].sum()
 
 
 def _moves(call, image, target, model):
-    leaf = image.clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(call(leaf, target, model), leaf)
-    return bool((gradient.flatten(1).abs().sum(1) > 0).all())
+    gradient = gradient_of(lambda leaf: call(leaf, target, model), image)
+    return (gradient.flatten(1).abs().sum(1) > 0).all()
 
 
 @exercise(
@@ -140,8 +140,8 @@ def _moves(call, image, target, model):
     level=3,
     asked="my_objective",
     probes=(
-        lambda: (uniform((2, 3, 4, 5), 9), torch.tensor([2, 0]), _dead_net(3)),
-        lambda: (uniform((3, 3, 3, 4), 10), torch.tensor([1, 3, 0]), _dead_net(5)),
+        lambda: asked([2, 0], (4, 5), 9, _dead_net(3)),
+        lambda: asked([1, 3, 0], (3, 4), 10, _dead_net(5)),
     ),
     answer="一个标量：各图目标类的得分之和，目标类的单元被 ReLU 关掉时梯度也不为零",
     idea="ReLU 关着的地方，导数恰好是零；零乘以多大的学习率都是零。同一个类还有一个没有被截过的数。",
@@ -151,44 +151,39 @@ def _moves(call, image, target, model):
     laws=((_moves, "梯度还是恰好为零：这个目标里有一道关着的门。"),),
     mistakes={
         "rectified": (
-            partial(_objective, layer="relu"),
+            partial(_objective, gather=lambda a: _mean(a.relu())),
             "目标取自 ReLU 之后：门关着，梯度恰好为零。",
         ),
         "negated": (lambda *a: -_objective(*a), "多了一个负号：题目要的是得分，负号留给优化循环。"),
         "other_class": (
-            lambda x, t, m: _objective(x, t, m, pick=(t + 1) % 4),
+            fed(_objective, target=lambda t: (t + 1) % 4),
             "换成了另一个类：图像会动，但动向别的类。",
         ),
         "all_classes": (
-            lambda x, t, m: m.conv(x).mean((2, 3)).sum(),
+            lambda x, t, m: _mean(m.conv(x)).sum(),
             "把所有类加在了一起：要的是目标那一类。",
         ),
         "scaled": (
-            lambda x, t, m: m.conv(x).sum((2, 3))[torch.arange(len(x)), t].sum(),
+            partial(_objective, gather=lambda a: a.sum((2, 3))),
             "各位置相加而没有取平均：目标的大小随图像尺寸变，就不是这个类的得分了。",
         ),
         "batch_mean": (
-            lambda x, t, m: _objective(x, t, m) / len(x),
+            lambda x, *a: _objective(x, *a) / len(x),
             "在整批上取了平均：题目要各图相加。",
         ),
         "loudest_place": (
-            lambda x, t, m: m.conv(x).amax((2, 3))[torch.arange(len(x)), t].sum(),
+            partial(_objective, gather=lambda a: a.amax((2, 3))),
             "取的是最响的一处：这个类的得分是整图的平均。",
         ),
         "log_softmax": (
-            lambda x, t, m: m.conv(x).mean((2, 3)).log_softmax(1)[torch.arange(len(x)), t].sum(),
+            partial(_objective, gather=lambda a: _mean(a).log_softmax(1)),
             "用了对数概率：压低别的类也能让它变大，题目要这个类自己的得分。",
         ),
         "leaky": (
-            lambda x, t, m: (
-                functional.leaky_relu(m.conv(x)).mean((2, 3))[torch.arange(len(x)), t].sum()
-            ),
+            partial(_objective, gather=lambda a: _mean(functional.leaky_relu(a))),
             "换成了带漏的 ReLU：会动，可是得分被缩小了；直接取 ReLU 之前的。",
         ),
-        "first_target": (
-            lambda x, t, m: _objective(x, t, m, pick=t[:1].expand_as(t)),
-            "都用了第一张图的类别：每张图各有各的。",
-        ),
+        "first_target": (fed(_objective, target=first), "都用了第一张图的类别：每张图各有各的。"),
     },
 )
 def dead_start(image, target, model):
@@ -200,11 +195,6 @@ def dead_start(image, target, model):
 # 3 抖动与还原
 
 
-def _both(image, down, right, *, move, back):
-    moved = move(image, down, right)
-    return moved, back(moved, down, right)
-
-
 def _roll(image, down, right):
     height, width = image.shape[-2:]
     rows = (torch.arange(height) - down) % height
@@ -212,8 +202,9 @@ def _roll(image, down, right):
     return image[..., rows, :][..., columns]
 
 
-def _unroll(image, down, right):
-    return _roll(image, -down, -right)
+def _both(image, down, right, *, move=_roll, out=1, home=-1):
+    moved = move(image, out * down, out * right)
+    return moved, move(moved, home * down, home * right)
 
 
 def _padded(image, down, right):
@@ -248,21 +239,12 @@ def _padded(image, down, right):
     ),
     mistakes={
         "zero_padding": (
-            partial(_both, move=_padded, back=lambda x, d, r: _padded(x, -d, -r)),
+            partial(_both, move=_padded),
             "移出去的像素丢了，空出来的地方补了零：要循环移动。",
         ),
-        "swapped": (
-            lambda x, d, r: _both(x, r, d, move=_roll, back=_unroll),
-            "行和列对调了：down 是行，right 是列。",
-        ),
-        "no_undo": (
-            partial(_both, move=_roll, back=_roll),
-            "还原时又朝同一个方向移了一次：两个方向都要取反。",
-        ),
-        "reversed": (
-            partial(_both, move=_unroll, back=_roll),
-            "移动的方向反了：正数是向下、向右。",
-        ),
+        "swapped": (lambda x, d, r: _both(x, r, d), "行和列对调了：down 是行，right 是列。"),
+        "no_undo": (partial(_both, home=1), "还原时又朝同一个方向移了一次：两个方向都要取反。"),
+        "reversed": (partial(_both, out=-1, home=1), "移动的方向反了：正数是向下、向右。"),
         "wrong_axes": (
             lambda x, d, r: (x.roll((d, r), (0, 1)), x),
             "移的是第 0、1 维：那是批量和通道，行和列是最后两维。",
@@ -274,10 +256,15 @@ def _padded(image, down, right):
     },
 )
 def jitter_undo(image, down, right):
-    return _both(image, down, right, move=_roll, back=_unroll)
+    return _both(image, down, right)
 
 
 # 4 小贡献
+
+
+def _contribution(gap, gradient):
+    """gap 是一张图的像素离灰多远。"""
+    return (gap * gradient).sum(0).abs()
 
 
 def _keep(
@@ -285,8 +272,7 @@ def _keep(
     gradient,
     share,
     *,
-    measure,
-    center=0.5,
+    measure=_contribution,
     largest=True,
     fill=0.5,
     counted=round,
@@ -294,7 +280,7 @@ def _keep(
 ):
     out = image.clone()
     for index in range(len(image)):
-        score = measure(image[index], gradient[index], center)
+        score = measure(image[index] - 0.5, gradient[index])
         count = counted(share * score.numel())
         order = score.flatten().argsort(descending=largest)
         out[index].flatten(1)[:, order[:count] if rest else order[count:]] = fill
@@ -321,10 +307,6 @@ def _above_quantile(image, gradient, share):
     return torch.where(kept.view(len(image), 1, *image.shape[2:]), image, 0.5)
 
 
-def _contribution(image, gradient, center):
-    return sum((image[c] - center) * gradient[c] for c in range(3)).abs()
-
-
 @exercise(
     "只留贡献大的像素",
     level=2,
@@ -340,122 +322,78 @@ def _contribution(image, gradient, center):
     question="梯度很大、像素却正好是灰色的地方，贡献是多少？它会被留下吗？",
     mistakes={
         "gradient": (
-            partial(_keep, measure=lambda x, g, c: g.sum(0).abs()),
+            partial(_keep, measure=lambda gap, g: g.sum(0).abs()),
             "只看了梯度：贡献是像素（离灰多远）乘梯度。",
         ),
         "pixel": (
-            partial(_keep, measure=lambda x, g, c: (x - c).sum(0).abs()),
+            partial(_keep, measure=lambda gap, g: gap.sum(0).abs()),
             "只看了像素的大小：离灰再远，梯度为零也没有贡献。",
         ),
         "abs_first": (
-            partial(_keep, measure=lambda x, g, c: ((x - c) * g).abs().sum(0)),
+            partial(_keep, measure=lambda gap, g: (gap * g).abs().sum(0)),
             "先取了绝对值再相加：一个像素的三个通道可以互相抵消。",
         ),
         "from_zero": (
-            partial(_keep, measure=lambda x, g, c: (x * g).sum(0).abs()),
+            partial(_keep, measure=lambda gap, g: ((gap + 0.5) * g).sum(0).abs()),
             "像素没有减去灰：换成灰时，变化的是像素与灰之差。",
         ),
-        "smallest": (
-            partial(_keep, measure=_contribution, largest=False),
-            "留反了：丢掉的应当是贡献小的。",
-        ),
+        "smallest": (partial(_keep, largest=False), "留反了：丢掉的应当是贡献小的。"),
         "gradient_size": (
-            partial(_keep, measure=lambda x, g, c: g.abs().sum(0)),
+            partial(_keep, measure=lambda gap, g: g.abs().sum(0)),
             "只看了梯度的大小：贡献是像素离灰多远，乘梯度。",
         ),
         "signed": (
-            partial(_keep, measure=lambda x, g, c: sum((x[k] - c) * g[k] for k in range(3))),
+            partial(_keep, measure=lambda gap, g: (gap * g).sum(0)),
             "没有取绝对值：很负的贡献同样大。",
         ),
         "one_channel": (
-            partial(_keep, measure=lambda x, g, c: ((x - c) * g).abs().amax(0)),
+            partial(_keep, measure=lambda gap, g: (gap * g).abs().amax(0)),
             "只看了贡献最大的一个通道：三个通道先相加，再取绝对值。",
         ),
         "entries": (_keep_entries, "三个通道分开排了名次：一个像素要么整个留下，要么整个换成灰。"),
         "whole_batch": (_keep_in_batch, "整批一起排了名次：每张图各留自己的 share 份。"),
-        "black": (
-            partial(_keep, measure=_contribution, fill=0.0),
-            "其余像素填成了黑：题目要换成 0.5。",
-        ),
-        "drops_the_best": (
-            partial(_keep, measure=_contribution, rest=True),
-            "把贡献大的换成了灰：该留下的丢了。",
-        ),
+        "black": (partial(_keep, fill=0.0), "其余像素填成了黑：题目要换成 0.5。"),
+        "drops_the_best": (partial(_keep, rest=True), "把贡献大的换成了灰：该留下的丢了。"),
         "other_share": (
-            lambda x, g, s: _keep(x, g, 1 - s, measure=_contribution),
+            fed(_keep, share=lambda s: 1 - s),
             "留下的份额反了：share 是留下的，不是丢掉的。",
         ),
-        "rounded_down": (
-            partial(_keep, measure=_contribution, counted=int),
-            "个数向下取了整：题目要四舍五入。",
-        ),
-        "rounded_up": (
-            partial(_keep, measure=_contribution, counted=math.ceil),
-            "个数向上取了整：题目要四舍五入。",
-        ),
+        "rounded_down": (partial(_keep, counted=int), "个数向下取了整：题目要四舍五入。"),
+        "rounded_up": (partial(_keep, counted=math.ceil), "个数向上取了整：题目要四舍五入。"),
         "quantile": (_above_quantile, "用分位数当门槛，个数会差一两个：题目定了留几个，按名次取。"),
     },
 )
 def keep_contribution(image, gradient, share):
-    return _keep(image, gradient, share, measure=_contribution)
+    return _keep(image, gradient, share)
 
 
 # 5 傅里叶参数
 
 
-def _scale(height, width):
-    rows = torch.fft.fftfreq(height, dtype=torch.float64)[:, None]
-    columns = torch.fft.rfftfreq(width, dtype=torch.float64)
-    return 1 / (rows.square() + columns.square()).sqrt().clamp_min(1 / max(height, width))
+def _cycles(side):
+    return torch.fft.fftfreq(side, dtype=torch.float64)
 
 
-def _frequencies(height, width, rows=None, columns=None):
-    rows = torch.fft.fftfreq(height, dtype=torch.float64) if rows is None else rows
-    columns = torch.fft.rfftfreq(width, dtype=torch.float64) if columns is None else columns
-    return (rows[:, None].square() + columns.square()).sqrt()
+def _half_cycles(side):
+    return torch.fft.rfftfreq(side, dtype=torch.float64)
 
 
-def _floored(floor):
-    return lambda h, w: 1 / _frequencies(h, w).clamp_min(1 / floor(h, w))
+def _scale(height, width, *, rows=_cycles, columns=_half_cycles, floor=max):
+    frequency = torch.hypot(rows(height)[:, None], columns(width))
+    return 1 / frequency.clamp_min(1 / floor(height, width))
 
 
-def _grows(height, width):
-    return 1 / _scale(height, width)
-
-
-def _per_image(height, width):
-    rows = torch.fft.fftfreq(height, dtype=torch.float64) * height
-    columns = torch.fft.rfftfreq(width, dtype=torch.float64) * width
-    return 1 / _frequencies(height, width, rows, columns).clamp_min(1 / max(height, width))
-
-
-def _one_sided(height, width):
-    rows = torch.arange(height, dtype=torch.float64) / height
-    return 1 / _frequencies(height, width, rows).clamp_min(1 / max(height, width))
-
-
-def _fourier(spectrum, width, *, scale=_scale, shift=0.5, part="real"):
+def _fourier(spectrum, width, *, scale=_scale, shift=0.5, inverse=torch.fft.irfft2):
     height = spectrum.shape[-3]
     values = torch.view_as_complex(spectrum.contiguous()) * scale(height, width)
-    if part == "irfft":
-        return torch.fft.irfft2(values, s=(height, width), norm="ortho") + shift
-    return (
-        torch.fft.ifft2(functional.pad(values, (0, width - values.shape[-1])), norm="ortho").real
-        + shift
-    )
-
-
-def _real_half(spectrum, width):
-    return _fourier(
-        torch.stack([spectrum[..., 0], torch.zeros_like(spectrum[..., 0])], -1), width, part="irfft"
-    )
+    return inverse(values, s=(height, width), norm="ortho").real + shift
 
 
 @exercise(
     "傅里叶参数化",
     level=3,
     asked="my_fourier_image",
-    ours=partial(_fourier, part="irfft", scale=lambda h, w: _scale(h, w).float()),
+    ours=partial(_fourier, scale=lambda h, w: _scale(h, w).float()),
     probes=(
         lambda: (noise((2, 3, 9, 4, 2), 13), 6),
         lambda: (noise((1, 3, 5, 4, 2), 14), 7),
@@ -467,59 +405,58 @@ def _real_half(spectrum, width):
     question="谱取标准正态的噪声时，图像的频谱随频率怎样下降？用它当起点，与白噪声比有什么不同？",
     tolerance=1e-6,
     mistakes={
-        "not_hermitian": (_fourier, "没有用上共轭的另一半：直接逆变换再取实部，每个频率只剩一半。"),
+        "not_hermitian": (
+            partial(_fourier, inverse=torch.fft.ifft2),
+            "没有用上共轭的另一半：直接逆变换再取实部，每个频率只剩一半。",
+        ),
         "no_decay": (
-            partial(
-                _fourier,
-                part="irfft",
-                scale=lambda h, w: torch.ones(h, w // 2 + 1, dtype=torch.float64),
-            ),
+            partial(_fourier, scale=lambda h, w: 1),
             "没有除以频率：高频和低频一样大，就和优化像素没有区别了。",
         ),
         "twice": (
-            partial(_fourier, part="irfft", scale=lambda h, w: _scale(h, w).square()),
+            partial(_fourier, scale=lambda h, w: _scale(h, w).square()),
             "除了两次频率：自然图像的幅度按频率的一次方下降。",
         ),
-        "black": (
-            partial(_fourier, part="irfft", shift=0.0),
-            "忘了加上灰：谱为零时应当是一张灰图。",
+        "black": (partial(_fourier, shift=0.0), "忘了加上灰：谱为零时应当是一张灰图。"),
+        "real_only": (
+            fed(_fourier, spectrum=lambda s: s * s.new_tensor([1, 0])),
+            "虚部没有用上：没有相位，图像会变得中心对称。",
         ),
-        "real_only": (_real_half, "虚部没有用上：没有相位，图像会变得中心对称。"),
         "floor_of_the_short": (
-            lambda *a: _fourier(*a, part="irfft", scale=_floored(min)),
+            partial(_fourier, scale=partial(_scale, floor=min)),
             "下限用了较短的边：题目要 1 除以较长的边。",
         ),
         "floor_of_the_height": (
-            lambda *a: _fourier(*a, part="irfft", scale=_floored(lambda h, w: h)),
+            partial(_fourier, scale=partial(_scale, floor=lambda h, w: h)),
             "下限只看了高：题目要 1 除以高与宽里较长的一个。",
         ),
         "floor_of_the_width": (
-            lambda *a: _fourier(*a, part="irfft", scale=_floored(lambda h, w: w)),
+            partial(_fourier, scale=partial(_scale, floor=lambda h, w: w)),
             "下限只看了宽：题目要 1 除以高与宽里较长的一个。",
         ),
         "grows": (
-            partial(_fourier, part="irfft", scale=_grows),
+            partial(_fourier, scale=lambda h, w: 1 / _scale(h, w)),
             "乘的是频率：应当除以频率，低频大、高频小。",
         ),
         "per_image": (
-            partial(_fourier, part="irfft", scale=_per_image),
+            partial(
+                _fourier,
+                scale=partial(
+                    _scale, rows=lambda n: n * _cycles(n), columns=lambda n: n * _half_cycles(n)
+                ),
+            ),
             "频率用了每张图的周期数：题目要每像素的周期数，fftfreq 给的就是。",
         ),
         "one_sided": (
-            partial(_fourier, part="irfft", scale=_one_sided),
+            partial(_fourier, scale=partial(_scale, rows=lambda n: torch.arange(n).double() / n)),
             "行的频率没有折回来：后一半的行是负频率，fftfreq 给的就是。",
         ),
         "half_inverse": (
-            lambda s, w: (
-                torch.fft.ifft2(
-                    torch.view_as_complex(s.contiguous()), s=(s.shape[-3], w), norm="ortho"
-                ).real
-                + 0.5
-            ),
+            partial(_fourier, scale=lambda h, w: 1, inverse=torch.fft.ifft2),
             "没有除以频率，也没有用上共轭的另一半：实数图像的逆变换是 irfft2。",
         ),
         "unnormalized": (
-            lambda s, w: (_fourier(s, w, part="irfft") - 0.5) / (s.shape[-3] * w) ** 0.5 + 0.5,
+            lambda s, w: (_fourier(s, w) - 0.5) / (s.shape[-3] * w) ** 0.5 + 0.5,
             '没有做正交归一：逆变换缺省还除了一次像素数的平方根，写 norm="ortho"。',
         ),
     },

@@ -6,6 +6,7 @@ import torch
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
+from cnnlab.check.gradients import gradient_of
 from cnnlab.check.watching import work_of
 from cnnlab.core.hooks import activations_of
 
@@ -376,31 +377,24 @@ def one_per_image(values, image_index, k):
 # 5 有效感受野
 
 
-def _gradient(image, layer, model, *, early=0, whole=False, gather=torch.sum):
-    leaf = image.clone().requires_grad_()
-    activation = activations_of(model, leaf, layer)[layer]
+def _centre(activation, early=0):
     row, column = ((side - early) // 2 for side in activation.shape[2:])
-    centre = activation.sum() if whole else gather(activation[0, :, row, column])
-    return torch.autograd.grad(centre, leaf)[0][0]
+    return activation[0, :, row, column]
 
 
-def _pixels(influence, share=0.9, descending=True):
-    ordered = influence.flatten().sort(descending=descending).values.cumsum(0)
+def _area(
+    image,
+    layer,
+    model,
+    *,
+    seen=_centre,
+    influence=lambda gradient: gradient.abs().sum(0),
+    share=0.9,
+    descending=True,
+):
+    gradient = gradient_of(lambda leaf: seen(activations_of(model, leaf, layer)[layer]), image)[0]
+    ordered = influence(gradient).flatten().sort(descending=descending).values.cumsum(0)
     return int((ordered < share * ordered[-1]).sum()) + 1
-
-
-def _by_nudging(image, layer, model, step=1e-6):
-    # 不求导：每个像素各推一推，看中央的神经元动了多少
-    def centre(pictures):
-        activation = activations_of(model, pictures, layer)[layer]
-        return activation[:, :, activation.shape[2] // 2, activation.shape[3] // 2].sum(1)
-
-    nudges = step * torch.eye(image.numel(), dtype=image.dtype).view(-1, *image.shape[1:])
-    change = (centre(image + nudges) - centre(image)).abs().view(3, -1).sum(0)
-    left, gathered, count = change.tolist(), 0.0, 0
-    while gathered < 0.9 * float(change.sum()):
-        gathered, count = gathered + left.pop(left.index(max(left))), count + 1
-    return count
 
 
 @exercise(
@@ -418,54 +412,60 @@ def _by_nudging(image, layer, model, step=1e-6):
     question="同样的问题换成最深的一层，九成的影响占理论感受野的比例会更大还是更小？",
     mistakes={
         "box": (
-            lambda x, n, m: int((_gradient(x, n, m).abs().sum(0) > 0).sum()),
+            partial(_area, influence=lambda g: (g.abs().sum(0) > 0).double(), share=1),
             "数的是整个感受野：那只是上界，影响集中在中间。",
         ),
         "signed": (
-            lambda x, n, m: _pixels(_gradient(x, n, m).sum(0).clamp_min(0)),
+            partial(_area, influence=lambda g: g.sum(0).clamp_min(0)),
             "正负梯度抵消了：影响看大小，不看方向。",
         ),
         "squared": (
-            lambda x, n, m: _pixels(_gradient(x, n, m).square().sum(0)),
+            partial(_area, influence=lambda g: g.square().sum(0)),
             "用了梯度的平方：大的更大，数出来的像素偏少。",
         ),
         "entries": (
-            lambda x, n, m: _pixels(_gradient(x, n, m).abs()),
+            partial(_area, influence=torch.abs),
             "把一个像素的三种颜色当成了三个像素：先合起来再数。",
         ),
         "cancelled": (
-            lambda x, n, m: _pixels(_gradient(x, n, m).sum(0).abs()),
+            partial(_area, influence=lambda g: g.sum(0).abs()),
             "三种颜色的梯度先相加、后取绝对值，一正一负就抵消了：先取绝对值。",
         ),
         "strongest_color": (
-            lambda x, n, m: _pixels(_gradient(x, n, m).abs().amax(0)),
+            partial(_area, influence=lambda g: g.abs().amax(0)),
             "只取了最强的一种颜色：一个像素的影响是三种颜色之和。",
         ),
         "strongest_channel": (
-            lambda x, n, m: _pixels(_gradient(x, n, m, gather=torch.amax).abs().sum(0)),
+            partial(_area, seen=lambda activation: _centre(activation).amax()),
             "中央只取了最强的一个通道：题目要各通道之和。",
         ),
         "early_centre": (
-            lambda x, n, m: _pixels(_gradient(x, n, m, early=1).abs().sum(0)),
+            partial(_area, seen=partial(_centre, early=1)),
             "中央的位置差了一格：行数、列数各整除 2，从 0 数起。",
         ),
-        "whole_layer": (
-            lambda x, n, m: _pixels(_gradient(x, n, m, whole=True).abs().sum(0)),
-            "求导的是整层之和：只要中央一个位置。",
-        ),
+        "whole_layer": (partial(_area, seen=torch.sum), "求导的是整层之和：只要中央一个位置。"),
         "weakest_first": (
-            lambda x, n, m: _pixels(_gradient(x, n, m).abs().sum(0), descending=False),
+            partial(_area, descending=False),
             "从影响最小的像素数起了：最少几个，要从最大的数起。",
         ),
         "share": (
-            lambda x, n, m: _by_nudging(x, n, m) / x[0, 0].numel(),
+            lambda x, *a: effective_area.oracle(x, *a) / x[0, 0].numel(),
             "返回的是比例：题目要像素的个数。",
         ),
         "one_short": (
-            lambda x, n, m: _by_nudging(x, n, m) - 1,
+            lambda *a: effective_area.oracle(*a) - 1,
             "少数了一个：刚好跨过九成的那个像素也要算。",
         ),
     },
 )
 def effective_area(image, layer, model):
-    return _by_nudging(image, layer, model)
+    def centre(pictures):  # 不求导：每个像素各推一推，看中央的神经元动了多少
+        activation = activations_of(model, pictures, layer)[layer]
+        return activation[:, :, activation.shape[2] // 2, activation.shape[3] // 2].sum(1)
+
+    nudges = 1e-6 * torch.eye(image.numel(), dtype=image.dtype).view(-1, *image.shape[1:])
+    change = (centre(image + nudges) - centre(image)).abs().view(3, -1).sum(0)
+    left, gathered, count = change.tolist(), 0.0, 0
+    while gathered < 0.9 * float(change.sum()):
+        gathered, count = gathered + left.pop(left.index(max(left))), count + 1
+    return count

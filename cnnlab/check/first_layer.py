@@ -7,7 +7,8 @@ import torch
 from torch.nn import functional
 
 from cnnlab.check.core import exercise
-from cnnlab.check.fixtures import noise, uniform
+from cnnlab.check.fixtures import in_range, noise, uniform
+from cnnlab.check.variants import fed
 from cnnlab.check.watching import called_functions
 
 # 1 把卷积核拼成一张图
@@ -93,22 +94,14 @@ def kernel_sheet(weight, columns):
 # 2 卷积就是内积
 
 
-def _loop_convolution(image, weight, bias, stride, padding):
-    padded = functional.pad(image, (padding,) * 4)
-    size = weight.shape[-1]
-    height, width = ((side - size) // stride + 1 for side in padded.shape[-2:])
-    output = torch.zeros(len(image), len(weight), height, width, dtype=image.dtype)
-    for i in range(height):
-        for j in range(width):
-            patch = padded[
-                :, None, :, i * stride : i * stride + size, j * stride : j * stride + size
-            ]
-            output[:, :, i, j] = (patch * weight).sum((2, 3, 4)) + bias
-    return output
+def _library(image, weight, bias, stride, padding, mode="constant"):
+    padded = functional.pad(image, (padding,) * 4, mode=mode)
+    return functional.conv2d(padded, weight, bias, stride)
 
 
-def _shuffled_places(output):
-    return output.transpose(2, 3).reshape(output.shape)
+def _misplaced(*arguments):
+    output = _library(*arguments)
+    return output.mT.reshape(output.shape)
 
 
 def _without_the_library(call, *arguments):
@@ -129,43 +122,41 @@ def _without_the_library(call, *arguments):
     question="把核左右上下都翻过来再算，得到的才是数学里的卷积。网络为什么不在乎这个差别？",
     laws=((_without_the_library, "调用了现成的卷积：这道题要用 unfold 和矩阵乘法自己做。"),),
     mistakes={
-        "no_bias": (
-            lambda x, w, b, s, p: functional.conv2d(x, w, None, s, p),
-            "少了偏置：每个输出通道还要加一个常数。",
-        ),
+        "no_bias": (fed(_library, bias=lambda _: None), "少了偏置：每个输出通道还要加一个常数。"),
         "flipped": (
-            lambda x, w, b, s, p: functional.conv2d(x, w.flip(2, 3), b, s, p),
+            fed(_library, weight=lambda w: w.flip(2, 3)),
             "你翻转了核：深度学习里的卷积是互相关，不翻转。",
         ),
         "transposed": (
-            lambda x, w, b, s, p: functional.conv2d(x, w.transpose(2, 3), b, s, p),
+            fed(_library, weight=lambda w: w.mT),
             "核的行和列对调了：拉平核与拉平图像块要用同一个次序。",
         ),
         "folded_wrong": (
-            lambda x, w, b, s, p: _shuffled_places(_loop_convolution(x, w, b, s, p)),
+            _misplaced,
             "位置排错了：unfold 的列按先行后列的次序编号，还原成图时行和列别对调。",
         ),
         "library": (functional.conv2d,),
         "bias_summed": (
-            lambda x, w, b, s, p: functional.conv2d(x, w, None, s, p) + b.sum(),
+            lambda x, w, b, *a: _library(x, w, None, *a) + b.sum(),
             "偏置加错了维：每个输出通道只加它自己的那一个数。",
         ),
         "replicated": (
-            lambda x, w, b, s, p: functional.conv2d(
-                functional.pad(x, (p,) * 4, mode="replicate"), w, b, s
-            ),
+            partial(_library, mode="replicate"),
             "图外面填的是边上的像素：卷积的填充是补零。",
         ),
-        "reflected": (
-            lambda x, w, b, s, p: functional.conv2d(
-                functional.pad(x, (p,) * 4, mode="reflect"), w, b, s
-            ),
-            "图外面填的是镜像：卷积的填充是补零。",
-        ),
+        "reflected": (partial(_library, mode="reflect"), "图外面填的是镜像：卷积的填充是补零。"),
     },
 )
 def convolution(image, weight, bias, stride, padding):
-    return _loop_convolution(image, weight, bias, stride, padding)
+    padded, size = functional.pad(image, (padding,) * 4), weight.shape[-1]
+    height, width = ((side - size) // stride + 1 for side in padded.shape[-2:])
+    output = torch.zeros(len(image), len(weight), height, width, dtype=image.dtype)
+    for i in range(height):
+        for j in range(width):
+            top, left = i * stride, j * stride
+            patch = padded[:, None, :, top : top + size, left : left + size]
+            output[:, :, i, j] = (patch * weight).sum((2, 3, 4)) + bias
+    return output
 
 
 # 3 最合胃口的图像块
@@ -180,7 +171,7 @@ def _unit(weight):
 
 
 def _range_ok(patches, weight):
-    return bool(patches[1].min() >= 0 and patches[1].max() <= 1)
+    return in_range(patches[1])
 
 
 def _first_is_unit(patches, weight):
@@ -246,15 +237,6 @@ def _gratings(size, angle, period):
     )
 
 
-def _tuning(weight, angles, period, *, measure, turn=math.pi, swap=False):
-    curves = []
-    for step in range(angles):
-        angle = turn * step / angles
-        phase = _gratings(weight.shape[-1], math.pi / 2 - angle if swap else angle, period)
-        curves.append(measure(weight.sum(1), phase))
-    return torch.stack(curves, 1)
-
-
 def _by_search(grey, phase):
     shifts = torch.arange(0, 2 * math.pi, 2 * math.pi / 1440, dtype=torch.float64)
     waves = torch.cos(phase + shifts[:, None, None])
@@ -267,6 +249,15 @@ def _inner(grey, wave):
 
 def _amplitude(grey, phase):
     return (_inner(grey, phase.cos()).square() + _inner(grey, phase.sin()).square()).sqrt()
+
+
+def _tuning(weight, angles, period, *, measure=_amplitude, turn=math.pi, swap=False):
+    curves = []
+    for step in range(angles):
+        angle = turn * step / angles
+        phase = _gratings(weight.shape[-1], math.pi / 2 - angle if swap else angle, period)
+        curves.append(measure(weight.sum(1), phase))
+    return torch.stack(curves, 1)
 
 
 def _rotates(call, weight, angles, period):
@@ -296,7 +287,7 @@ def _rotates(call, weight, angles, period):
             "一个相位取绝对值还是一个相位：隔四分之一个周期的那张光栅也要看。",
         ),
         "full_turn": (
-            partial(_tuning, measure=_amplitude, turn=2 * math.pi),
+            partial(_tuning, turn=2 * math.pi),
             "方向走了一整圈：光栅转 180° 还是它自己，走半圈就够。",
         ),
         "added": (
@@ -305,24 +296,21 @@ def _rotates(call, weight, angles, period):
             ),
             "两个相位的响应直接相加了：它们像直角三角形的两条边那样合成。",
         ),
-        "swapped": (
-            partial(_tuning, measure=_amplitude, swap=True),
-            "u 和 v 对调了：u 是列号，v 是行号。",
-        ),
+        "swapped": (partial(_tuning, swap=True), "u 和 v 对调了：u 是列号，v 是行号。"),
         "no_turn": (
-            lambda w, a, p: _tuning(w, a, 2 * math.pi * p, measure=_amplitude),
+            fed(_tuning, period=lambda p: 2 * math.pi * p),
             "余弦里少了 2π：隔一个 period，相位要走完一整圈。",
         ),
         "one_channel": (
-            lambda w, a, p: _tuning(w[:, :1], a, p, measure=_amplitude),
+            fed(_tuning, weight=lambda w: w[:, :1]),
             "只看了第一个通道：三个通道的核都与光栅做内积，再加起来。",
         ),
         "each_channel": (
-            lambda w, a, p: sum(_tuning(w[:, [c]], a, p, measure=_amplitude) for c in range(3)),
+            lambda w, *a: sum(_tuning(w[:, [c]], *a) for c in range(3)),
             "每个通道各取了自己的最佳相位：三个通道看到的是同一张光栅，先相加再取最大。",
         ),
         "ends_twice": (
-            lambda w, a, p: _tuning(w, a, p, measure=_amplitude, turn=math.pi * a / (a - 1)),
+            lambda w, a, p: _tuning(w, a, p, turn=math.pi * a / (a - 1)),
             "最后一个方向走到了 π，与第一个相同：方向是 aπ/angles，不含 π。",
         ),
     },

@@ -6,6 +6,8 @@ import torch
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
+from cnnlab.check.gradients import gradient_of
+from cnnlab.check.variants import fed
 from cnnlab.check.watching import called_autograd
 
 # 1 像素 -> 图像
@@ -161,8 +163,7 @@ def _error_ratio(call, function, image, position, step):
 
 
 def _slope(function, image, position, step):
-    leaf = image.clone().requires_grad_()
-    return float(torch.autograd.grad(function(leaf), leaf)[0][position])
+    return float(gradient_of(function, image)[position])
 
 
 def _in_place(function, image, position, step):
@@ -191,10 +192,7 @@ def _in_place(function, image, position, step):
             "只往回走了一步：往前也走一步，误差小一个量级。",
         ),
         "one_width": (partial(_difference, width=1), "大了一倍：两个端点之间隔着几个步长？"),
-        "swapped": (
-            lambda f, x, p, s: -_difference(f, x, p, s),
-            "符号反了：用往前一步的值减往后一步的值。",
-        ),
+        "swapped": (lambda *a: -_difference(*a), "符号反了：用往前一步的值减往后一步的值。"),
         "low_precision": (
             partial(_difference, dtype=torch.float32),
             "精度不够：两个相近的数相减，有效数字所剩无几，换 float64。",
@@ -202,7 +200,7 @@ def _in_place(function, image, position, step):
         "in_place": (_in_place,),
         "exact": (_slope, "用了自动求导：这道题不求导，只拿两个函数值相减。"),
         "half_steps": (
-            lambda f, x, p, s: _difference(f, x, p, s / 2),
+            fed(_difference, step=lambda s: s / 2),
             "两边各走了半步，合起来才一步：题目要两边各走一个 step。",
         ),
     },
@@ -255,22 +253,19 @@ def _by_adam(image, target, steps, rate):
     ),
     mistakes={
         "replaced_leaf": (
-            lambda x, t, n, r: x.clone(),
+            lambda image, *_: image.clone(),
             "图像一步没动：叶子张量被换掉了，优化器还拿着旧的那个。",
         ),
         "accumulated": (
             partial(_descend, momentum=1.0),
             "步子越迈越大：每一步之前要把旧的梯度清零。",
         ),
-        "ascends": (lambda x, t, n, r: _descend(x, t, n, -r), "离目标越来越远：方向反了。"),
+        "ascends": (fed(_descend, rate=lambda r: -r), "离目标越来越远：方向反了。"),
         "mean": (
-            lambda x, t, n, r: _descend(x, t, n, r, factor=2 / x.numel()),
+            lambda x, *a: _descend(x, *a, factor=2 / x.numel()),
             "步子太小：损失约定为各像素之和，不取平均。",
         ),
-        "one_step_short": (
-            lambda x, t, n, r: _descend(x, t, n - 1, r),
-            "少走了一步：数一数更新了几次。",
-        ),
+        "one_step_short": (fed(_descend, steps=lambda n: n - 1), "少走了一步：数一数更新了几次。"),
         "gradient_once": (
             lambda x, t, n, r: x - n * r * 2 * (x - t),
             "每一步用的都是起点的梯度：损失要在循环里用现在的图像重新算。",

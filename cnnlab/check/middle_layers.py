@@ -12,6 +12,10 @@ from cnnlab.check.fixtures import noise
 # 1 数一数卷积核
 
 
+def _numbers(kernels, each, biases):
+    return kernels, each, kernels * each + biases
+
+
 @exercise(
     "数一数卷积核",
     level=1,
@@ -23,39 +27,39 @@ from cnnlab.check.fixtures import noise
     allow=("random",),
     mistakes={
         "no_bias": (
-            lambda i, o, k, g: (o, i // g * k * k, o * (i // g) * k * k),
+            lambda i, o, k, g: _numbers(o, i // g * k * k, 0),
             "全层的参数还要算偏置：每个输出通道一个。",
         ),
         "no_depth": (
-            lambda i, o, k, g: (o, k * k, o * k * k + o),
+            lambda i, o, k, g: _numbers(o, k * k, o),
             "一个核不只一张小图：每个输入通道各有一张。",
         ),
         "swapped": (
-            lambda i, o, k, g: (i, o // g * k * k, i * (o // g) * k * k + i),
+            lambda i, o, k, g: _numbers(i, o // g * k * k, i),
             "输入与输出对调了：有几个输出通道，就有几个卷积核。",
         ),
         "kernels_times_depth": (
-            lambda i, o, k, g: (o * i // g, k * k, o * (i // g) * k * k + o),
+            lambda i, o, k, g: _numbers(o * i // g, k * k, o),
             "这里一个核指一个输出通道的整组权重，不是其中的一张小图。",
         ),
         "groups_ignored": (
-            lambda i, o, k, g: (o, i * k * k, o * i * k * k + o),
+            lambda i, o, k, g: _numbers(o, i * k * k, o),
             "没有用上 groups：分组之后，一个核只看得到一组输入通道。",
         ),
         "groups_on_outputs": (
-            lambda i, o, k, g: (o // g, i // g * k * k, o // g * (i // g) * k * k + o),
+            lambda i, o, k, g: _numbers(o // g, i // g * k * k, o),
             "核的个数也除以了组数：分组只减少每个核看到的输入，核一个不少。",
         ),
         "size_once": (
-            lambda i, o, k, g: (o, i // g * k, o * (i // g) * k + o),
+            lambda i, o, k, g: _numbers(o, i // g * k, o),
             "核长只乘了一次：一张小图有 size 行、size 列。",
         ),
         "one_bias": (
-            lambda i, o, k, g: (o, i // g * k * k, o * (i // g) * k * k + 1),
+            lambda i, o, k, g: _numbers(o, i // g * k * k, 1),
             "偏置只算了一个：每个输出通道各有一个。",
         ),
         "bias_each": (
-            lambda i, o, k, g: (o, i // g * k * k + 1, o * (i // g * k * k + 1)),
+            lambda i, o, k, g: _numbers(o, i // g * k * k + 1, 0),
             "偏置算进了每个核的权重：它只计入最后一个数。",
         ),
     },

@@ -7,6 +7,7 @@ import torch
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
 from cnnlab.check.gradients import gradient_of
+from cnnlab.check.variants import fed
 from cnnlab.check.watching import work_of
 from cnnlab.core.hooks import activations_of
 
@@ -83,7 +84,7 @@ def _less_padding(layers):
             "填充没有乘步幅：深一层的填充补的是那一层的格，一格值好几个像素。",
         ),
         "backwards": (
-            lambda x: _accumulate(x[::-1]),
+            fed(_accumulate, layers=lambda x: x[::-1]),
             "层的次序反了：layers 从第一层排到最后一层。",
         ),
         "less_padding": (_less_padding, "大小里减去了填充：填充只移动起点，不改变一个窗口有多大。"),
@@ -175,20 +176,10 @@ def _maps(batches, height, width, seed):
     return list(drawn.split(batches))
 
 
-def _sort_all(batches, k):
-    cells = []
-    for image, one in enumerate(picture for batch in batches for picture in batch):
-        for row in range(one.shape[0]):
-            for column in range(one.shape[1]):
-                cells.append((-float(one[row, column]), image, row, column))
-    best = sorted(cells)[:k]
-    return torch.tensor([-cell[0] for cell in best], dtype=torch.float64), torch.tensor(
-        [cell[1:] for cell in best]
-    )
-
-
 def _latest_first(batches, k):
-    values, places = _sort_all([batch.flip(0).flip(1).flip(2) for batch in batches][::-1], k)
+    values, places = running_top.oracle(
+        [batch.flip(0).flip(1).flip(2) for batch in batches][::-1], k
+    )
     shape = torch.tensor([sum(map(len, batches)), *batches[0].shape[1:]])
     return values, shape - 1 - places
 
@@ -250,7 +241,7 @@ def _running(batches, k, *, each=None, offset=True, newest=False, swap=False):
     laws=((_keeps_little, "手里存了不止一批：把全部激活接在一起，图一多内存就不够了。"),),
     mistakes={
         "one_each": (
-            lambda b, k: _sort_all([batch.flatten().topk(1).values[None, None] for batch in b], k),
+            lambda b, k: running_top.oracle([x.amax((0, 1, 2), keepdim=True) for x in b], k),
             "每批只留了一个：同一批里的第二名也可能比别批的第一名大。",
         ),
         "no_offset": (
@@ -267,31 +258,29 @@ def _running(batches, k, *, each=None, offset=True, newest=False, swap=False):
         "smallest": (
             lambda b, k: [
                 part * sign
-                for part, sign in zip(_sort_all([-x for x in b], k), (-1, 1), strict=True)
+                for part, sign in zip(running_top.oracle([-x for x in b], k), (-1, 1), strict=True)
             ],
             "取的是最小的 k 个：方向反了。",
         ),
         "absolute": (
-            lambda b, k: _sort_all([x.abs() for x in b], k),
+            lambda b, k: running_top.oracle([x.abs() for x in b], k),
             "比的是绝对值：很负的激活不算大。",
         ),
         "hoards": (_all_at_once,),
     },
 )
 def running_top(batches, k):
-    return _sort_all(batches, k)
+    cells = []
+    for image, one in enumerate(picture for batch in batches for picture in batch):
+        for row in range(one.shape[0]):
+            for column in range(one.shape[1]):
+                cells.append((-float(one[row, column]), image, row, column))
+    best = sorted(cells)[:k]
+    values = torch.tensor([-cell[0] for cell in best], dtype=torch.float64)
+    return values, torch.tensor([cell[1:] for cell in best])
 
 
 # 4 每张图只出一处
-
-
-def _greedy(values, image_index, k):
-    chosen, used = [], set()
-    for place in sorted(range(len(values)), key=lambda i: (-float(values[i]), i)):
-        if int(image_index[place]) not in used and len(chosen) < k:
-            used.add(int(image_index[place]))
-            chosen.append(place)
-    return torch.tensor(chosen)
 
 
 def _first_of_each(places, image_index):
@@ -358,7 +347,7 @@ def _one_each(values, image_index, k, *, first=None, stable=True):
             "同一张照片占了好几个名额：还没有去重。",
         ),
         "earliest": (_earliest, "每张照片留下的不是它最大的那一处：去重之前先排好序。"),
-        "ascending": (lambda v, i, k: _greedy(v, i, k).flip(0), "次序反了：要从大到小。"),
+        "ascending": (lambda *a: one_per_image.oracle(*a).flip(0), "次序反了：要从大到小。"),
         "cut_later": (
             lambda v, i, k: _one_each(v, i, k, first=2 * k),
             "只是多留了一些再去重：一张照片的候选再多一点，名额还是不够。",
@@ -367,11 +356,19 @@ def _one_each(values, image_index, k, *, first=None, stable=True):
             partial(_one_each, stable=False),
             "同值时后来的排到了前面：先来者在前，排序要稳定。",
         ),
-        "images": (lambda v, i, k: i[_greedy(v, i, k)], "返回的是照片的编号：题目要候选的下标。"),
+        "images": (
+            lambda v, i, k: i[one_per_image.oracle(v, i, k)],
+            "返回的是照片的编号：题目要候选的下标。",
+        ),
     },
 )
 def one_per_image(values, image_index, k):
-    return _greedy(values, image_index, k)
+    chosen, used = [], set()
+    for place in sorted(range(len(values)), key=lambda i: (-float(values[i]), i)):
+        if int(image_index[place]) not in used and len(chosen) < k:
+            used.add(int(image_index[place]))
+            chosen.append(place)
+    return torch.tensor(chosen)
 
 
 # 5 有效感受野

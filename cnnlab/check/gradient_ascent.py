@@ -8,14 +8,15 @@ from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import CamNet, TinyNet, asked, noise, uniform
-from cnnlab.check.gradients import gradient_of, pixel_differences, pixel_gradient
+from cnnlab.check.gradients import (
+    class_probabilities,
+    gradient_of,
+    pixel_differences,
+    pixel_gradient,
+)
 from cnnlab.check.variants import fed, first
 
 # 1 一步
-
-
-def _probability(model, image, target):
-    return model(image).softmax(1).gather(1, target[:, None])
 
 
 def _step(
@@ -95,7 +96,7 @@ def _length(out, image, target, model, rate, decay):
             "正则项的梯度大了一倍：前面有 ½，求导之后正好消去 2。",
         ),
         "probability": (
-            partial(_step, gradient=partial(pixel_gradient, pick=_probability)),
+            partial(_step, gradient=partial(pixel_gradient, pick=class_probabilities)),
             "求的是概率的梯度：要上升的是 softmax 之前的得分。",
         ),
         "unit_first": (

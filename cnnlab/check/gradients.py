@@ -10,6 +10,10 @@ def class_scores(model, image, target):
     return model(image).gather(1, target[:, None])[:, 0]
 
 
+def class_probabilities(model, image, target):
+    return class_scores(lambda x: model(x).softmax(1), image, target)
+
+
 def gradient_of(function, place):
     """function 的值（不止一个数时是它们的和）在 place 处的梯度，由自动求导。"""
     leaf = place.detach().clone().requires_grad_()

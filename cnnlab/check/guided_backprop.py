@@ -7,7 +7,7 @@ import torch
 
 from cnnlab.check.core import Unfit, exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
-from cnnlab.check.gradients import pixel_gradient
+from cnnlab.check.gradients import class_probabilities, pixel_gradient
 from cnnlab.check.rules import by_hand, rule_function, swapping, swapping_all
 
 # 1 三条规则
@@ -218,7 +218,7 @@ def _leaves_grad(image, target, model):
             "套在别的模块里的 ReLU 没有换：named_children 只看一层，Fire 模块里的在更深处。",
         ),
         "softmax": (
-            partial(swapping, pick=lambda n, z, y: n(z).softmax(1).gather(1, y[:, None])),
+            partial(swapping, pick=class_probabilities),
             "用了概率：要的是 softmax 之前的得分。",
         ),
         "left_grad": (_leaves_grad,),

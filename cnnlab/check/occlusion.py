@@ -1,25 +1,21 @@
 """“遮挡实验”一章的练习：窗的位置、遮挡图、逐像素的平均、概率上升的玩具、随机掩码。"""
 
 from functools import partial
+from itertools import product
 
 import torch
+from torch.nn import functional
 
 from cnnlab.check.core import exercise
-from cnnlab.check.fixtures import TinyNet, WindowNet, noise, uniform
+from cnnlab.check.fixtures import TinyNet, WindowNet, asked, noise, uniform
+from cnnlab.check.gradients import class_probabilities, class_scores
+from cnnlab.check.variants import fed, first
 
 # 1 窗的位置
 
 
-def _starts_by_search(length, window, stride):
-    return [
-        place
-        for place in range(length)
-        if place + window == length or (place % stride == 0 and place + window < length)
-    ]
-
-
 def _evenly_spread(length, window, stride):
-    count = len(_starts_by_search(length, window, stride))
+    count = len(window_starts.oracle(length, window, stride))
     return torch.linspace(0, length - window, count).round().int().tolist()
 
 
@@ -49,155 +45,129 @@ def _evenly_spread(length, window, stride):
         ),
         "spread": (_evenly_spread, "间隔被匀开了：除了最后一步，间隔都应等于步幅。"),
         "ends": (
-            lambda n, w, s: [place + w for place in _starts_by_search(n, w, s)],
+            lambda n, w, s: [place + w for place in window_starts.oracle(n, w, s)],
             "给的是窗的末端：题目要的是起点。",
         ),
     },
 )
 def window_starts(length, window, stride):
-    return _starts_by_search(length, window, stride)
+    return [
+        place
+        for place in range(length)
+        if place + window == length or (place % stride == 0 and place + window < length)
+    ]
 
 
 # 2 遮挡图
 
 
-def _map_filling(image, target, model, window, stride, fill):
-    """fill(图, 上, 左) 给出窗里填的颜色。"""
-    rows, columns = (_starts_by_search(side, window, stride) for side in image.shape[-2:])
-    before, drops = _score(image, target, model)[:, 0, 0], []
-    for top in rows:
-        for left in columns:
-            covered = image.clone()
-            inside = covered[..., top : top + window, left : left + window]
-            inside.copy_(fill(inside).expand_as(inside))
-            drops.append(before - _score(covered, target, model)[:, 0, 0])
+def _own_color(image, inside):
+    return image.mean((2, 3), keepdim=True)
+
+
+def _starts(size, window, stride):
+    return (window_starts.oracle(side, window, stride) for side in size)
+
+
+def _map(
+    image,
+    target,
+    model,
+    window,
+    stride,
+    *,
+    fill=_own_color,
+    measure=class_scores,
+    short=0,
+    outside=False,
+    keep=False,
+):
+    """fill(图, 窗里的一块) 是填的颜色；keep 为真时前面的窗没有揭掉。"""
+    rows, columns = map(list, _starts(image.shape[2:], window, stride))
+    covered, drops = image, []
+    with torch.no_grad():
+        before = measure(model, image, target)
+        for top, left in product(rows, columns):
+            place = (..., slice(top, top + window - short), slice(left, left + window - short))
+            hidden = torch.full(image.shape[2:], outside)
+            hidden[place] = not outside
+            start = covered if keep else image
+            covered = torch.where(hidden, fill(image, image[place]), start)
+            drops.append(before - measure(model, covered, target))
     return torch.stack(drops, 1).unflatten(1, (len(rows), len(columns)))
 
 
-def _map_of_all_targets(image, target, model, window, stride):
-    return sum(_map_by_masks(image, one.expand_as(target), model, window, stride) for one in target)
-
-
-def _map_by_masks(
-    image, target, model, window, stride, measure=None, fill=None, short=0, outside=False
-):
-    measure = measure or (lambda scores: scores)
-    fill = image.mean((2, 3), keepdim=True) if fill is None else fill
-    count, _, height, width = image.shape
-    rows, columns = (_starts_by_search(side, window, stride) for side in (height, width))
-    drop = torch.zeros(count, len(rows), len(columns), dtype=image.dtype)
-    chosen = torch.arange(count), target
-    with torch.no_grad():
-        for i, top in enumerate(rows):
-            for j, left in enumerate(columns):
-                mask = torch.ones_like(image)
-                mask[..., top : top + window - short, left : left + window - short] = 0
-                mask = 1 - mask if outside else mask
-                covered = image * mask + fill * (1 - mask)
-                drop[:, i, j] = (measure(model(image)) - measure(model(covered)))[chosen]
-    return drop
-
-
-def _map_keeping(image, target, model, window, stride):
-    """前面的窗没有揭掉。"""
-    rows, columns = (_starts_by_search(side, window, stride) for side in image.shape[-2:])
-    covered, color = image.clone(), image.mean((2, 3), keepdim=True)
-    with torch.no_grad():
-        scores = []
-        for top in rows:
-            for left in columns:
-                covered[..., top : top + window, left : left + window] = color
-                scores.append(model(covered).gather(1, target[:, None])[:, 0])
-        before = model(image).gather(1, target[:, None])
-    return (before - torch.stack(scores, 1)).unflatten(1, (len(rows), len(columns)))
-
-
 def _score(image, target, model):
-    with torch.no_grad():
-        return model(image).gather(1, target[:, None])[:, 0, None, None]
+    return class_scores(model, image, target).detach()[:, None, None]
 
 
 @exercise(
     "遮挡图",
     level=4,
     probes=(
-        lambda: (uniform((2, 3, 8, 7), 1), torch.tensor([3, 1]), TinyNet(), 3, 2),
-        lambda: (uniform((3, 3, 6, 9), 2), torch.tensor([0, 4, 2]), TinyNet(seed=9), 4, 3),
-        lambda: (uniform((1, 3, 5, 5), 3), torch.tensor([2]), TinyNet(seed=5), 5, 2),
+        lambda: (*asked([3, 1], (8, 7), 1), 3, 2),
+        lambda: (*asked([0, 4, 2], (6, 9), 2, TinyNet(seed=9)), 4, 3),
+        lambda: (*asked([2], (5, 5), 3, TinyNet(seed=5)), 5, 2),
     ),
     answer="(N, 行数, 列数) 的得分之降，行列由窗的位置决定（最后一扇齐边），不带计算图",
     idea="每扇窗都从原图的一份新副本开始，在像素上填色，再交给模型；记下的是得分掉了多少。",
     where="看“从零实现”一节的循环，以及 Tensor.gather 的文档。",
     question="窗数一多就慢。怎样把几扇窗拼成一批，而结果一个数也不变？",
     mistakes={
-        "kept": (_map_keeping, "前一扇窗还留在图上：每扇窗都要从原图开始。"),
+        "kept": (partial(_map, keep=True), "前一扇窗还留在图上：每扇窗都要从原图开始。"),
         "probability": (
-            partial(_map_by_masks, measure=lambda scores: scores.softmax(1)),
+            partial(_map, measure=class_probabilities),
             "给的是概率的下降：softmax 把别的类也搅了进来，这里要得分。",
         ),
         "black": (
-            partial(_map_by_masks, fill=0.0),
+            partial(_map, fill=lambda *_: 0.0),
             "窗里填的是 0：在像素上 0 是黑色，不是这张图的平均色。",
         ),
         "batch_mean": (
-            lambda x, t, m, w, s: _map_by_masks(
-                x, t, m, w, s, fill=x.mean((0, 2, 3), keepdim=True)
-            ),
+            partial(_map, fill=lambda image, _: image.mean((0, 2, 3), keepdim=True)),
             "平均色取自整批：每张图该用自己的。",
         ),
         "grey_mean": (
-            lambda x, t, m, w, s: _map_by_masks(
-                x, t, m, w, s, fill=x.mean((1, 2, 3), keepdim=True)
-            ),
+            partial(_map, fill=lambda image, _: image.mean((1, 2, 3), keepdim=True)),
             "三个通道填了同一个数：平均色是一种颜色，有三个分量。",
         ),
         "after": (
-            lambda x, t, m, w, s: _score(x, t, m) - _map_by_masks(x, t, m, w, s),
+            lambda x, t, m, *a: _score(x, t, m) - _map(x, t, m, *a),
             "给的是遮住之后的得分：题目要的是掉了多少。",
         ),
-        "negated": (lambda *a: -_map_by_masks(*a), "符号反了：得分下降记作正数。"),
-        "first_target": (
-            lambda x, t, m, w, s: _map_by_masks(x, t[:1].expand_as(t), m, w, s),
-            "整批都用了第一张图的目标类：每张图有自己的。",
-        ),
-        "graph": (lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s) + 0 * m(x).sum(),),
-        "outside": (
-            partial(_map_by_masks, outside=True),
-            "遮的是窗外，窗里反而留着：填色的是窗里。",
-        ),
-        "short": (
-            partial(_map_by_masks, short=1),
-            "窗少盖了一行一列：切片的终点不含，要到起点加 window。",
-        ),
+        "negated": (lambda *a: -_map(*a), "符号反了：得分下降记作正数。"),
+        "first_target": (fed(_map, target=first), "整批都用了第一张图的目标类：每张图有自己的。"),
+        "graph": (lambda x, t, m, *a: _map(x, t, m, *a) + 0 * m(x).sum(),),
+        "outside": (partial(_map, outside=True), "遮的是窗外，窗里反而留着：填色的是窗里。"),
+        "short": (partial(_map, short=1), "窗少盖了一行一列：切片的终点不含，要到起点加 window。"),
         "grey": (
-            partial(_map_by_masks, fill=0.5),
+            partial(_map, fill=lambda *_: 0.5),
             "窗里填的是 0.5 的灰：题目要这张图自己的平均色。",
         ),
         "own_window": (
-            lambda *a: _map_filling(*a, lambda inside: inside.mean((2, 3), keepdim=True)),
+            partial(_map, fill=lambda _, inside: inside.mean((2, 3), keepdim=True)),
             "填的是窗里那一块的平均色：要整张图的平均色。",
         ),
         "every_target": (
-            _map_of_all_targets,
+            partial(_map, measure=lambda m, x, t: m(x)[:, t].sum(1)),
             "scores[:, target] 得到的是 (N, N)：每张图只取自己那一类，要一一对应。",
         ),
         "relative": (
-            lambda x, t, m, w, s: _map_by_masks(x, t, m, w, s) / _score(x, t, m),
+            lambda x, t, m, *a: _map(x, t, m, *a) / _score(x, t, m),
             "除以了原来的得分：题目要掉了多少，不是掉了几成。",
         ),
     },
 )
 def occlusion_map(image, target, model, window, stride):
-    return _map_by_masks(image, target, model, window, stride)
+    return _map(image, target, model, window, stride)
 
 
 # 3 逐像素的平均
 
 
-def _average_by_pixels(drop, size, window, stride, combine=None):
-    combine = combine or (lambda values: values.mean(-1))
+def _average_by_pixels(drop, size, window, stride, combine=lambda values: values.mean(-1)):
     height, width = size
-    rows, columns = (_starts_by_search(side, window, stride) for side in size)
+    rows, columns = _starts(size, window, stride)
     result = torch.zeros(len(drop), height, width, dtype=drop.dtype)
     for row in range(height):
         for column in range(width):
@@ -219,9 +189,7 @@ def _unaligned(drop, size, window, stride):
 
 
 def _enlarged(drop, size, window, stride):
-    return torch.nn.functional.interpolate(
-        drop[:, None], size, mode="bilinear", align_corners=False
-    )[:, 0]
+    return functional.interpolate(drop[:, None], size, mode="bilinear", align_corners=False)[:, 0]
 
 
 @exercise(
@@ -261,7 +229,7 @@ def _enlarged(drop, size, window, stride):
         ),
         "enlarged": (_enlarged, "这是把小图插值放大：没有用到哪扇窗盖住哪个像素。"),
         "nearest": (
-            lambda d, n, w, s: torch.nn.functional.interpolate(d[:, None], n)[:, 0],
+            lambda d, n, w, s: functional.interpolate(d[:, None], n)[:, 0],
             "这是把小图按最近的格放大：要看每个像素被哪几扇窗盖住。",
         ),
         "maximum": (
@@ -363,24 +331,22 @@ def rising_probability(image): ...
 # 5 随机掩码
 
 
-def _random_masks_by_pixel(image, target, model, masks):
-    with torch.no_grad():
-        scores = torch.stack(
-            [model(image * mask).gather(1, target[:, None])[:, 0] for mask in masks], 1
-        )
-    kept = scores[:, :, None, None] * masks
-    return kept.sum(1) / masks.sum(0) - scores.mean(1)[:, None, None]
+def _masks(count, height, width, seed, kept=0.5):
+    return (uniform((count, height, width), seed) < kept).double()
 
 
-def _mask_scores(image, target, model, masks):
-    with torch.no_grad():
-        return torch.stack(
-            [model(image * mask)[torch.arange(len(image)), target] for mask in masks], 1
-        )
+def _weighed(how):
+    """how(各掩码下的得分, 掩码)：掩码在第 1 维。"""
+
+    def answer(image, target, model, masks):
+        with torch.no_grad():
+            scores = [class_scores(model, image * mask, target) for mask in masks]
+        return how(torch.stack(scores, 1)[:, :, None, None], masks)
+
+    return answer
 
 
-def _without(image, target, model, masks, how):
-    return how(_mask_scores(image, target, model, masks)[:, :, None, None], masks)
+_kept = _weighed(lambda s, m: (s * m).sum(1) / m.sum(0) - s.mean(1))
 
 
 def _error_shrinks(call, *_):
@@ -390,8 +356,7 @@ def _error_shrinks(call, *_):
     exact[3:5, 5:7] = image[0, 1, 3:5, 5:7] / 2
     errors = []
     for count in (150, 2400):
-        masks = (uniform((count, 6, 8), 8) < 0.5).double()
-        found = call(image, torch.tensor([0]), WindowNet(), masks)[0]
+        found = call(image, torch.tensor([0]), WindowNet(), _masks(count, 6, 8, 8))[0]
         errors.append(float((found - exact).square().mean().sqrt()))
     return 4 * 0.7 < errors[0] / errors[1] < 4 * 1.3
 
@@ -400,24 +365,9 @@ def _error_shrinks(call, *_):
     "随机掩码",
     level=3,
     probes=(
-        lambda: (
-            uniform((2, 3, 5, 4), 9),
-            torch.tensor([2, 0]),
-            TinyNet(),
-            (uniform((12, 5, 4), 10) < 0.5).double(),
-        ),
-        lambda: (
-            uniform((2, 3, 4, 6), 11),
-            torch.tensor([1, 4]),
-            TinyNet(seed=3),
-            (uniform((15, 4, 6), 12) < 0.6).double(),
-        ),
-        lambda: (
-            uniform((1, 3, 4, 4), 13),
-            torch.tensor([3]),
-            TinyNet(seed=4),
-            (uniform((9, 4, 4), 14) < 0.5).double(),
-        ),
+        lambda: (*asked([2, 0], (5, 4), 9), _masks(12, 5, 4, 10)),
+        lambda: (*asked([1, 4], (4, 6), 11, TinyNet(seed=3)), _masks(15, 4, 6, 12, 0.6)),
+        lambda: (*asked([3], (4, 4), 13, TinyNet(seed=4)), _masks(9, 4, 4, 14)),
     ),
     answer="(N, H, W)：留下这个像素时得分的平均，减去全部得分的平均，不带计算图",
     idea="一个像素重要，就是留下它的那些图平均得分比别的高；留下的次数各像素不同，要各除各的。",
@@ -426,31 +376,31 @@ def _error_shrinks(call, *_):
     laws=((_error_shrinks, "掩码多到十六倍，误差应当缩到约四分之一，你的不是。"),),
     mistakes={
         "no_division": (
-            lambda *a: _without(*a, lambda s, m: (s * m).mean(1) - s.mean(1)),
+            _weighed(lambda s, m: (s * m).mean(1) - s.mean(1)),
             "没有除以每个像素被留下的比例：留得多的像素占了便宜。",
         ),
         "no_mean": (
-            lambda *a: _without(*a, lambda s, m: (s * m).sum(1) / m.sum(0)),
+            _weighed(lambda s, m: (s * m).sum(1) / m.sum(0)),
             "没有减去全部得分的平均：每个像素都带着同一个底数。",
         ),
         "dropped": (
-            lambda *a: _without(*a, lambda s, m: (s * (1 - m)).sum(1) / (1 - m).sum(0) - s.mean(1)),
+            _weighed(lambda s, m: (s * (1 - m)).sum(1) / (1 - m).sum(0) - s.mean(1)),
             "算的是去掉这个像素时的平均得分：正负反了，要的是留下时的。",
         ),
         "one_count": (
-            lambda *a: _without(*a, lambda s, m: (s * m).mean(1) / m.mean() - s.mean(1)),
+            _weighed(lambda s, m: (s * m).mean(1) / m.mean() - s.mean(1)),
             "用了同一个保留比例：各像素实际留下的次数不同，掩码少时误差不小。",
         ),
         "probability": (
-            lambda x, t, m, masks: _random_masks_by_pixel(x, t, lambda z: m(z).softmax(1), masks),
+            lambda x, t, m, masks: _kept(x, t, lambda z: m(z).softmax(1), masks),
             "用了概率：这里要 softmax 之前的得分。",
         ),
-        "graph": (lambda x, t, m, masks: _random_masks_by_pixel(x, t, m, masks) + 0 * m(x).sum(),),
-        "first_target": (
-            lambda x, t, m, masks: _random_masks_by_pixel(x, t[:1].expand_as(t), m, masks),
-            "整批都用了第一张图的目标类：每张图有自己的。",
-        ),
+        "graph": (lambda x, t, m, masks: _kept(x, t, m, masks) + 0 * m(x).sum(),),
+        "first_target": (fed(_kept, target=first), "整批都用了第一张图的目标类：每张图有自己的。"),
     },
 )
 def random_masks(image, target, model, masks):
-    return _random_masks_by_pixel(image, target, model, masks)
+    with torch.no_grad():
+        scores = [class_scores(model, image * mask, target) for mask in masks]
+    kept = sum(score[:, None, None] * mask for score, mask in zip(scores, masks, strict=True))
+    return kept / masks.sum(0) - (sum(scores) / len(scores))[:, None, None]

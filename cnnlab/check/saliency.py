@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import CamNet, TinyNet, asked, in_range, in_training, noise, uniform
+from cnnlab.check.gradients import class_probabilities
 from cnnlab.check.gradients import class_scores as _scores
 from cnnlab.check.gradients import pixel_differences as _differences
 from cnnlab.check.gradients import pixel_gradient as _gradient
@@ -19,10 +20,6 @@ from cnnlab.core.measures import luminance
 
 def _map(image, target, model, pick=_scores):
     return _gradient(image, target, model, pick).abs().amax(1)
-
-
-def _probabilities(model, image, target):
-    return model(image).softmax(1).gather(1, target[:, None])
 
 
 def _cross_entropies(model, image, target):
@@ -85,7 +82,7 @@ def _stays_in_eval(image, target, model):
             "对全部类别的得分求了和：只取目标类。",
         ),
         "softmax": (
-            lambda *a: _map(*a, _probabilities),
+            lambda *a: _map(*a, class_probabilities),
             "你求的是概率的梯度：要对 softmax 之前的得分求。",
         ),
         "cross_entropy": (

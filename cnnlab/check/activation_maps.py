@@ -6,6 +6,7 @@ import torch
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
+from cnnlab.check.variants import fed
 from cnnlab.core.hooks import activations_of, record_activations
 
 # 1 取出一层的输出
@@ -130,7 +131,7 @@ def _switches_inplace(image, layers, model):
         "stays_in_eval": (_stays_in_eval,),
         "hooks_stay": (_hooks_stay,),
         "last_only": (
-            lambda x, layers, m: _by_hand(x, layers[-1:], m),
+            fed(_by_hand, layers=lambda layers: layers[-1:]),
             "少了几层：每个名字都要有一项。",
         ),
         "batch_mean": (

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
+from cnnlab.check.variants import fed
 
 # 1 主成分
 
@@ -24,11 +25,6 @@ def _projected(
     if last:
         points, share = (left * size)[:, -n:].flip(1), share.flip(0)
     return points, share[:n] / (share[:n].sum() if kept_only else share.sum())
-
-
-def _by_covariance(x, n):
-    values, vectors = torch.linalg.eigh(torch.cov(x.T))
-    return (x - x.mean(0)) @ vectors.flip(1)[:, :n], values.flip(0)[:n] / values.sum()
 
 
 def _up_to_sign(function, x, n):
@@ -93,20 +89,20 @@ def _stretched(count, width, seed):
         "projects_uncentred": (
             lambda x, n: (
                 x @ torch.linalg.svd(x - x.mean(0), full_matrices=False)[2][:n].T,
-                _by_covariance(x, n)[1],
+                principal.oracle(x, n)[1],
             ),
             "方向找对了，投影的却是没有减平均的数据：坐标整体偏了。",
         ),
         "rows_of_vh": (
             lambda x, n: (
                 (x - x.mean(0)) @ torch.linalg.svd(x - x.mean(0), full_matrices=True)[2][:, :n],
-                _by_covariance(x, n)[1],
+                principal.oracle(x, n)[1],
             ),
             "取了 Vᵀ 的列：方向是它的行。",
         ),
         "variances": (
             lambda x, n: (
-                _by_covariance(x, n)[0],
+                principal.oracle(x, n)[0],
                 torch.linalg.eigvalsh(torch.cov(x.T)).flip(0)[:n],
             ),
             "第二项给的是方差本身：要除以总方差，成为比例。",
@@ -114,7 +110,8 @@ def _stretched(count, width, seed):
     },
 )
 def principal(x, n):
-    return _by_covariance(x, n)
+    values, vectors = torch.linalg.eigh(torch.cov(x.T))
+    return (x - x.mean(0)) @ vectors.flip(1)[:, :n], values.flip(0)[:n] / values.sum()
 
 
 # 2 邻居概率
@@ -326,7 +323,7 @@ def _labelled(count, seed):
             _majority,
             "数的是多数表决对不对：题目要同类的比例，三个里有两个同类记三分之二。",
         ),
-        "count": (lambda x, y, k: k * _purity(x, y, k), "给的是同类邻居的个数：再除以 k。"),
+        "count": (lambda *a: a[-1] * _purity(*a), "给的是同类邻居的个数：再除以 k。"),
         "one_more": (
             lambda x, y, k: _near_labels(x, y, k + 1, own=True).double().mean().item(),
             "取了 k + 1 个而没有去掉自己：自己那一个也算进了比例。",
@@ -420,7 +417,7 @@ def _scattered(rows, columns, seed):
             "代价用了距离本身：题目要距离平方的总和最小，宁可大家都挪一点。",
         ),
         "inverse": (
-            lambda p, r, c: _seats(p, r, c).argsort(),
+            lambda *a: _seats(*a).argsort(),
             "返回的是每一格坐着哪个点：题目要每个点坐第几格。",
         ),
         "column_first": (
@@ -428,10 +425,10 @@ def _scattered(rows, columns, seed):
             "格号是按列数的：格号是行号 × 列数 + 列号。",
         ),
         "swapped": (
-            lambda p, r, c: _seats(p.flip(1), r, c),
+            fed(_seats, points=lambda p: p.flip(1)),
             "行和列用反了：points 的第一列是行，第二列是列。",
         ),
-        "largest": (lambda p, r, c: _seats(-p, r, c), "总和最大了：代价的符号反了。"),
+        "largest": (fed(_seats, points=torch.neg), "总和最大了：代价的符号反了。"),
         "by_swaps": (_by_swaps, "两两交换停在了半路：哪一对都换不动，几个一起换还能更省。"),
     },
 )
@@ -479,9 +476,7 @@ def _enough(answer, seed):
 
 
 def _scattered_data(seed, count, width):
-    return torch.randn(
-        count, width, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
+    return noise((count, width), seed)
 
 
 def _blobs(seed):

@@ -3,38 +3,33 @@
 import copy
 import math
 from functools import partial
+from itertools import accumulate
 
 import torch
 
 from cnnlab.check.core import Unfit, exercise
-from cnnlab.check.fixtures import TinyNet, noise, uniform
+from cnnlab.check.fixtures import TinyNet, noise, permuted, uniform
+from cnnlab.check.gradients import central_differences, gradient_of
+from cnnlab.check.variants import fed
 
 # 1 打乱一层
 
 
-def _redrawn(model, names, generator, *, rescale=True, copied=True, value=None):
-    changed = copy.deepcopy(model) if copied else copy.copy(model)
-    with torch.no_grad():
-        for name in names:
-            for parameter in changed.get_submodule(name).parameters():
-                drawn = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
-                drawn = (drawn - drawn.mean()) / drawn.std() if rescale else drawn
-                drawn = drawn * parameter.std() if rescale else 4 * drawn
-                parameter.copy_(drawn if value is None else torch.full_like(drawn, value))
-    return changed
+def _drawn(parameter, generator):
+    return torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
 
 
-def _how(model, layer, generator, draw):
-    changed = copy.deepcopy(model)
+def _same_spread(parameter, generator):
+    drawn = _drawn(parameter, generator)
+    return (drawn - drawn.mean()) / drawn.std() * parameter.std()
+
+
+def _redrawn(model, layer, generator, *, draw=_same_spread, copied=copy.deepcopy):
+    changed = copied(model)
     with torch.no_grad():
         for parameter in changed.get_submodule(layer).parameters():
             parameter.copy_(draw(parameter, generator))
     return changed
-
-
-def _permuted(parameter, generator):
-    order = torch.randperm(parameter.numel(), generator=generator)
-    return parameter.flatten()[order].view_as(parameter)
 
 
 def _alternating(parameter, generator):
@@ -99,7 +94,7 @@ def _run_redrawn(function, model, layer, generator):
     "打乱一层，保住尺度",
     level=2,
     open_ended=True,
-    ours=lambda model, layer, generator: _redrawn(model, [layer], generator),
+    ours=_redrawn,
     probes=(
         lambda: (TinyNet(), "linear", _generator(1)),
         lambda: (TinyNet(seed=7), "conv2", _generator(2)),
@@ -124,37 +119,27 @@ def _run_redrawn(function, model, layer, generator):
     ),
     mistakes={
         "shallow": (
-            lambda m, layer, g: _redrawn(m, [layer], g, copied=False),
+            partial(_redrawn, copied=copy.copy),
             "原网络也被改了：浅复制只抄了外壳，里面的层还是同一份，要深复制。",
         ),
-        "all_layers": (lambda m, layer, g: _redrawn(m, ["conv1", "conv2", "linear"], g),),
-        "no_scale": (lambda m, layer, g: _redrawn(m, [layer], g, rescale=False),),
+        "all_layers": (fed(_redrawn, layer=lambda _: ""),),
+        "no_scale": (partial(_redrawn, draw=lambda p, g: 4 * _drawn(p, g)),),
         "zeros": (
-            lambda m, layer, g: _redrawn(m, [layer], g, value=0.0),
+            partial(_redrawn, draw=lambda p, _: torch.zeros_like(p)),
             "你把这一层清零了：那是剪断，不是打乱；梯度会处处为 0。",
         ),
-        "permuted": (partial(_how, draw=_permuted),),
+        "permuted": (partial(_redrawn, draw=permuted),),
         "own_seed": (
-            lambda m, layer, g: _redrawn(m, [layer], _generator(0)),
+            fed(_redrawn, generator=lambda _: _generator(0)),
             "用了自己的种子，没有用传进来的 generator。",
         ),
-        "alternating": (partial(_how, draw=_alternating),),
+        "alternating": (partial(_redrawn, draw=_alternating),),
     },
 )
 def redrawn_layer(model, layer, generator): ...
 
 
 # 2 秩相关
-
-
-def _by_counting(a, b):
-    """名次 = 比它小的个数 + 并列的另一些的一半。"""
-    ranks = []
-    for values in (a.flatten().tolist(), b.flatten().tolist()):
-        ranks.append(
-            [sum(w < v for w in values) + (sum(w == v for w in values) - 1) / 2 for v in values]
-        )
-    return _pearson(*(torch.tensor(rank, dtype=torch.float64) for rank in ranks))
 
 
 def _pearson(a, b):
@@ -243,7 +228,7 @@ def _tied(shape, seed):
             "排序一次得到的是“第几名是谁”，名次是“谁是第几名”。",
         ),
         "absolute": (
-            lambda a, b: abs(_by_counting(a, b)),
+            lambda *a: abs(rank_agreement.oracle(*a)),
             "取了绝对值：一张图高的地方另一张低，相关应当是负的。",
         ),
         "argsort_twice": (
@@ -263,25 +248,25 @@ def _tied(shape, seed):
     },
 )
 def rank_agreement(a, b):
-    return _by_counting(a, b)
+    ranks = []  # 名次 = 比它小的个数 + 并列的另一些的一半
+    for values in (a.flatten().tolist(), b.flatten().tolist()):
+        ranks.append(
+            [sum(w < v for w in values) + (sum(w == v for w in values) - 1) / 2 for v in values]
+        )
+    return _pearson(*(torch.tensor(rank, dtype=torch.float64) for rank in ranks))
 
 
 # 3 逐层随机化
 
 
 def _swapped(model, layer):
-    """把一层的参数倒过来排：当作确定的“随机化”。"""
-    changed = copy.deepcopy(model)
-    with torch.no_grad():
-        for parameter in changed.get_submodule(layer).parameters():
-            parameter.copy_(-parameter.flatten().flip(0).view_as(parameter))
-    return changed
+    """把一层的参数倒过来排，再变号：当作确定的“随机化”。"""
+    return _redrawn(model, layer, None, draw=lambda p, _: -p.flatten().flip(0).view_as(p))
 
 
 def _map(image, target, model, *, absolute=True, gather=torch.amax):
     target = int(model(image).argmax(1)) if target is None else target
-    leaf = image.clone().requires_grad_()
-    gradient = torch.autograd.grad(model(leaf)[0, target], leaf)[0][0]
+    gradient = gradient_of(lambda leaf: model(leaf)[0, target], image)[0]
     return gather(gradient.abs() if absolute else gradient, 0)
 
 
@@ -314,7 +299,7 @@ def _cascade(
         ),
         "no_original": (partial(_cascade, first=False), "少了第一张：原模型的图是比较的起点。"),
         "upside_down": (
-            lambda x, t, m, layers, s: _cascade(x, t, m, layers[::-1], s),
+            fed(_cascade, layers=lambda layers: layers[::-1]),
             "次序反了：layers 已经按从输出到输入排好，照着走。",
         ),
         "signed": (
@@ -326,7 +311,7 @@ def _cascade(
             "跨通道用了求和：这里取最大，与显著图一致。",
         ),
         "predicted": (
-            lambda x, t, m, layers, s: _cascade(x, None, m, layers, s),
+            fed(_cascade, target=lambda _: None),
             "每个模型用了它自己预测的类：类别要一直是 target，才比得了。",
         ),
         "stuck": (
@@ -336,20 +321,12 @@ def _cascade(
     },
 )
 def cascade(image, target, model, layers, shuffle):
-    maps, current = [], model
-    for layer in [None, *layers]:
-        current = current if layer is None else shuffle(current, layer)
-        gradient = torch.zeros_like(image[0])
-        for place in range(gradient.numel()):
-            step = torch.zeros_like(image).flatten()
-            step[place] = 1e-6
-            with torch.no_grad():
-                up, down = (
-                    current(image + sign * step.view_as(image))[0, target] for sign in (1, -1)
-                )
-            gradient.view(-1)[place] = (up - down) / 2e-6
-        maps.append(gradient.abs().amax(0))
-    return torch.stack(maps)
+    networks = accumulate(layers, shuffle, initial=model)
+    gradients = [
+        central_differences(lambda moved, network=network: network(moved)[0, target], image)
+        for network in networks
+    ]
+    return torch.stack([gradient[0].abs().amax(0) for gradient in gradients])
 
 
 # 4 删除曲线
@@ -554,10 +531,7 @@ def _against_the_rest(image, mask, target, model, heat):
             partial(_evidence, part_of="signed"),
             "热力图没有只取正的部分：负的把份额冲淡了。",
         ),
-        "inverted": (
-            lambda x, k, t, m, h: _evidence(x, ~k, t, m, h),
-            "mask 用反了：真的地方是方块。",
-        ),
+        "inverted": (fed(_evidence, mask=torch.logical_not), "mask 用反了：真的地方是方块。"),
         "against_the_rest": (
             _against_the_rest,
             "比的是方块里与方块外的密度：题目要份额除以面积份额，分母是整张图。",

@@ -21,6 +21,12 @@ def uniform(shape: Sequence[int], seed: int = 0) -> Tensor:
     return torch.rand(tuple(shape), generator=generator, dtype=torch.float64)
 
 
+def permuted(parameter: Tensor, generator: torch.Generator) -> Tensor:
+    """同样的数，打乱次序。"""
+    order = torch.randperm(parameter.numel(), generator=generator)
+    return parameter.flatten()[order].view_as(parameter)
+
+
 def in_range(image: Tensor) -> bool:
     """像素全在 [0, 1] 里。"""
     return image.min() >= 0 and image.max() <= 1

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 
 from cnnlab.check.core import Unfit, exercise
-from cnnlab.check.fixtures import TinyNet, noise, uniform
+from cnnlab.check.fixtures import TinyNet, asked, noise, uniform
 from cnnlab.check.gradients import class_probabilities, pixel_gradient
 from cnnlab.check.rules import by_hand, rule_function, swapping, swapping_all
 
@@ -188,8 +188,8 @@ def _leaves_grad(image, target, model):
     level=3,
     ours=swapping_all,
     probes=(
-        lambda: (uniform((2, 3, 9, 7), 21), torch.tensor([3, 1]), TinyNet(seed=3)),
-        lambda: (uniform((3, 3, 7, 9), 22), torch.tensor([0, 4, 2]), TinyNet(seed=9, nested=True)),
+        lambda: asked([3, 1], (9, 7), 21, TinyNet(seed=3)),
+        lambda: asked([0, 4, 2], (7, 9), 22, TinyNet(seed=9, nested=True)),
     ),
     answer="(N, 3, H, W)，带符号：网络里每个 ReLU 都按引导式规则回传时，target 类得分对像素的梯度；网络用完恢复原样",
     idea="先记住原来的模块，换上自己的，算完再换回去；中途报错也要换回去。",
@@ -199,9 +199,7 @@ def _leaves_grad(image, target, model):
     mistakes={
         "plain": (pixel_gradient, "这是普通的梯度：ReLU 没有换掉，负的梯度一路传了回来。"),
         "deconvnet": (
-            lambda x, t, m: swapping(
-                x, t, m, function=rule_function(after=lambda v, g: g.clamp_min(0))
-            ),
+            partial(swapping, function=rule_function(after=lambda v, g: g.clamp_min(0))),
             "前向关着的门你也放行了：那是反卷积网络。",
         ),
         "first_only": (
@@ -209,7 +207,7 @@ def _leaves_grad(image, target, model):
             "只换了一个 ReLU：每一个都要换，漏一个图就混了。",
         ),
         "at_the_end": (
-            lambda x, t, m: pixel_gradient(x, t, m).clamp_min(0),
+            lambda *a: pixel_gradient(*a).clamp_min(0),
             "只在最后把负的梯度清零：规则要在每个 ReLU 处执行，不是在像素处。",
         ),
         "never_restored": (partial(swapping, restore=False),),

@@ -4,9 +4,10 @@ import copy
 from functools import partial
 
 import torch
+from torch.nn import functional
 
 from cnnlab.check.core import Unfit, exercise
-from cnnlab.check.fixtures import TinyNet, noise
+from cnnlab.check.fixtures import TinyNet, noise, permuted
 from cnnlab.check.watching import work_of
 
 # 1 从激活到特征向量
@@ -39,7 +40,7 @@ from cnnlab.check.watching import work_of
             "只有一张图时少了一维：squeeze 把长为 1 的批量维也去掉了。",
         ),
         "unit": (
-            lambda a: torch.nn.functional.normalize(a.mean((2, 3))),
+            lambda a: functional.normalize(a.mean((2, 3))),
             "多做了一步归一化：除以范数是比较时的事。",
         ),
     },
@@ -231,9 +232,7 @@ def neighbors_without_self(vectors, k):
 
 
 def _cosines(query, first, second):
-    return [
-        float(torch.nn.functional.cosine_similarity(query, each, dim=0)) for each in (first, second)
-    ]
+    return [float(functional.cosine_similarity(query, each, dim=0)) for each in (first, second)]
 
 
 def _is_three(out, dimension):
@@ -341,13 +340,13 @@ def _all_of_them(call, model, seed):
 
 def _within_kernels(parameter, generator):
     if parameter.dim() != 4:
-        return _permuted(parameter, generator)
+        return permuted(parameter, generator)
     flat = parameter.flatten(2)
     return flat[:, :, torch.randperm(flat.shape[2], generator=generator)].view_as(parameter)
 
 
 def _weights_only(parameter, generator):
-    return _permuted(parameter, generator) if parameter.dim() > 1 else parameter
+    return permuted(parameter, generator) if parameter.dim() > 1 else parameter
 
 
 def _fresh(model, seed, how):
@@ -358,30 +357,24 @@ def _fresh(model, seed, how):
     return made
 
 
-def _permuted(parameter, generator):
-    return parameter.flatten()[torch.randperm(parameter.numel(), generator=generator)].view_as(
-        parameter
-    )
-
-
 def _in_place(model, seed):
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.copy_(_permuted(parameter, generator))
+            parameter.copy_(permuted(parameter, generator))
     return copy.deepcopy(model)
 
 
 def _global_seed(model, seed):
     torch.manual_seed(seed)
-    return _fresh(model, seed, _permuted)
+    return _fresh(model, seed, permuted)
 
 
 @exercise(
     "同样的数，打乱了次序",
     level=3,
     open_ended=True,
-    ours=partial(_fresh, how=_permuted),
+    ours=partial(_fresh, how=permuted),
     probes=(lambda: (TinyNet(seed=3), 1), lambda: (TinyNet(seed=4), 2)),
     answer="一个新的网络，结构相同",
     idea="好的对照只差一样东西。打乱次序保住了每一层权重的平均、尺度和分布，只毁掉学到的排列。",
@@ -421,7 +414,7 @@ def _global_seed(model, seed):
         "global_seed": (_global_seed,),
         "within_kernels": (partial(_fresh, how=_within_kernels),),
         "weights_only": (partial(_fresh, how=_weights_only),),
-        "frozen": (lambda m, s: _fresh(m, s, _permuted).requires_grad_(False),),
+        "frozen": (lambda m, s: _fresh(m, s, permuted).requires_grad_(False),),
         "itself": (lambda m, s: m,),
     },
 )

@@ -10,6 +10,7 @@ import torch
 from cnnlab.check.core import Unfit, exercise
 from cnnlab.check.fixtures import TinyNet, noise, permuted, uniform
 from cnnlab.check.gradients import central_differences, gradient_of
+from cnnlab.check.ranks import first_come, kendall, pearson
 from cnnlab.check.variants import fed
 
 # 1 打乱一层
@@ -142,20 +143,15 @@ def redrawn_layer(model, layer, generator): ...
 # 2 秩相关
 
 
-def _pearson(a, b):
-    a, b = (x.flatten().double() - x.double().mean() for x in (a, b))
-    length = float(a.norm() * b.norm())
-    return float((a * b).sum()) / length if length > 0 else 0.0
+def _on_ranks(rank, compare=pearson):
+    """名次由 rank 排，再由 compare 相比；有一张处处相同时是 0。"""
 
+    def agreement(a, b):
+        if a.min() == a.max() or b.min() == b.max():
+            return 0.0
+        return float(compare(rank(a.flatten()), rank(b.flatten())))
 
-def _first_come(values):
-    return values.flatten().argsort(stable=True).argsort().double()
-
-
-def _pair(a, b, rank):
-    if a.min() == a.max() or b.min() == b.max():
-        return 0.0
-    return _pearson(rank(a.flatten()), rank(b.flatten()))
+    return agreement
 
 
 def _dense(values):
@@ -170,20 +166,8 @@ def _average(values):
     return _lowest(values) + ((values[:, None] == values).sum(1) - 1) / 2
 
 
-def _by_differences_of_ranks(a, b):
-    if a.min() == a.max() or b.min() == b.max():
-        return 0.0
-    gap, count = _average(a.flatten()) - _average(b.flatten()), a.numel()
-    return float(1 - 6 * gap.square().sum() / (count * (count**2 - 1)))
-
-
-def _kendall(a, b):
-    if a.min() == a.max() or b.min() == b.max():
-        return 0.0
-    signs = [(x.flatten()[:, None] - x.flatten()).sign() for x in (a, b)]
-    return float(
-        (signs[0] * signs[1]).sum() / (signs[0].square().sum() * signs[1].square().sum()).sqrt()
-    )
+def _by_differences(a, b):
+    return 1 - 6 * (a - b).square().sum() / (len(a) * (len(a) ** 2 - 1))
 
 
 def _opposed(shape, seed):
@@ -216,15 +200,16 @@ def _tied(shape, seed):
         ),
     ),
     mistakes={
-        "pearson": (_pearson, "用了数值本身：几个亮点会左右结果，要先换成名次。"),
+        "pearson": (
+            lambda a, b: float(pearson(a, b)),
+            "用了数值本身：几个亮点会左右结果，要先换成名次。",
+        ),
         "ties": (
-            lambda a, b: _pearson(_first_come(a), _first_come(b)),
+            lambda a, b: float(pearson(first_come(a), first_come(b))),
             "并列的像素按先来后到排了名次：它们应当得平均名次。",
         ),
         "argsort_once": (
-            lambda a, b: _pearson(
-                a.flatten().argsort(stable=True), b.flatten().argsort(stable=True)
-            ),
+            lambda *both: float(pearson(*(x.flatten().argsort(stable=True) for x in both))),
             "排序一次得到的是“第几名是谁”，名次是“谁是第几名”。",
         ),
         "absolute": (
@@ -232,19 +217,22 @@ def _tied(shape, seed):
             "取了绝对值：一张图高的地方另一张低，相关应当是负的。",
         ),
         "argsort_twice": (
-            partial(_pair, rank=lambda v: v.argsort().argsort().double()),
+            _on_ranks(lambda v: v.argsort().argsort()),
             "排序两次得到的名次没有管并列：一样大的应当得到同样的名次。",
         ),
         "dense": (
-            partial(_pair, rank=_dense),
+            _on_ranks(_dense),
             "并列之后的名次没有跳过去：三个并列第二之后是第五，名次取它们的平均。",
         ),
-        "lowest": (partial(_pair, rank=_lowest), "并列的都取了最小的名次：要取平均名次。"),
+        "lowest": (_on_ranks(_lowest), "并列的都取了最小的名次：要取平均名次。"),
         "differences": (
-            _by_differences_of_ranks,
+            _on_ranks(_average, _by_differences),
             "用了名次之差平方的简便公式：它只在没有并列时才对。",
         ),
-        "kendall": (_kendall, "算的是成对比较的一致程度（肯德尔系数）：题目要对名次求相关系数。"),
+        "kendall": (
+            _on_ranks(lambda v: v, kendall),
+            "算的是成对比较的一致程度（肯德尔系数）：题目要对名次求相关系数。",
+        ),
     },
 )
 def rank_agreement(a, b):
@@ -253,7 +241,7 @@ def rank_agreement(a, b):
         ranks.append(
             [sum(w < v for w in values) + (sum(w == v for w in values) - 1) / 2 for v in values]
         )
-    return _pearson(*(torch.tensor(rank, dtype=torch.float64) for rank in ranks))
+    return float(pearson(*map(torch.tensor, ranks)))
 
 
 # 3 逐层随机化

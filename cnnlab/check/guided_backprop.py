@@ -8,6 +8,7 @@ import torch
 from cnnlab.check.core import Unfit, exercise
 from cnnlab.check.fixtures import TinyNet, asked, noise, uniform
 from cnnlab.check.gradients import class_probabilities, pixel_gradient
+from cnnlab.check.ranks import first_come, kendall, pearson
 from cnnlab.check.rules import by_hand, rule_function, swapping, swapping_all
 
 # 1 三条规则
@@ -17,16 +18,6 @@ def _rules(value, gradient, *, gate=lambda v: v > 0, guided=None, order=(0, 1, 2
     plain, deconv = gradient * gate(value), gradient.clamp_min(0)
     both = deconv * gate(value) if guided is None else guided(plain, deconv)
     return torch.stack([(plain, deconv, both)[index] for index in order])
-
-
-def _element_by_element(value, gradient):
-    answer = torch.zeros(3, *value.shape, dtype=value.dtype)
-    for place, (v, g) in enumerate(
-        zip(value.flatten().tolist(), gradient.flatten().tolist(), strict=True)
-    ):
-        for rule, passed in enumerate((v > 0, g > 0, v > 0 and g > 0)):
-            answer[rule].view(-1)[place] = g if passed else 0.0
-    return answer
 
 
 def _with_zeros(shape, seed):
@@ -82,7 +73,12 @@ def _with_zeros(shape, seed):
     },
 )
 def relu_rules(value, gradient):
-    return _element_by_element(value, gradient)
+    answer = torch.zeros(3, *value.shape, dtype=value.dtype)
+    pairs = zip(value.flatten().tolist(), gradient.flatten().tolist(), strict=True)
+    for place, (v, g) in enumerate(pairs):
+        for rule, passed in enumerate((v > 0, g > 0, v > 0 and g > 0)):
+            answer[rule].view(-1)[place] = g if passed else 0.0
+    return answer
 
 
 # 2 写成 autograd 函数
@@ -157,7 +153,7 @@ class autograd_rule(torch.autograd.Function):
     @staticmethod
     def backward(context, gradient):
         (value,) = context.saved_tensors
-        return _element_by_element(value, gradient)[2]
+        return relu_rules.oracle(value, gradient)[2]
 
 
 # 3 换掉再还回
@@ -230,7 +226,7 @@ def guided_map(image, target, model):
 
 
 def _differs(value, gradient):
-    rules = _element_by_element(value, gradient)
+    rules = relu_rules.oracle(value, gradient)
     return rules[1] != rules[2]
 
 
@@ -248,7 +244,7 @@ def _same_elsewhere(out, size, index):
 
 def _all_passing(out, size, index):
     """别处两条规则都真的放行了什么：不是靠全零蒙混。"""
-    rules = _element_by_element(*out)
+    rules = relu_rules.oracle(*out)
     others = torch.arange(size) != index
     return bool((rules[2][others] > 0).all())
 
@@ -293,39 +289,21 @@ def two_gates(size, index): ...
 # 5 换类别检验
 
 
-def _maps(images, model, first, second, gradient_of, reduce):
-    return [reduce(gradient_of(model, images, target)).flatten(1) for target in (first, second)]
-
-
 def _biggest(gradient):
     return gradient.abs().amax(1)
 
 
-def _pearson(a, b):
-    a, b = (each - each.mean(1, keepdim=True) for each in (a, b))
-    return (a * b).sum(1) / (a.norm(dim=1) * b.norm(dim=1))
+def _spearman(a, b):
+    return pearson(first_come(a), first_come(b))
 
 
-def _cosine_of_ranks(image, model, first, second, gradient_of):
-    a, b = _maps(image, model, first, second, gradient_of, _biggest)
-    return torch.cosine_similarity(_ranks(a), _ranks(b))
+def _swap(image, model, first, second, gradient_of, *, reduce=_biggest, compare=_spearman):
+    a, b = (reduce(gradient_of(model, image, target)) for target in (first, second))
+    return torch.stack([compare(one, other) for one, other in zip(a, b, strict=True)])
 
 
-def _kendall(image, model, first, second, gradient_of):
-    a, b = _maps(image, model, first, second, gradient_of, _biggest)
-    signs = [(each[:, :, None] - each[:, None]).sign() for each in (a, b)]
-    return (signs[0] * signs[1]).sum((1, 2)) / (a.shape[1] * (a.shape[1] - 1))
-
-
-def _ranks(values):
-    return values.argsort(1).argsort(1).double()
-
-
-def _swap(image, model, first, second, gradient_of, *, reduce=_biggest, ranks=_ranks, whole=False):
-    a, b = _maps(image, model, first, second, gradient_of, reduce)
-    if whole:
-        return _pearson(ranks(a.view(1, -1)), ranks(b.view(1, -1))).expand(len(image))
-    return _pearson(ranks(a), ranks(b))
+def _whole_batch(image, *rest):
+    return _swap(image, *rest, reduce=lambda g: _biggest(g)[None]).expand(len(image))
 
 
 def _wavy(model, image, target):
@@ -373,7 +351,7 @@ def _opposed(model, image, target):
     question="在真的网络上，三条规则的次序是什么？边缘检测器在这个检验里得几分？",
     mistakes={
         "pearson": (
-            partial(_swap, ranks=lambda v: v),
+            partial(_swap, compare=pearson),
             "直接对数值求了相关：几个亮点会左右它，用名次。",
         ),
         "signed": (
@@ -384,28 +362,37 @@ def _opposed(model, image, target):
             partial(_swap, reduce=lambda g: g.abs().sum(1)),
             "跨通道用了求和：这里取最大，与显著图一致。",
         ),
-        "whole_batch": (partial(_swap, whole=True), "把整批图混在一起排了名次：一张图一个数。"),
+        "whole_batch": (_whole_batch, "把整批图混在一起排了名次：一张图一个数。"),
         "absolute": (
             lambda *a: _swap(*a).abs(),
             "负号丢了：两张图的名次相反时，秩相关应当是负的。",
         ),
         "once": (
-            partial(_swap, ranks=lambda v: v.argsort(1).double()),
+            partial(
+                _swap, compare=lambda a, b: pearson(a.flatten().argsort(), b.flatten().argsort())
+            ),
             "只排了一次序，得到的是下标，不是名次：再排一次。",
         ),
         "every_channel": (
-            partial(_swap, reduce=lambda g: g.abs()),
+            partial(_swap, reduce=torch.abs),
             "没有先取通道的最大：一个像素一个数，再排名次。",
         ),
-        "cosine": (_cosine_of_ranks, "名次没有减去平均就比了夹角：相关系数要先各减平均。"),
-        "pairs": (_kendall, "算的是成对比较的一致程度（肯德尔系数）：题目要对名次求相关系数。"),
+        "cosine": (
+            partial(
+                _swap,
+                compare=lambda a, b: torch.cosine_similarity(first_come(a), first_come(b), dim=0),
+            ),
+            "名次没有减去平均就比了夹角：相关系数要先各减平均。",
+        ),
+        "pairs": (
+            partial(_swap, compare=kendall),
+            "算的是成对比较的一致程度（肯德尔系数）：题目要对名次求相关系数。",
+        ),
     },
 )
 def class_swap(image, model, first, second, gradient_of):
-    """斯皮尔曼系数的另一种算法：没有并列时，1 减去名次之差的平方和。"""
-    a, b = _maps(image, model, first, second, gradient_of, _biggest)
-    n, found = a.shape[1], []
-    for one, other in zip(a, b, strict=True):
-        rank = [(one[:, None] > one).sum(1).double(), (other[:, None] > other).sum(1).double()]
-        found.append(1 - 6 * (rank[0] - rank[1]).square().sum() / (n * (n * n - 1)))
-    return torch.stack(found)
+    # 没有并列时的另一种算法：1 减去名次之差的平方和
+    a, b = (_biggest(gradient_of(model, image, target)).flatten(1) for target in (first, second))
+    first_rank, second_rank = ((x[:, :, None] > x[:, None]).sum(2).double() for x in (a, b))
+    n = a.shape[1]
+    return 1 - 6 * (first_rank - second_rank).square().sum(1) / (n * (n * n - 1))

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import combinations
 
 import torch
 from torch.nn import functional
@@ -18,6 +19,7 @@ from cnnlab.check.gradients import (
     gradient_flows,
     pixel_gradient,
 )
+from cnnlab.check.ranks import pearson
 
 _milestones: dict[str, Exercise] = {}
 
@@ -130,11 +132,6 @@ def my_slope(p, points):
 # 看穿一张照片
 
 
-def _pearson(a, b):
-    a, b = (x.flatten() - x.mean() for x in (a, b))
-    return (a @ b) / (a.norm() * b.norm())
-
-
 def _many_maps(made, image, target, model):
     return (
         isinstance(made, dict)
@@ -146,10 +143,7 @@ def _many_maps(made, image, target, model):
 
 
 def _different(made, image, target, model):
-    maps = list(made.values())
-    return all(
-        abs(float(_pearson(maps[i], maps[j]))) < 0.999 for i in range(len(maps)) for j in range(i)
-    )
+    return all(abs(pearson(a, b)) < 0.999 for a, b in combinations(made.values(), 2))
 
 
 @_step(
@@ -181,7 +175,7 @@ def my_maps(image, target, model): ...
     ),
 )
 def my_likeness(maps, controls):
-    return {name: _pearson(maps[name], controls[name]) for name in maps}
+    return {name: pearson(maps[name], controls[name]) for name in maps}
 
 
 # 合成一个类

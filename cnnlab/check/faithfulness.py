@@ -123,7 +123,7 @@ def _run_redrawn(function, model, layer, generator):
             partial(_redrawn, copied=copy.copy),
             "原网络也被改了：浅复制只抄了外壳，里面的层还是同一份，要深复制。",
         ),
-        "all_layers": (fed(_redrawn, layer=lambda _: ""),),
+        "all_layers": (fed(_redrawn, layer=lambda _: ""),),  # "" 是整个网络
         "no_scale": (partial(_redrawn, draw=lambda p, g: 4 * _drawn(p, g)),),
         "zeros": (
             partial(_redrawn, draw=lambda p, _: torch.zeros_like(p)),

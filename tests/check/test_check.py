@@ -18,7 +18,7 @@ import torch
 from torch import nn
 
 from cnnlab import check
-from cnnlab.check import notebook_file, session
+from cnnlab.check import core, notebook_file, session
 from cnnlab.check.core import Exercise
 from cnnlab.check.effects import EFFECTS
 from cnnlab.check.errors import TRANSLATIONS, translated
@@ -542,6 +542,35 @@ def _python(program: str, environment: dict[str, str]) -> subprocess.CompletedPr
         env=environment,
         cwd=environment["PYTHONPATH"],
     )
+
+
+def test_an_exercise_derives_from_its_reference():
+    texts = dict.fromkeys(("answer", "idea", "where", "question"), "")
+
+    @core.exercise("样本", level=1, probes=(), **texts)
+    def doubled(image, factor):
+        return 2 * image
+
+    assert (doubled.id, doubled.name) == ("test_check-1", "doubled")
+    assert doubled.stub == "my_doubled(image, factor)" and doubled.function_name == "my_doubled"
+    assert doubled.oracle(3, None) == 6
+
+    @core.exercise("样本", level=1, probes=(), asked="your_way", open_ended=True, **texts)
+    def free(seed): ...
+
+    assert free.oracle is None and free.stub == "your_way(seed)"
+
+    @core.exercise("样本", level=1, probes=(), asked="MyKind", **texts)
+    class kind(torch.autograd.Function): ...
+
+    assert kind.stub == kind.function_name == "MyKind" and kind.oracle is not None
+
+
+def test_exercises_are_numbered_in_the_order_of_their_module():
+    for slug in {item.slug for item in check.exercises()}:
+        module = sys.modules[f"cnnlab.check.{slug}"]
+        written = [value.id for value in vars(module).values() if isinstance(value, Exercise)]
+        assert written == [f"{slug}-{number + 1}" for number in range(len(written))]
 
 
 def test_exercise_wins_over_the_module_of_the_same_name(tmp_path):

@@ -85,7 +85,9 @@ def in_training() -> TinyNet:
     return model
 
 
-def asked(targets, size: Sequence[int], seed: int, model: nn.Module | None = None, draw=uniform):
+def classified(
+    targets, size: Sequence[int], seed: int, model: nn.Module | None = None, draw=uniform
+):
     """一批高宽为 size 的图、各自的类别、一个网络（缺省是 TinyNet）。"""
     image = draw((len(targets), 3, *size), seed)
     return image, torch.tensor(targets), model or TinyNet()

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from cnnlab.check.core import exercise
-from cnnlab.check.fixtures import CamNet, TinyNet, asked, noise, uniform
+from cnnlab.check.fixtures import CamNet, TinyNet, classified, noise, uniform
 from cnnlab.check.gradients import (
     class_probabilities,
     gradient_of,
@@ -64,9 +64,9 @@ def _length(out, image, target, model, rate, decay):
     level=2,
     ours=_step,
     probes=(
-        lambda: (*asked([3, 1], (5, 6), 1), 0.5, 0.3),
-        lambda: (*asked([0, 4, 2], (6, 4), 2, TinyNet(seed=9)), 0.2, 0.1),
-        lambda: (*asked([2], (4, 5), 3, TinyNet(seed=4)), 0.3, 0.0),
+        lambda: (*classified([3, 1], (5, 6), 1), 0.5, 0.3),
+        lambda: (*classified([0, 4, 2], (6, 4), 2, TinyNet(seed=9)), 0.2, 0.1),
+        lambda: (*classified([2], (4, 5), 3, TinyNet(seed=4)), 0.3, 0.0),
     ),
     answer="(N, 3, H, W)：每张图沿“得分的梯度减 decay ×（图像减灰）”的方向走长度恰为 rate 的一步",
     idea="要变大的是得分减 ½ decay ‖图像 − 0.5‖²，先写出它的梯度，再把每张图的方向各自除以自己的长度。",
@@ -141,8 +141,8 @@ def _moves(call, image, target, model):
     level=3,
     asked="my_objective",
     probes=(
-        lambda: asked([2, 0], (4, 5), 9, _dead_net(3)),
-        lambda: asked([1, 3, 0], (3, 4), 10, _dead_net(5)),
+        lambda: classified([2, 0], (4, 5), 9, _dead_net(3)),
+        lambda: classified([1, 3, 0], (3, 4), 10, _dead_net(5)),
     ),
     answer="一个标量：各图目标类的得分之和，目标类的单元被 ReLU 关掉时梯度也不为零",
     idea="ReLU 关着的地方，导数恰好是零；零乘以多大的学习率都是零。同一个类还有一个没有被截过的数。",

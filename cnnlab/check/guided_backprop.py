@@ -6,7 +6,7 @@ from functools import partial
 import torch
 
 from cnnlab.check.core import Unfit, exercise
-from cnnlab.check.fixtures import TinyNet, asked, noise, uniform
+from cnnlab.check.fixtures import TinyNet, classified, noise, uniform
 from cnnlab.check.gradients import class_probabilities, pixel_gradient
 from cnnlab.check.ranks import first_come, kendall, pearson
 from cnnlab.check.rules import by_hand, rule_function, swapping, swapping_all
@@ -184,8 +184,8 @@ def _leaves_grad(image, target, model):
     level=3,
     ours=swapping_all,
     probes=(
-        lambda: asked([3, 1], (9, 7), 21, TinyNet(seed=3)),
-        lambda: asked([0, 4, 2], (7, 9), 22, TinyNet(seed=9, nested=True)),
+        lambda: classified([3, 1], (9, 7), 21, TinyNet(seed=3)),
+        lambda: classified([0, 4, 2], (7, 9), 22, TinyNet(seed=9, nested=True)),
     ),
     answer="(N, 3, H, W)，带符号：网络里每个 ReLU 都按引导式规则回传时，target 类得分对像素的梯度；网络用完恢复原样",
     idea="先记住原来的模块，换上自己的，算完再换回去；中途报错也要换回去。",

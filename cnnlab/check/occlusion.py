@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from cnnlab.check.core import exercise
-from cnnlab.check.fixtures import TinyNet, WindowNet, asked, noise, uniform
+from cnnlab.check.fixtures import TinyNet, WindowNet, classified, noise, uniform
 from cnnlab.check.gradients import class_probabilities, class_scores
 from cnnlab.check.variants import fed, first
 
@@ -105,9 +105,9 @@ def _score(image, target, model):
     "遮挡图",
     level=4,
     probes=(
-        lambda: (*asked([3, 1], (8, 7), 1), 3, 2),
-        lambda: (*asked([0, 4, 2], (6, 9), 2, TinyNet(seed=9)), 4, 3),
-        lambda: (*asked([2], (5, 5), 3, TinyNet(seed=5)), 5, 2),
+        lambda: (*classified([3, 1], (8, 7), 1), 3, 2),
+        lambda: (*classified([0, 4, 2], (6, 9), 2, TinyNet(seed=9)), 4, 3),
+        lambda: (*classified([2], (5, 5), 3, TinyNet(seed=5)), 5, 2),
     ),
     answer="(N, 行数, 列数) 的得分之降，行列由窗的位置决定（最后一扇齐边），不带计算图",
     idea="每扇窗都从原图的一份新副本开始，在像素上填色，再交给模型；记下的是得分掉了多少。",
@@ -365,9 +365,9 @@ def _error_shrinks(call, *_):
     "随机掩码",
     level=3,
     probes=(
-        lambda: (*asked([2, 0], (5, 4), 9), _masks(12, 5, 4, 10)),
-        lambda: (*asked([1, 4], (4, 6), 11, TinyNet(seed=3)), _masks(15, 4, 6, 12, 0.6)),
-        lambda: (*asked([3], (4, 4), 13, TinyNet(seed=4)), _masks(9, 4, 4, 14)),
+        lambda: (*classified([2, 0], (5, 4), 9), _masks(12, 5, 4, 10)),
+        lambda: (*classified([1, 4], (4, 6), 11, TinyNet(seed=3)), _masks(15, 4, 6, 12, 0.6)),
+        lambda: (*classified([3], (4, 4), 13, TinyNet(seed=4)), _masks(9, 4, 4, 14)),
     ),
     answer="(N, H, W)：留下这个像素时得分的平均，减去全部得分的平均，不带计算图",
     idea="一个像素重要，就是留下它的那些图平均得分比别的高；留下的次数各像素不同，要各除各的。",

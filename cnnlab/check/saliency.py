@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from cnnlab.check.core import exercise
-from cnnlab.check.fixtures import CamNet, TinyNet, asked, in_range, in_training, noise, uniform
+from cnnlab.check.fixtures import CamNet, TinyNet, classified, in_range, in_training, noise, uniform
 from cnnlab.check.gradients import class_probabilities
 from cnnlab.check.gradients import class_scores as _scores
 from cnnlab.check.gradients import pixel_differences as _differences
@@ -46,9 +46,9 @@ def _stays_in_eval(image, target, model):
     level=2,
     ours=_map,
     probes=(
-        lambda: asked([3, 1], (8, 7), 1, draw=noise),
-        lambda: asked([0, 4, 2], (6, 5), 2, TinyNet(seed=9), noise),
-        lambda: asked([1], (5, 6), 3, in_training(), noise),
+        lambda: classified([3, 1], (8, 7), 1, draw=noise),
+        lambda: classified([0, 4, 2], (6, 5), 2, TinyNet(seed=9), noise),
+        lambda: classified([1], (5, 6), 3, in_training(), noise),
     ),
     answer="(N, H, W)，非负，不带计算图：每张图自己那一类的得分对像素的梯度，取绝对值，再取通道里的最大",
     idea="每张图有自己的类别：先从得分表里各取一个数，再求和。和的梯度正好把各张图的梯度分开放好。",
@@ -159,9 +159,9 @@ def _largest(gradient):
     level=1,
     ours=lambda *a: _gradient(*a).sum(1),
     probes=(
-        lambda: asked([2, 0], (7, 6), 3, draw=noise),
-        lambda: asked([1, 3, 4], (5, 8), 4, TinyNet(seed=5), noise),
-        lambda: asked([2], (4, 5), 5, in_training(), noise),
+        lambda: classified([2, 0], (7, 6), 3, draw=noise),
+        lambda: classified([1, 3, 4], (5, 8), 4, TinyNet(seed=5), noise),
+        lambda: classified([2], (4, 5), 5, in_training(), noise),
     ),
     answer="(N, H, W)，带符号：一个像素的三个通道一起变亮一点点时，得分的变化率",
     idea="三个通道一起动一步，变化率是三个偏导数之和。",
@@ -239,8 +239,8 @@ def _with_ends(image, target, model, baseline, steps, more):
     asked="my_integrated_gradients",
     ours=_path,
     probes=(
-        lambda: (*asked([3, 1], (6, 5), 5), uniform((2, 3, 6, 5), 6), 4),
-        lambda: (*asked([0, 2], (5, 7), 7, TinyNet(seed=21)), uniform((2, 3, 5, 7), 8) / 2, 7),
+        lambda: (*classified([3, 1], (6, 5), 5), uniform((2, 3, 6, 5), 6), 4),
+        lambda: (*classified([0, 2], (5, 7), 7, TinyNet(seed=21)), uniform((2, 3, 5, 7), 8) / 2, 7),
     ),
     answer="(N, 3, H, W)，带符号：从 baseline 到 image 的直线上取 steps 个小段，各段中点的梯度取平均，再乘位移",
     idea="把得分的总变化拆给各个像素：一段路上的变化约等于梯度乘位移，段段相加。",
@@ -292,9 +292,9 @@ def _averages_to_the_score(out, image, target, model):
     "类激活图",
     level=2,
     probes=(
-        lambda: asked([3, 0], (6, 7), 9, CamNet(), noise),
-        lambda: asked([1, 2, 0], (5, 4), 10, CamNet(seed=3), noise),
-        lambda: asked([1], (2, 3), 11, CamNet(seed=6), noise),
+        lambda: classified([3, 0], (6, 7), 9, CamNet(), noise),
+        lambda: classified([1, 2, 0], (5, 4), 10, CamNet(seed=3), noise),
+        lambda: classified([1], (2, 3), 11, CamNet(seed=6), noise),
     ),
     answer="(N, H, W)，不带计算图：网络 model.conv → model.relu → 整图平均里，目标类那一张图，平均值恰是得分",
     idea="得分是一张图的平均。把取平均之前的那张图拿出来，就知道分数从哪里来。",

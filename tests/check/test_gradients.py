@@ -2,7 +2,7 @@
 
 import torch
 
-from cnnlab.check.fixtures import TinyNet, asked
+from cnnlab.check.fixtures import TinyNet, classified
 from cnnlab.check.gradients import (
     central_differences,
     class_probabilities,
@@ -13,7 +13,7 @@ from cnnlab.check.gradients import (
 
 
 def test_differences_agree_with_autograd():
-    image, target, model = asked([1, 3], (4, 5), 1, TinyNet(seed=2))
+    image, target, model = classified([1, 3], (4, 5), 1, TinyNet(seed=2))
     assert torch.allclose(
         pixel_gradient(image, target, model), pixel_differences(image, target, model), atol=1e-7
     )
@@ -27,6 +27,6 @@ def test_differences_agree_with_autograd():
 
 
 def test_probabilities_are_of_the_asked_class():
-    image, target, model = asked([1, 3], (4, 5), 1)
+    image, target, model = classified([1, 3], (4, 5), 1)
     wanted = model(image).softmax(1)[[0, 1], target]
     assert torch.equal(class_probabilities(model, image, target), wanted)

@@ -10,14 +10,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from cnnlab.chapters.inversion import (
-    DECODER_HELD_OUT,
-    DECODER_PATH,
-    FeatureDecoder,
-    correlation,
-    fit_decoder,
-)
+from cnnlab.chapters.inversion import DECODER_HELD_OUT, DECODER_PATH, FeatureDecoder, fit_decoder
 from cnnlab.core.hooks import activations_of
+from cnnlab.core.measures import correlation
 from cnnlab.networks.models import load_model
 from cnnlab.pictures.photos import photos
 

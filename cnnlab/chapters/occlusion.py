@@ -48,18 +48,17 @@ def occlusion_map(
     index = resolve_target(model, 0 if output == "all" else target, len(image))
     numbers = torch.arange(len(image))
     places = torch.cartesian_prod(numbers, *map(torch.tensor, grid)).view(-1, 3)
+
+    def scores(images: Tensor, which: Tensor) -> Tensor:
+        return class_outputs(model, images, index[which], output)
+
     with evaluating(model):
-        before = torch.cat(
-            [
-                class_outputs(model, image[some], index[some], output)
-                for some in numbers.split(BATCH)
-            ]
-        )
+        before = torch.cat([scores(image[some], some) for some in numbers.split(BATCH)])
         # 还没盖到的窗，得分没有掉
         after = before[places[:, 0]]
         for count, some in enumerate(torch.arange(len(places)).split(BATCH)):
             covered = _covered(image, filling, places[some], size)
-            after[some] = class_outputs(model, covered, index[places[some, 0]], output)
+            after[some] = scores(covered, places[some, 0])
             if on_step is not None:
                 on_step(Step(count, float(after.min()), _drop(before, after, image, grid)))
     return _drop(before, after, image, grid)

@@ -7,6 +7,7 @@ import base64
 import html
 import io
 import json
+from collections.abc import Sequence
 
 from matplotlib import pyplot as plt
 from PIL import Image, ImageOps
@@ -64,10 +65,12 @@ show();
 }})();</script></div>"""
 
 
-def static_page(name: str, frames: list[dict], size: tuple[int, int], start: int = 0) -> str:
+def static_page(
+    name: str, frames: list[dict], size: tuple[int, int], least: int, start: int
+) -> str:
     """几帧图的 HTML：每根轴一个滑块，由脚本加上；脚本不运行的地方只有起始的一帧。
 
-    `frames` 的每一帧是 {"at": {轴: 文字}, "alt": 替代文字, "source": 数据 URI}。
+    `frames` 的每一帧是 {"at": {轴: 文字}, "alt": 替代文字, "source": 数据 URI}；图不窄于 least 像素，窄屏上左右拖。
     """
     names = frames[0]["at"]
     axes = {axis: list(dict.fromkeys(frame["at"][axis] for frame in frames)) for axis in names}
@@ -81,7 +84,7 @@ def static_page(name: str, frames: list[dict], size: tuple[int, int], start: int
         alt=html.escape(first["alt"]),
         width=size[0],
         height=size[1],
-        least=least_width(size[0], PIXELS),
+        least=least,
         data=data,
         start=start,
     )
@@ -130,7 +133,7 @@ def render(draw, value) -> Image.Image:
             plt.close(number)
 
 
-def one_size(pictures: list[Image.Image]) -> list[Image.Image]:
+def one_size(pictures: Sequence[Image.Image]) -> list[Image.Image]:
     """补白到同一大小，拖动时图不跳；再缩到不宽于书页。"""
     width = max(picture.width for picture in pictures)
     height = max(picture.height for picture in pictures)

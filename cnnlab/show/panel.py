@@ -16,7 +16,16 @@ import ipywidgets
 
 from cnnlab.show.call import Call, Job
 from cnnlab.show.controls import ROLES
-from cnnlab.show.frames import data_uri, encode, one_size, picture_tag, render, static_page
+from cnnlab.show.frames import (
+    PIXELS,
+    data_uri,
+    encode,
+    least_width,
+    one_size,
+    picture_tag,
+    render,
+    static_page,
+)
 from cnnlab.show.outcome import Outcome, code_tag, draw_result, growing, halted, with_steps
 from cnnlab.show.stills import moments_of, positions_of
 from cnnlab.show.worker import Run, Stopped, Worker, on_main
@@ -40,11 +49,11 @@ class Panel:
         self.after = None
         self.idle = threading.Event()
         self.idle.set()
-        self.worker = Worker(lambda do, *job: do(*job))
+        self.worker = Worker()
         digest = hashlib.sha1(repr((function.__name__, names)).encode()).hexdigest()[:8]
         self.name = f"cnnlab-panel-{digest}-{next(_numbers)}"
         self._build()
-        self.opening, self.frames, self.size = 0, [], (0, 0)
+        self.frames, self.page = [], ""
         self._draw_frames(frames)
         self.bar.value = 0
         for box in filter(None, self.boxes.values()):
@@ -86,7 +95,7 @@ class Panel:
         self.current.replaced = True
         if self.slow:
             self._tell("参数变了，按“运行”")
-            self.worker.submit((self._show_maps,))
+            self.worker.submit(self._show_maps)
         else:
             self.run()
 
@@ -111,9 +120,9 @@ class Panel:
         except Exception as error:
             self._tell(str(error), wrong=True)
             return
-        self.current = Run()
+        run = self.current = Run()
         self.idle.clear()
-        self.worker.submit((self._work, job, self.current))
+        self.worker.submit(lambda: self._work(job, run))
 
     def stop(self) -> None:
         """停：正在做的一步做完就停，留下到那时最好的图。"""
@@ -231,19 +240,23 @@ class Panel:
             return
         if isinstance(frames, int):
             steps = []
-            self._finish(self._compute(self.call.read(), Run(), steps.append), Run())
-            made, self.opening = moments_of(steps, frames), frames - 1
+            outcome = self._compute(self.call.read(), Run(), steps.append)
+            made, start = moments_of(steps, frames), frames - 1
         else:
-            made, self.opening = positions_of(self, frames)
-            self._finish(self.computed(), Run())
-        sources, self.size = encode(one_size([picture for picture, _, _ in made]))
+            made, start = positions_of(self, frames)
+            outcome = self.computed()
+        self._finish(outcome, Run())
+        pictures, places, alts = zip(*made, strict=True)
+        least = least_width(max(picture.width for picture in pictures), PIXELS)
+        sources, size = encode(one_size(pictures))
         self.frames = [
             {"at": at, "alt": alt, "source": source}
-            for source, (_, at, alt) in zip(sources, made, strict=True)
+            for source, at, alt in zip(sources, places, alts, strict=True)
         ]
+        self.page = static_page(self.name, self.frames, size, least, start)
 
     def _repr_html_(self) -> str:
-        return static_page(self.name, self.frames, self.size, self.opening) if self.frames else ""
+        return self.page
 
     def __repr__(self) -> str:
         return f"面板：{self.code}"
@@ -254,5 +267,5 @@ class Panel:
 
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
         live = {"text/plain": "", "text/html": "", "application/vnd.jupyter.widget-view+json": view}
-        display({"text/plain": repr(self), "text/html": self._repr_html_()}, raw=True)
+        display({"text/plain": repr(self), "text/html": self.page}, raw=True)
         display(live, raw=True)

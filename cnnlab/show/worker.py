@@ -32,14 +32,13 @@ def computes_inline() -> bool:
 class Worker:
     """一个线程，只留最新的一件：还没开始的旧请求被新的替换，滑块后面不会排队。"""
 
-    def __init__(self, work):
-        self.work, self.ready = work, threading.Condition()
-        self.waiting, self.thread = None, None
+    def __init__(self):
+        self.ready, self.waiting, self.thread = threading.Condition(), None, None
 
     def submit(self, job) -> None:
         """交一件去算；就地算时算完才返回。"""
         if computes_inline():
-            self.work(*job)
+            job()
             return
         with self.ready:
             self.waiting = job
@@ -53,7 +52,7 @@ class Worker:
             with self.ready:
                 self.ready.wait_for(lambda: self.waiting is not None)
                 job, self.waiting = self.waiting, None
-            self.work(*job)
+            job()
 
 
 def on_main(draw):

@@ -78,6 +78,7 @@ class Driven:
             ),
             ("类别", "input[list]", self.pick_category),
             ("激活图", ".widget-toggle-buttons button", lambda one: one.click()),
+            ("号码", "input[type=number]", self.next_number),
         ):
             found = self.box.locator(selector)
             count = found.count() if kind != "激活图" else min(found.count(), 1)
@@ -96,6 +97,11 @@ class Driven:
         handle.focus()
         top = handle.get_attribute("aria-valuenow") == handle.get_attribute("aria-valuemax")
         self.page.keyboard.press("ArrowLeft" if top else "ArrowRight")
+
+    def next_number(self, box) -> None:
+        at_end = box.input_value() == box.get_attribute("max")
+        box.press("ArrowDown" if at_end else "ArrowUp")
+        box.press("Enter")
 
     def pick_category(self, box) -> None:
         box.fill(self.box.locator("datalist option").nth(7).get_attribute("value"))
@@ -150,6 +156,10 @@ def test_panel_follows_its_controls_and_equals_its_code(server, chromium, slug, 
         with opened(chromium, server, path) as page:
             errors = []
             page.on("pageerror", lambda error, errors=errors: errors.append(str(error)))
+            page.on(
+                "console",
+                lambda said, errors=errors: said.type == "error" and errors.append(said.text),
+            )
             run_everything(page, *server[:2])
             panel = Driven(page, 0)
             wait_until(lambda panel=panel: panel.settled(), SECONDS, "第一张图")

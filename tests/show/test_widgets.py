@@ -83,7 +83,7 @@ def test_frames_are_small_even_when_the_picture_is_noise():
     for frame in explorer.frames:
         assert len(base64.b64decode(frame["source"].split(",", 1)[1])) <= MOST_BYTES
         assert decode(frame["source"]).format == "WEBP"
-    assert 200 <= explorer.size[0] <= 900
+    assert 200 <= decode(explorer.frames[0]["source"]).width <= 900
 
 
 def test_static_slider_has_label_alt_and_all_frames():
@@ -105,6 +105,18 @@ def test_two_sliders_on_a_page_have_their_own_names():
     first, second = explore(line, "斜率", [1, 2]), explore(line, "斜率", [1, 2])
     name = re.compile(r'id="([^"]+)"')
     assert name.search(first._repr_html_()).group(1) != name.search(second._repr_html_()).group(1)
+
+
+@pytest.mark.parametrize(("inches", "least"), [(9, 486), (5, 0)])
+def test_a_wide_picture_is_not_shrunk_until_its_words_cannot_be_read(inches, least):
+    def draw(value):
+        axes = plt.figure(figsize=(inches, inches)).add_axes((0, 0, 1, 1))
+        axes.imshow(np.random.default_rng(value).random((300, 300)))
+        return axes
+
+    page = explore(draw, "种子", [1, 2])._repr_html_()
+    kept = int(re.search(r"min-width: (\d+)px", page).group(1))
+    assert least <= kept <= 1.1 * least
 
 
 def test_script_cannot_be_closed_by_a_value():

@@ -14,43 +14,38 @@ function labExplanations(net) {
     return [...starts, length - window];
   }
 
-  // 遮挡图：每一扇窗盖住时，目标类的得分（或概率）掉了多少
-  function* occlusion(image, { target, window, stride, fill, output = "score", part = [0, 1] }) {
-    const { data, size } = image;
-    function measure(pixels) {
-      const found = scores({ data: pixels, size });
-      return output === "score" ? found[target] : softmax(found)[target];
-    }
-    const before = measure(data);
+  // 每一扇窗盖住时量一个数；part 是几个人分着算时自己的那一份，more 是一并交出去的
+  function* overWindows({ data, size }, { window, stride, fill, part = [0, 1] }, measure, more) {
     const color = fillColor(data, fill);
     const starts = windowStarts(size, window, stride);
     const n = starts.length;
-    const sum = new Float32Array(n * n);
-    let count = 0;
+    const now = { sum: new Float32Array(n * n), count: 0, total: n * n, starts, ...more };
     for (let i = part[0]; i < n * n; i += part[1]) {
       const [top, left] = [starts[Math.floor(i / n)], starts[i % n]];
-      sum[i] = before - measure(cover(data, size, top, left, window, color));
-      count += 1;
-      yield { sum, count, total: n * n, starts, before };
+      now.sum[i] = measure({ data: cover(data, size, top, left, window, color), size });
+      now.count += 1;
+      yield { ...now };
     }
-    return { sum, count, total: n * n, starts, before };
+    return now;
+  }
+
+  // 遮挡图：每一扇窗盖住时，目标类的得分（或概率）掉了多少
+  function* occlusion(image, options) {
+    const { target, output = "score" } = options;
+    function measure(seen) {
+      const found = scores(seen);
+      return output === "score" ? found[target] : softmax(found)[target];
+    }
+    const before = measure(image);
+    return yield* overWindows(image, options, (seen) => before - measure(seen), { before });
   }
 
   // 盖住每一扇窗，第一名还是不是 target：换了的记 1
-  function* flips({ data, size }, { target, window, stride, fill, part = [0, 1] }) {
-    const color = fillColor(data, fill);
-    const starts = windowStarts(size, window, stride);
-    const n = starts.length;
-    const sum = new Float32Array(n * n);
-    let count = 0;
-    for (let i = part[0]; i < n * n; i += part[1]) {
-      const [top, left] = [starts[Math.floor(i / n)], starts[i % n]];
-      const found = scores({ data: cover(data, size, top, left, window, color), size });
-      sum[i] = Number(found[target] < largest(found));
-      count += 1;
-      yield { sum, count, total: n * n };
-    }
-    return { sum, count, total: n * n };
+  function* flips(image, options) {
+    return yield* overWindows(image, options, (seen) => {
+      const found = scores(seen);
+      return Number(found[options.target] < largest(found));
+    });
   }
 
   // 一类的得分对像素的梯度，带符号；rule 是 ReLU 的回传规则

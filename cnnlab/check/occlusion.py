@@ -61,10 +61,6 @@ def window_starts(length, window, stride):
 # 2 遮挡图
 
 
-def _own_color(image, inside):
-    return image.mean((2, 3), keepdim=True)
-
-
 def _starts(size, window, stride):
     return (window_starts.oracle(side, window, stride) for side in size)
 
@@ -76,7 +72,7 @@ def _map(
     window,
     stride,
     *,
-    fill=_own_color,
+    fill=lambda image, _: image.mean((2, 3), keepdim=True),
     measure=class_scores,
     short=0,
     outside=False,
@@ -188,10 +184,6 @@ def _unaligned(drop, size, window, stride):
     return total / count.clamp_min(1)
 
 
-def _enlarged(drop, size, window, stride):
-    return functional.interpolate(drop[:, None], size, mode="bilinear", align_corners=False)[:, 0]
-
-
 @exercise(
     "摊回像素",
     level=3,
@@ -227,9 +219,12 @@ def _enlarged(drop, size, window, stride):
             lambda *a: _average_by_pixels(*a, lambda v: v[:, -1]),
             "后来的窗盖掉了先来的：要累加，不是赋值。",
         ),
-        "enlarged": (_enlarged, "这是把小图插值放大：没有用到哪扇窗盖住哪个像素。"),
+        "enlarged": (
+            lambda d, n, *_: functional.interpolate(d[:, None], n, mode="bilinear")[:, 0],
+            "这是把小图插值放大：没有用到哪扇窗盖住哪个像素。",
+        ),
         "nearest": (
-            lambda d, n, w, s: functional.interpolate(d[:, None], n)[:, 0],
+            lambda d, n, *_: functional.interpolate(d[:, None], n)[:, 0],
             "这是把小图按最近的格放大：要看每个像素被哪几扇窗盖住。",
         ),
         "maximum": (

@@ -142,10 +142,6 @@ def _many_maps(made, image, target, model):
     )
 
 
-def _different(made, image, target, model):
-    return all(abs(pearson(a, b)) < 0.999 for a, b in combinations(made.values(), 2))
-
-
 @_step(
     "see_through-1",
     "至少三种归因图",
@@ -155,7 +151,12 @@ def _different(made, image, target, model):
     open_ended=True,
     properties=(
         (_many_maps, "要一个字典，至少三种方法，每张图的形状是 (H, W)，全是有限的数。"),
-        (_different, "有两种方法的图几乎一模一样：换一种真正不同的。"),
+        (
+            lambda made, *_: all(
+                abs(pearson(*two)) < 0.999 for two in combinations(made.values(), 2)
+            ),
+            "有两种方法的图几乎一模一样：换一种真正不同的。",
+        ),
     ),
 )
 def my_maps(image, target, model): ...

@@ -22,10 +22,6 @@ def _map(image, target, model, pick=_scores):
     return _gradient(image, target, model, pick).abs().amax(1)
 
 
-def _cross_entropies(model, image, target):
-    return functional.cross_entropy(model(image), target, reduction="sum")
-
-
 def _unit_maximum(heat):
     return heat / heat.amax((1, 2), keepdim=True).clamp_min(1e-12)
 
@@ -35,10 +31,6 @@ def _leaves_grad(image, target, model):
     model.requires_grad_(True)
     _scores(model, leaf, target).sum().backward()
     return leaf.grad.abs().amax(1)
-
-
-def _stays_in_eval(image, target, model):
-    return _map(image, target, model.eval())
 
 
 @exercise(
@@ -86,7 +78,7 @@ def _stays_in_eval(image, target, model):
             "你求的是概率的梯度：要对 softmax 之前的得分求。",
         ),
         "cross_entropy": (
-            lambda *a: _map(*a, _cross_entropies),
+            lambda *a: _map(*a, lambda m, x, t: functional.cross_entropy(m(x), t, reduction="sum")),
             "你求的是交叉熵的梯度：它混进了别的类别。",
         ),
         "batch_mean": (lambda *a: _map(*a) / len(a[0]), "对批量取了平均：批量越大，图就越淡。"),
@@ -125,7 +117,7 @@ def _stays_in_eval(image, target, model):
             lambda x, t, m: _map(x, (t + 1) % m(x).shape[1], m),
             "类别号差了一：从 0 数起。",
         ),
-        "stays_in_eval": (_stays_in_eval,),
+        "stays_in_eval": (lambda x, t, m: _map(x, t, m.eval()),),
     },
 )
 def saliency(image, target, model):

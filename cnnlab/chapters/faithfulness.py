@@ -127,8 +127,9 @@ def _replacing(
     """从 `start` 到 `end`，按热力图由强到弱换像素，每一步目标类的得分或概率。"""
     if steps < 1:
         raise ValueError(f"steps 是 {steps}，至少 1 步")
-    if heat.shape != (len(start), *start.shape[-2:]):
-        raise ValueError(f"热力图应是 {(len(start), *start.shape[-2:])}，得到 {tuple(heat.shape)}")
+    wanted = (len(start), *start.shape[-2:])
+    if heat.shape != wanted:
+        raise ValueError(f"热力图应是 {wanted}，得到 {tuple(heat.shape)}")
     index = resolve_target(model, target, len(start)).to(start.device)
     pixels = heat[0].numel()
     rank = (

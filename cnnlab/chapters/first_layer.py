@@ -82,7 +82,7 @@ def orientation_index(tuning: Tensor) -> Tensor:
     """
     response = tuning.clamp_min(0)
     angle = (2 * math.pi * torch.arange(tuning.shape[1]) / tuning.shape[1]).to(response)
-    vector = torch.complex((response * angle.cos()).sum(1), (response * angle.sin()).sum(1))
+    vector = torch.polar(response, angle.expand_as(response)).sum(1)
     return vector.abs() / response.sum(1).clamp_min(1e-12)
 
 

@@ -82,7 +82,7 @@ def frequency_share(image: Tensor, cutoff: float = 0.125) -> Tensor:
     height, width = image.shape[-2:]
     energy = torch.fft.fft2(faded(image)).abs().square().sum(1)
     rows, columns = torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width)[None, :]
-    high = (rows.square() + columns.square()).sqrt() > cutoff
+    high = torch.hypot(rows, columns) > cutoff
     # 常数图减去均值只剩浮点误差：算作没有高频
     total = energy.sum((1, 2))
     return torch.where(total > 1e-6 * energy[0].numel(), energy[:, high].sum(1) / total, 0.0)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.hooks import activations_of, as_seen, evaluating, record_activations
+from cnnlab.core.hooks import activations_of, as_seen, record_activations
 from cnnlab.core.relu_rules import is_compiled, override_relu_gradient
 from cnnlab.engine.terms import Term, Values, average_position
 from cnnlab.networks.models import checked_scores
@@ -53,14 +53,13 @@ class Objective:
         seen = image if self.transform is None else self.transform(image)
         seen = seen if self.model is None else as_seen(self.model, seen)
         class_map = getattr(self.model, "class_map", None)
-        values = {}
         if "scores" not in self.layers:
             values = activations_of(self.model, seen, layers) if layers else {}
         elif class_map:
-            values = activations_of(self.model, seen, list(dict.fromkeys([*layers, class_map])))
+            values = activations_of(self.model, seen, [*layers, class_map])
             values["scores"] = average_position(values[class_map])
         else:
-            with evaluating(self.model), record_activations(self.model, layers) as values:
+            with record_activations(self.model, layers) as values:
                 scores = checked_scores(self.model, seen)
             values["scores"] = scores
         return {**values, "image": image}

@@ -34,7 +34,12 @@ _exports = {
         "load_stylizer",
         "stylizer_film",
     ],
-    "pictures.class_gallery": ["ablation_gallery", "class_gallery", "layer_gallery"],
+    "pictures.class_gallery": [
+        "ablation_gallery",
+        "class_gallery",
+        "facet_gallery",
+        "layer_gallery",
+    ],
     "pictures.data_sets": ["imagenette", "stl10"],
     "pictures.faces": ["face_labels"],
     "pictures.outlines": ["intersection_over_union", "object_mask", "outlined_photos"],

@@ -135,7 +135,8 @@ GOOD = {
     "stylizer_film": dict,
     # pictures
     "ablation_gallery": dict,
-    "class_gallery": lambda: {"large": False},
+    "class_gallery": dict,
+    "facet_gallery": dict,
     "layer_gallery": dict,
     "face_labels": dict,
     "intersection_over_union": lambda: {"mask": MASK.clone(), "truth": MASK.flip(-1)},
@@ -277,7 +278,7 @@ GOOD = {
     "channel_image": lambda: {"model": MODEL, "layer": LAYER, "channel": 1, "position": None, "size": 16, "steps": 1, "seed": 0, "settings": QUICK},
     "class_image": lambda: {"model": MODEL, "target": 3, "size": 16, "steps": 1, "seed": 0, "on_step": None, "settings": QUICK},
     "class_ranks": MIT,
-    "coarse_to_fine": lambda: {"model": MODEL, "target": 3, "stages": ((16, 16, 1, 0.05),), "seed": 0, "settings": QUICK},
+    "coarse_to_fine": lambda: {"model": MODEL, "target": 3, "stages": ((16, 16, 1, 0.05),), "start": PHOTOS[:1].clone(), "seed": 0, "settings": QUICK},
     "photo_as_class": lambda: {**MIT(), "steps": 1, "step_size": 0.002},
     "score_kept": MIT,
     "scores_before_relu": lambda: {"model": book(), "image": squeezed(), "target": 3},

@@ -1,7 +1,7 @@
-"""合成梯度上升一章的两张大图：各层通道的图，和好图的做法逐项去掉：python tools/make_ascent_sheets.py [layers | 层名] [ablation]
+"""合成几张大图：各层通道的图，好图的做法逐项去掉，宫殿的四个侧面：python tools/make_ascent_sheets.py [layers | 层名] [ablation] [facets]
 
-写到 cnnlab/data/layer_images/ 与 ablation_images/，每层、每种做法一个横条（webp），设置在各自的 settings.json 里。
-CPU 上约一分钟与两分钟。
+写到 cnnlab/data/ 的 layer_images/、ablation_images/、facet_images/，每层、每种做法、每个类一个横条（webp），
+设置在各自的 settings.json 里。CPU 上约一分钟、两分钟、四分钟；随书的侧面是在 GPU 上做的，再做一次，布局相近，细节各异。
 """
 
 import json
@@ -11,9 +11,19 @@ from dataclasses import replace
 
 import torch
 
-from cnnlab import activations_of, channel_image, coarse_to_fine, load_model, photos, to_pil
+from cnnlab import (
+    activations_of,
+    channel_image,
+    cluster_photos,
+    coarse_to_fine,
+    facet_starts,
+    load_model,
+    photo_features,
+    photos,
+    to_pil,
+)
 from cnnlab.chapters.gradient_ascent import GOOD, LAYER_SETTINGS
-from cnnlab.pictures.class_gallery import ABLATION_FOLDER, LAYERS_FOLDER
+from cnnlab.pictures.class_gallery import ABLATION_FOLDER, FACETS_FOLDER, LAYERS_FOLDER
 
 LAYERS = ["relu1", "fire3", "fire5", "fire7", "fire9"]
 # 按在照片上的强弱排，取这三个名次；fire9 的第 13 名起点是死的，换一个
@@ -21,6 +31,13 @@ RANKS = {"relu1": [0, 5, 12], "fire9": [0, 5, 8]}
 CATEGORIES = ["zebra", "flamingo", "gorilla", "balloon"]
 STAGES = ((88, 96, 80, 0.05), (176, 128, 100, 0.05))
 SMALL = replace(GOOD, margin=24)
+# 起点是照片的平均，不必从小画布定布局；步长小些，起点的布局就留得下来
+FACETS = {
+    "nearest": 3,
+    "seed": 0,
+    "stages": ((224, 192, 160, 0.035), (448, 224, 120, 0.02)),
+    "settings": replace(GOOD, views=4, natural=8.0, margin=56),
+}
 # 与完整的做法只差一样：(文件名, 标题, 各级, 设置)
 WAYS = [
     ("full", "完整的做法", STAGES, SMALL),
@@ -54,6 +71,28 @@ def make_layers(model, layers: list[str]) -> None:
         print(f"{layer}：{time.process_time() - began:.0f} 秒 CPU", flush=True)
 
 
+def make_facets(model) -> None:
+    """像 class_facets 那样分簇、取平均照片，再从它们出发由粗到细地画。"""
+    monuments, began = photos("monuments"), time.process_time()
+    goal = model.categories.index_of("palace")
+    scores = torch.cat([model(part).detach().cpu() for part in monuments.images.split(16)])
+    palaces = monuments[(scores.topk(5).indices == goal).any(1).nonzero()[:, 0].tolist()]
+    features = photo_features(model, palaces.images).cpu()
+    labels = cluster_photos(features, 4)
+    nearest = []
+    for facet in range(4):
+        members = (labels == facet).nonzero()[:, 0]
+        away = (features[members] - features[members].mean(0)).norm(dim=1)
+        nearest.append([palaces.names[k] for k in members[away.argsort()[:3]]])
+    start = facet_starts(palaces.images, features, labels, nearest=FACETS["nearest"])
+    options = {"stages": FACETS["stages"], "seed": FACETS["seed"], "settings": FACETS["settings"]}
+    made = coarse_to_fine(model, ["palace"] * 4, start=start, **options)
+    described = {"photos": nearest, "sizes": labels.bincount().tolist(), **FACETS}
+    described |= {"settings": vars(FACETS["settings"]), "device": model.mean.device.type}
+    write(FACETS_FOLDER, "palace", made.image, described)
+    print(f"四个侧面：{time.process_time() - began:.0f} 秒 CPU", flush=True)
+
+
 def make_ablation(model) -> None:
     for name, title, stages, settings in WAYS:
         began = time.process_time()
@@ -67,8 +106,11 @@ def make_ablation(model) -> None:
 
 
 if __name__ == "__main__":
-    network, wanted = load_model(), sys.argv[1:] or ["layers", "ablation"]
+    place = "cuda" if torch.cuda.is_available() else "cpu"
+    network, wanted = load_model(device=place), sys.argv[1:] or ["layers", "ablation", "facets"]
     if layers := [layer for layer in LAYERS if {layer, "layers"} & set(wanted)]:
         make_layers(network, layers)
+    if "facets" in wanted:
+        make_facets(network)
     if "ablation" in wanted:
         make_ablation(network)

@@ -94,15 +94,19 @@ LAYER_SETTINGS = Ascent(decay=1.2, margin=24)
 GOOD = Ascent(crop=0.3, views=3, natural=6.0, decay=1.2, cooling=True, margin=40)
 
 
-@checked
+@checked(start="N 3 H W")
 @reproducible
-def coarse_to_fine(model, target, *, stages=STAGES, seed=0, on_step=None, settings: Ascent = GOOD):
+def coarse_to_fine(
+    model, target, *, stages=STAGES, start=None, seed=0, on_step=None, settings: Ascent = GOOD
+):
     """由粗到细的类图像：先在小画布上定下布局，放大之后再补细节；Result，四边的 margin 已裁掉。
 
     `stages` 是各级的（画布边长, 网络看到的边长, 步数, 步长）；`target` 是一个类，或每张图一个的列表；`settings` 同 `class_image`。
-    目标是得分加 5 倍的对数概率：概率已经很高时，得分仍给出方向。出处：Olah 等，2017；Yin 等，2020。
+    `start` 给每个目标一张起点图（铺满第一级的画布），不给就从噪声出发。目标是得分加 5 倍的对数概率：概率已经很高时，得分仍给出方向。出处：Olah 等，2017；Yin 等，2020。
     """
-    targets, image, losses = target_list(target), None, []
+    targets, image, losses = target_list(target), start, []
+    if start is not None and len(start) != len(targets):
+        raise ValueError(f"起点有 {len(start)} 张，目标有 {len(targets)} 个；每个目标给一张起点")
     goal = class_score(targets * settings.views), 5 * log_probability(targets * settings.views)
     for side, view, steps, rate in stages:
         now, size = replace(settings, view=view, learning_rate=rate), (side, side)

@@ -1,4 +1,4 @@
-"""随书的合成图：类图像、各层通道的图、逐项去掉的图；由 tools/ 里的程序合成，连同每张的设置。
+"""随书的合成图：类图像、一个类的几个侧面、各层通道的图、逐项去掉的图；由 tools/ 里的程序合成，连同每张的设置。
 
 只读取，不合成：合成见梯度上升一章。
 """
@@ -7,31 +7,28 @@ import json
 
 import torch
 
-from cnnlab.core.arguments import checked
 from cnnlab.core.images import load_image
 from cnnlab.core.paths import DATA
 from cnnlab.pictures.photos import ImageSet
 
 GALLERY_FOLDER = DATA / "class_images"
+FACETS_FOLDER = DATA / "facet_images"
 LAYERS_FOLDER = DATA / "layer_images"
 ABLATION_FOLDER = DATA / "ablation_images"
 
 
-@checked
-def class_gallery(large: bool = False) -> ImageSet:
-    """随书的类图像：十张 (10, 3, 224, 224)，或三张大图 (3, 3, 336, 336)。
-
-    names 是类名，attribution 是设置。
-    """
-    settings = {
-        job: each
-        for job, each in _read(GALLERY_FOLDER).items()
-        if job.startswith("large_") == large
-    }
-    images = torch.cat([load_image(GALLERY_FOLDER / f"{job}.webp") for job in settings])
-    names = tuple(each["category"] for each in settings.values())
+def class_gallery() -> ImageSet:
+    """随书的十张类图像 (10, 3, 336, 336)：names 是类名，attribution 是设置。"""
+    settings = _read(GALLERY_FOLDER)
+    images = torch.cat([load_image(GALLERY_FOLDER / f"{name}.webp") for name in settings])
     kinds = ("class_image",) * len(settings)
-    return ImageSet(images, names, kinds, tuple(map(json.dumps, settings.values())))
+    return ImageSet(images, tuple(settings), kinds, tuple(map(json.dumps, settings.values())))
+
+
+def facet_gallery() -> tuple[list[list[str]], torch.Tensor]:
+    """随书的宫殿的四个侧面：(每簇离中心最近的三张照片的名字, 图像 (4, 3, 336, 336))。"""
+    each = _read(FACETS_FOLDER)["palace"]
+    return each["photos"], _strip(FACETS_FOLDER / "palace.webp", len(each["photos"]))
 
 
 def layer_gallery() -> dict[str, tuple[list[int], torch.Tensor]]:

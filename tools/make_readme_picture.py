@@ -16,7 +16,8 @@ TARGET = Path(__file__).parents[1] / "book" / "images" / "readme.webp"
 
 def main() -> None:
     gallery = class_gallery()
-    classes = torch.cat(list(resize(gallery.images[:5], (192, 192)).split(1)), 3)
+    five = gallery.images[[0, 2, 3, 4, 5]]
+    classes = torch.cat(list(resize(five, (192, 192)).split(1)), 3)
     china = photo("china", size=(426, 640))
     long = {"octaves": 6, "steps": 30, "step_size": 0.008}  # 与 DeepDream 一章的题图相同
     dreamt = dream(load_model("efficientnet_lite0"), china, "block11", **long).image

@@ -79,6 +79,7 @@ def test_two_panels_run_at_once(server, chromium):
         wait_until(second.settled, SECONDS, "第二块")
         for panel in (first, second):
             panel.box.locator("select").first.select_option(index=1)
+            lengthen(panel)  # 慢的机器上，看第二块时第一块还没有算完
         for panel in (first, second):
             panel.button("运行").click()
         growing(first)

@@ -67,7 +67,7 @@ def map_correlations(activation: Tensor) -> Tensor:
     `activation` 是 (N, C, h, w)；处处相同的通道与谁的相关都记作 0。
     """
     rows = activation.detach().transpose(0, 1).flatten(1)
-    moved = (rows - rows[:, :1]).double()  # 处处相同的通道恰好是 0
+    moved = (rows - rows[:, :1]).cpu().double()  # 处处相同的通道恰好是 0
     return torch.corrcoef(moved).nan_to_num(0).view(len(rows), -1).to(rows)
 
 

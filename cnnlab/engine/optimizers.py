@@ -10,7 +10,6 @@ from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
-from torch.nn.utils import vector_to_parameters
 
 from cnnlab.core.arguments import checked
 from cnnlab.core.names import unknown
@@ -123,13 +122,18 @@ class _LimitedMemoryBFGS:
         if self.previous is not None:
             before, gradient_before, lower = self.previous
             if loss > lower + 0.5 * abs(lower):
-                vector_to_parameters(position + (before - position) / 2, self.parameters)
+                self._move_to(position + (before - position) / 2)
                 return loss
             self._remember(position - before, gradient - gradient_before)
         self.previous = position, gradient, loss
         step = self._direction(gradient) * self.learning_rate
-        vector_to_parameters(position - step, self.parameters)
+        self._move_to(position - step)
         return loss
+
+    def _move_to(self, position: Tensor) -> None:
+        pieces = position.split([parameter.numel() for parameter in self.parameters])
+        for parameter, piece in zip(self.parameters, pieces, strict=True):
+            parameter.copy_(piece.view(parameter.shape))
 
     def _remember(self, moved: Tensor, change: Tensor) -> None:
         curvature = torch.dot(moved, change)

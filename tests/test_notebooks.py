@@ -4,8 +4,10 @@
 """
 
 import ast
+import copy
 import importlib.util
 import itertools
+import json
 import re
 import warnings
 from functools import cache
@@ -135,6 +137,15 @@ def test_setup_cell_is_the_same_everywhere(path, monkeypatch):
         "第一个代码格与别的章不同：运行 make pages"
     )
     assert tags(first) == {"setup", "hide-input"}
+
+
+def test_the_command_for_first_cells_finds_nothing_to_write(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "tools")
+    tool = load_tool("make_setup_cells")
+    source = tool.setup_source()
+    for path in tool.notebooks():
+        notebook = json.loads(path.read_text(encoding="utf-8"))
+        assert tool.with_setup(copy.deepcopy(notebook), source) == notebook, path.name
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)

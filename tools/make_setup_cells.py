@@ -26,8 +26,9 @@ def setup_source(url: str | None = None) -> str:
 
 
 def notebooks(book: Path = ROOT / "book") -> list[Path]:
-    """书里的全部笔记本：各章、解答、练习册、小项目。"""
-    return sorted(path for path in book.rglob("*.ipynb") if "_build" not in path.parts)
+    """书里的全部笔记本：各章、解答、练习册、小项目；`_lab` 里的工作台只在装好的地方打开。"""
+    elsewhere = {"_build", "_lab"}
+    return sorted(path for path in book.rglob("*.ipynb") if not elsewhere & set(path.parts))
 
 
 def with_setup(notebook: dict, source: str) -> dict:

@@ -9,6 +9,7 @@ import copy
 import dataclasses
 import hashlib
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -191,9 +192,19 @@ def is_default(pair: tuple[object, str], default) -> bool:
 
 
 def plain(box: ipywidgets.Widget) -> Control:
-    """值就是参数的控件。"""
+    """值就是参数的控件；小数去掉舍入误差的尾巴。"""
     box.style = WIDE
-    return Control(box, box, lambda: (box.value, repr(box.value)))
+
+    def read() -> tuple[object, str]:
+        value = on_grid(box.value, box.step) if isinstance(box.value, float) else box.value
+        return value, repr(value)
+
+    return Control(box, box, read)
+
+
+def on_grid(value, step):
+    """去掉舍入误差的尾巴：0.2 的三倍写成 0.6。"""
+    return round(value, 9 - math.floor(math.log10(step)))
 
 
 def slider(bounds: tuple, default, label: str) -> ipywidgets.Widget:
@@ -210,7 +221,7 @@ def slider(bounds: tuple, default, label: str) -> ipywidgets.Widget:
     known = isinstance(default, int | float)
     start = min(max(default, low), high) if known else (low + high) / 2
     # 不在格子上的值，滑块一碰就自己改掉
-    start = low + round((start - low) / step) * step
+    start = on_grid(low + round((start - low) / step) * step, step)
     kind = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
     options = {} if whole else {"readout_format": ".3g"}
     return kind(min=low, max=high, step=step, value=start, description=label, **options)

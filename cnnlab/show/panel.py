@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import html
 import itertools
+import math
 import threading
 import time
 
@@ -90,8 +91,10 @@ class Panel:
         self.widget = ipywidgets.VBox([*boxes, row, self.says, self.image, self.line])
         self.widget.add_class(f"{self.name}-live")
 
-    def _changed(self, _=None) -> None:
+    def _changed(self, change) -> None:
         """快的跟着走；慢的停下正在算的，等“运行”。"""
+        if isinstance(change.new, float) and math.isclose(change.new, change.old, abs_tol=1e-15):
+            return  # 网页把滑块放到格子上，末位的舍入不算拨过
         self.current.replaced = True
         if self.slow:
             self._tell("参数变了，按“运行”")

@@ -132,6 +132,24 @@ def test_a_single_choice_is_no_control_but_stands_in_the_code():
     assert control.box is None and control.read() == (True, "yes()")
 
 
+def test_rounding_of_a_slider_is_neither_written_nor_a_move():
+    panel = explore(
+        class_image,
+        settings=Ascent("pixel"),
+        model=load_model(),
+        target=[340],
+        size=[32],
+        steps=[1],
+        blur=(0.0, 1.2, 0.2, 0.6),
+    )
+    assert "blur=0.6)" in panel.code
+    said, box = panel.says.value, panel.boxes["blur"]
+    box.value = 0.2 * 3
+    assert box.value != 0.6 and panel.says.value == said
+    box.value = 0.8
+    assert "按“运行”" in panel.says.value
+
+
 def test_a_fourth_number_is_where_the_slider_starts():
     assert make_control("x", (0, 90, 10, 30), 60, 224).box.value == 30
     assert make_control("x", (0.0, 1.0, 0.25, 0.5), None, 224).box.value == 0.5

@@ -110,7 +110,6 @@ def tsne(
     from sklearn.manifold import TSNE
 
     small = pca(x, 50) if min(x.shape) > 50 else _centred(x)
-
     settings = {"perplexity": perplexity, "init": start, "random_state": seed, "max_iter": steps}
     points = TSNE(2, learning_rate="auto", **settings).fit_transform(_two_columns(small))
     return torch.from_numpy(points).to(x)

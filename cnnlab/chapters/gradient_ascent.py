@@ -112,8 +112,8 @@ def coarse_to_fine(
         now, size = replace(settings, view=view, learning_rate=rate), (side, side)
         terms = [-(1 / now.views) * term for term in goal] + now.priors(model, size)
         loss = objective(model, terms, transform=now.transform(seed))
-        start = now.picture(size, len(targets), seed, image)
-        image = now.run(start, waking(model, loss), steps, on_step)
+        picture = now.picture(size, len(targets), seed, image)
+        image = now.run(picture, waking(model, loss), steps, on_step)
         losses += loss.losses
     return settings.cut(image), {"loss": losses}
 

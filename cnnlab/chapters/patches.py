@@ -216,7 +216,6 @@ def ranked_patches(
         values, positions, wanted = values[:, rows], positions[:, rows], chosen
     n, k = len(values), min(k, len(values))
     starts = {"top": 0, "middle": (n - k) // 2, "bottom": n - k, "random": 0}
-
     order = values.T.argsort(dim=1, descending=True, stable=True)
     if part == "random":
         generator = torch.Generator().manual_seed(seed)

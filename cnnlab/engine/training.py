@@ -101,7 +101,6 @@ def fit(
     `schedule` 把进度 [0, 1] 变成学习率的倍数。`checkpoint` 是存档的路径：有就接着练，每 `save_every` 步和结束时写。
     torchrun 之下各进程的梯度取平均。按 Ctrl-C 时走完这一步、存档、返回。
     """
-
     with torch.inference_mode(False), process_group(), _training_mode(network), stoppable() as stop:
         walker = _optimizer(optimizer, network, learning_rate)
         run = _Run(network, loss, batches, walker, steps, learning_rate, schedule, seed)

@@ -143,7 +143,7 @@ def show_bars(
     names, series = _series(names, values, value_label)
     if control is not None:
         series[control_label] = control
-    axes = axes or new_axes(width=max(5.0, min(WIDTH, 1.2 + 0.62 * len(names) * len(series))))
+    axes = axes or new_axes(width=max(5.0, min(WIDTH, 1.1 + 0.45 * len(names) * len(series))))
     wide, across = 0.8 / len(series), np.arange(len(names))
     for order, (name, heights) in enumerate(series.items()):
         heights = _in_order(heights, names, name)
@@ -154,7 +154,7 @@ def show_bars(
                         color=CONTROL if gray else PALETTE[order % len(PALETTE)])  # fmt: skip
         texts = [number.format(height).replace("-", "−") for height in heights]
         axes.bar_label(bars, texts, fontsize=9.5, padding=2)
-    room = WIDTH / (len(names) + 1)
+    room = (axes.figure.get_figwidth() - 0.8) / len(names) - 0.1
     axes.set_xticks(across, [wrap_text(str(name), room, 11) for name in names])
     axes.set_ylabel(ylabel)
     axes.set_title(title, loc="left" if len(series) > 1 else "center")

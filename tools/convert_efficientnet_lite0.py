@@ -13,7 +13,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from cnnlab.networks.efficientnet_lite0 import WEIGHTS, EfficientNetLite0
+from cnnlab.core.paths import DATA
+from cnnlab.networks.efficientnet_lite0 import EfficientNetLite0
+
+WEIGHTS = DATA / "efficientnet_lite0.safetensors"
 
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # 不多于这么多个数的不减精度：逐通道的卷积和归一化只占几个百分点，减了得分却要差四倍

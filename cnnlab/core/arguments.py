@@ -37,7 +37,7 @@ RANGES = {
     **dict.fromkeys(["tv", "l2_weight", "content_weight", "code_l2"], (0,)),
     **dict.fromkeys(["style_weight", "feature_weight", "code_noise", "natural", "sd"], (0,)),
     **dict.fromkeys(["brightness", "spread", "cutoff"], (0,)),
-    **dict.fromkeys(["share", "foreground", "background", "momentum"], (0, 1)),
+    **dict.fromkeys(["share", "foreground", "background"], (0, 1)),
     **dict.fromkeys(["learning_rate", "step", "period", "power", "radius", "width"], (1e-12,)),
     **dict.fromkeys(["octave_scale", "zoom", "first_step"], (1e-12,)),
     "size": (1, 2**15),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_images, check_kind
+from cnnlab.core.checks import check_images
 from cnnlab.core.hooks import evaluating
 from cnnlab.networks.models import checked_scores, resolve_target, target_scores
 
@@ -22,7 +22,7 @@ def pixel_leaf(model: nn.Module, image: Tensor) -> Iterator[Tensor]:
 
     像素可以超出 [0, 1]（加噪声时会），但必须有限。
     """
-    check_kind(check_images(image, bounded=False))
+    check_images(image, bounded=False)
     with torch.inference_mode(False), torch.enable_grad(), evaluating(model):
         yield image.detach().clone().requires_grad_()
 

@@ -25,17 +25,12 @@ OptimizerFactory = Callable[[list[Tensor]], Stepper]
 
 
 @checked
-def adam(
-    learning_rate: float = 0.05,
-    *,
-    betas: tuple[float, float] = (0.9, 0.999),
-    cool_down: int | None = None,
-) -> OptimizerFactory:
+def adam(learning_rate: float = 0.05, *, cool_down: int | None = None) -> OptimizerFactory:
     """Adam（Kingma 与 Ba，2015）：每个像素每步约走 `learning_rate`；给了 `cool_down`，步长按余弦在这么多步里降到 0。"""
 
     def factory(parameters: list[Tensor]) -> Stepper:
         fused = parameters[0].device.type in ("cpu", "cuda")
-        stepper = torch.optim.Adam(parameters, lr=learning_rate, betas=betas, fused=fused)
+        stepper = torch.optim.Adam(parameters, lr=learning_rate, fused=fused)
         return stepper if cool_down is None else _cool_down(stepper, cool_down)
 
     return factory
@@ -56,13 +51,10 @@ def _cool_down(stepper: torch.optim.Optimizer, steps: int) -> torch.optim.Optimi
 
 @checked
 def sgd(
-    learning_rate: float = 0.05,
-    *,
-    momentum: float = 0.0,
-    normalize: Literal["mean", "norm"] | None = None,
+    learning_rate: float = 0.05, *, normalize: Literal["mean", "norm"] | None = None
 ) -> OptimizerFactory:
     """梯度下降；`normalize="mean"` 先把每张图的梯度除以 |g| 的平均（DeepDream 的做法），"norm" 除以 ‖g‖。"""
-    return lambda parameters: _GradientDescent(parameters, learning_rate, momentum, normalize)
+    return lambda parameters: _GradientDescent(parameters, learning_rate, normalize)
 
 
 @checked
@@ -81,20 +73,15 @@ def lbfgs(
 
 
 class _GradientDescent:
-    def __init__(self, parameters, learning_rate, momentum, normalize):
+    def __init__(self, parameters, learning_rate, normalize):
         self.parameters, self.learning_rate = parameters, learning_rate
-        self.momentum, self.normalize = momentum, normalize
-        self.velocities = [torch.zeros_like(each, requires_grad=False) for each in parameters]
+        self.normalize = normalize
 
     @torch.no_grad()
     def step(self, closure):
         loss = closure()
-        for parameter, velocity in zip(self.parameters, self.velocities, strict=True):
-            scale = -self.learning_rate / self._size(parameter.grad)
-            if self.momentum == 0:
-                parameter.addcmul_(parameter.grad, scale)
-            else:
-                parameter.add_(velocity.mul_(self.momentum).addcmul_(parameter.grad, scale))
+        for parameter in self.parameters:
+            parameter.addcmul_(parameter.grad, -self.learning_rate / self._size(parameter.grad))
         return loss
 
     def _size(self, gradient: Tensor) -> Tensor:

@@ -24,17 +24,16 @@ def start_image(
     n: int = 1,
     sd: float = 0.1,
     seed: int = 0,
-    generator=None,
 ) -> Tensor:
     """一批起点图像 (n, 3, H, W)，取值 [0, 1]。
 
     "grey" 全为 0.5，"zero" 全为 0，"noise" 是 0.5 加标准差 `sd` 的高斯噪声，
-    "pink" 同样的标准差，但各频率的幅度按 1/f 衰减，像自然图像。随机数来自 `generator`，没有就用 `seed`。
+    "pink" 同样的标准差，但各频率的幅度按 1/f 衰减，像自然图像。
     """
     shape = (n, 3, *_height_width(size))
     if kind in ("grey", "zero"):
         return torch.full(shape, 0.5 if kind == "grey" else 0.0)
-    noise = torch.randn(shape, generator=generator or torch.Generator().manual_seed(seed))
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
     if kind == "pink":
         spectrum = torch.fft.rfft2(noise) * _frequency_scale(*shape[-2:], decay=1.0)
         spectrum[..., 0, 0] = 0
@@ -65,29 +64,17 @@ class FourierImage(nn.Module):
 
     @checked
     def __init__(
-        self,
-        size=None,
-        *,
-        image: Tensor | None = None,
-        n: int = 1,
-        sd=0.01,
-        decay=1.0,
-        decorrelate=True,
-        seed=0,
-        generator=None,
+        self, size=None, *, image: Tensor | None = None, n: int = 1, sd=0.01, decay=1.0, seed=0
     ):
         super().__init__()
         if (size is None) == (image is None):
             raise ValueError("FourierImage 要 size 或 image，二者给且只给一个")
         self.height, self.width = image.shape[-2:] if image is not None else _height_width(size)
-        matrix = torch.tensor(COLOR_MATRIX) if decorrelate else torch.eye(3)
-        self.register_buffer("matrix", matrix)
+        self.register_buffer("matrix", torch.tensor(COLOR_MATRIX))
         self.register_buffer("scale", _frequency_scale(self.height, self.width, decay) / 4)
         if image is None:
             shape = (n, 3, self.height, self.width // 2 + 1, 2)
-            spectrum = sd * torch.randn(
-                shape, generator=generator or torch.Generator().manual_seed(seed)
-            )
+            spectrum = sd * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
         else:
             self.to(image.device)
             spectrum = self.encode(image)

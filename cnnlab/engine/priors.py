@@ -17,6 +17,7 @@ from cnnlab.core.images import stretched
 
 Transform = Callable[[Tensor], Tensor]
 Projection = Callable[[Tensor, Tensor, int], Tensor]
+GREY = 0.5
 
 
 @checked
@@ -37,9 +38,9 @@ def total_variation(image: Tensor, *, power: float = 2.0) -> Tensor:
 
 
 @checked
-def l2(image: Tensor, *, center: float = 0.5) -> Tensor:
-    """离 `center`（灰）有多远：每张图 Σ (x − center)² / (C·H·W)，各图相加。出处：Simonyan 等，2014。"""
-    return (image - center).square().sum() / image[0].numel()
+def l2(image: Tensor) -> Tensor:
+    """离灰有多远：每张图 Σ (x − 0.5)² / (C·H·W)，各图相加。出处：Simonyan 等，2014。"""
+    return (image - GREY).square().sum() / image[0].numel()
 
 
 # 变换
@@ -102,17 +103,15 @@ def random_rotate(degrees: float = 10.0, *, generator: torch.Generator | None = 
 
 
 @checked
-def pad(pixels: int, *, value: float = 0.5, mode: str = "constant") -> Transform:
-    """四边各补 `pixels` 像素：mode="constant" 补 `value`，"reflect" 补镜像。"""
-    options = {"value": value} if mode == "constant" else {}
-    return lambda image: functional.pad(image, (pixels,) * 4, mode=mode, **options)
+def pad(pixels: int, *, value: float = GREY) -> Transform:
+    """四边各补 `pixels` 像素的 `value`。"""
+    return lambda image: functional.pad(image, (pixels,) * 4, value=value)
 
 
 @checked
 def robust_transforms(*, generator: torch.Generator | None = None) -> Transform:
     """一套稳健的变换：补边 12、移位 ≤8、缩放 0.9–1.1、旋转 ≤10°、再移位 ≤4。出处：Olah 等，2017。"""
-    generator = generator or torch.Generator().manual_seed(0)
-    shared = {"generator": generator}
+    shared = {"generator": generator or torch.Generator().manual_seed(0)}
     return compose(
         pad(12),
         jitter(8, **shared),
@@ -178,40 +177,32 @@ def gaussian_blur(sigma: float, *, every: int = 4) -> Projection:
 
 
 @checked
-def clip_small_norm(percentile: float, *, every: int = 1, center: float = 0.5) -> Projection:
-    """把离 `center` 最近的 percentile% 的像素（按三个通道的长度）放回 center。出处：Yosinski 等，2015。"""
+def clip_small_norm(percentile: float) -> Projection:
+    """把离灰最近的 percentile% 的像素（按三个通道的长度）放回灰。出处：Yosinski 等，2015。"""
 
     def clip(image: Tensor, gradient: Tensor, index: int) -> Tensor:
-        if (index + 1) % every:
-            return image
-        return _reset_smallest(
-            image, (image - center).norm(dim=1, keepdim=True), percentile, center
-        )
+        norm = (image - GREY).norm(dim=1, keepdim=True)
+        return _reset_smallest(image, norm, percentile)
 
     return clip
 
 
 @checked
-def clip_small_contribution(
-    percentile: float, *, every: int = 1, center: float = 0.5
-) -> Projection:
-    """把贡献 |Σ_c (x − center) · ∂L/∂x| 最小的 percentile% 的像素放回 center。出处：Yosinski 等，2015。"""
+def clip_small_contribution(percentile: float) -> Projection:
+    """把贡献 |Σ_c (x − 0.5) · ∂L/∂x| 最小的 percentile% 的像素放回灰。出处：Yosinski 等，2015。"""
 
     def clip(image: Tensor, gradient: Tensor, index: int) -> Tensor:
-        if (index + 1) % every:
-            return image
-        contribution = ((image - center) * gradient).sum(dim=1, keepdim=True).abs()
-        return _reset_smallest(image, contribution, percentile, center)
+        contribution = ((image - GREY) * gradient).sum(dim=1, keepdim=True).abs()
+        return _reset_smallest(image, contribution, percentile)
 
     return clip
 
 
-def _reset_smallest(image: Tensor, measure: Tensor, percentile: float, center: float) -> Tensor:
-
+def _reset_smallest(image: Tensor, measure: Tensor, percentile: float) -> Tensor:
+    """每张图里 `measure`（一像素一个数）最小的 percentile% 的像素变成灰。"""
     # 百分位在 CPU 上求：有的设备没有它要的 float64
     threshold = measure.flatten(1).cpu().quantile(percentile / 100, dim=1).to(measure)
-    threshold = threshold.view(-1, 1, 1, 1)
-    return image.masked_fill(measure < threshold, center)
+    return image.masked_fill(measure < threshold.view(-1, 1, 1, 1), GREY)
 
 
 @checked

@@ -3,15 +3,12 @@
 只有定义和随包权重；归一化、类别名、冻结由 models 负责。
 """
 
-import torch
 from torch import Tensor, nn
 
-from cnnlab.core.paths import DATA
 from cnnlab.networks.architectures import Blueprint
 from cnnlab.networks.categories import imagenet_categories
 from cnnlab.networks.shipped import read_shipped
 
-WEIGHTS = DATA / "efficientnet_lite0.safetensors"
 # TensorFlow 训练：输入是 (像素 - 127) / 128
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
 # 每一段：块数、卷积核边长、步幅、展开几倍、输出的通道数
@@ -79,19 +76,11 @@ class EfficientNetLite0(nn.Sequential):
         self.fc = nn.Linear(1280, 1000)
 
 
-def efficientnet_lite0(weights: str | None = "default") -> EfficientNetLite0:
-    """建一个 EfficientNet-Lite0；`weights="default"` 读随包的 ImageNet 权重，None 为随机权重。"""
-    if weights is None:
-        return EfficientNetLite0()
-    with torch.device("meta"):
-        network = EfficientNetLite0()
-    network.load_state_dict(read_shipped(WEIGHTS.stem)[0], assign=True)
-    return network
-
-
-def blueprint(weights: str | None = "default") -> Blueprint:
-    """EfficientNet-Lite0 连同层名（按计算的先后）、归一化、类别名。"""
-    network = efficientnet_lite0(weights)
+def blueprint(weights: str | None) -> Blueprint:
+    """EfficientNet-Lite0（随包的 ImageNet 权重；None 为随机权重）连同层名（按计算的先后）、归一化、类别名。"""
+    network = EfficientNetLite0()
+    if weights is not None:
+        network.load_state_dict(read_shipped("efficientnet_lite0")[0])
     silent = {"pad1", "flatten", "dropout"}
     layers = {name: name for name, _ in network.named_children() if name not in silent}
     return Blueprint(network, layers, MEAN, STD, imagenet_categories(), "avgpool")

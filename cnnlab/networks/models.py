@@ -24,7 +24,6 @@ from cnnlab.core.hooks import (
     run_or_explain,
 )
 from cnnlab.core.profiles import default_device
-from cnnlab.networks.categories import imagenet_categories
 from cnnlab.networks.zoo import ZOO, ModelInfo, build
 
 
@@ -230,7 +229,6 @@ def resolve_target(model: nn.Module, target, n: int) -> Tensor:
 
 def checked_scores(model: nn.Module, image: Tensor) -> Tensor:
     """模型的得分 (N, K)，按评估模式算；输出不是这个形状时说清楚。"""
-    check_kind(image)
     with evaluating(model):
         scores = run_model(model, image)
     if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != len(image):
@@ -309,19 +307,3 @@ def _last_linear(model: VisionModel) -> str:
             "网络里没有线性层，无从得知倒数第二层；用 extract_features 的 layer 参数指明"
         )
     return linear[-1]
-
-
-__all__ = [
-    "ModelInfo",
-    "VisionModel",
-    "available_models",
-    "check_features",
-    "checked_scores",
-    "imagenet_categories",
-    "load_model",
-    "resolve_target",
-    "target_list",
-    "target_scores",
-    "weights_hash",
-    "wrap_model",
-]

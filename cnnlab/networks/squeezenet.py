@@ -56,23 +56,14 @@ class SqueezeNet(nn.Sequential):
         self.flatten = nn.Flatten()
 
 
-def squeezenet(weights: str | None = "default") -> SqueezeNet:
-    """建一个 SqueezeNet 1.1；`weights="default"` 读随包的 ImageNet 权重，None 为随机权重。"""
+def blueprint(weights: str | None) -> Blueprint:
+    """SqueezeNet 1.1（随包的 ImageNet 权重；None 为随机权重）连同层名（按计算的先后）、归一化、类别名。"""
     network = SqueezeNet()
     if weights is not None:
         network.load_state_dict(read_shipped("squeezenet1_1")[0])
-    return network
-
-
-def blueprint(weights: str | None = "default"):
-    """SqueezeNet 1.1 连同论文层名（按计算的先后）、归一化、类别名。"""
-    network = squeezenet(weights)
     layers = {}
     for name, module in network.named_children():
         layers |= {f"{name}/{part}": f"{name}.{part}" for part, _ in module.named_children()}
         layers[name] = name
     del layers["flatten"]
-    options = {"mean": MEAN, "std": STD, "categories": imagenet_categories()}
-    return Blueprint(
-        module=network, layers=layers, penultimate="fire9", class_map="conv10", **options
-    )
+    return Blueprint(network, layers, MEAN, STD, imagenet_categories(), "fire9", "conv10")

@@ -103,11 +103,11 @@ def _build_torchvision(info: ModelInfo, weights: str | None) -> Blueprint:
     halves = info.name in ("googlenet", "inception_v3")
     normalization = HALF if halves else (IMAGENET_MEAN, IMAGENET_STD)
     network = _network(info, architecture, weights, classes=365 if places else 1000)
-    layers, penultimate = architectures.paper_layers(architecture, network)
+    layers = architectures.paper_layers(architecture)
     categories = imagenet_categories()
     if places:
         categories = places_categories() if weights else None
-    return Blueprint(network, layers, *normalization, categories, penultimate)
+    return Blueprint(network, layers, *normalization, categories, penultimate=list(layers)[-2])
 
 
 _OFFLINE = {"squeezenet1_1": squeezenet, "efficientnet_lite0": efficientnet_lite0}

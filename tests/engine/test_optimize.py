@@ -18,14 +18,7 @@ def bowl():
 
 
 @pytest.mark.parametrize(
-    ("optimizer", "steps"),
-    [
-        (adam(0.05), 400),
-        (sgd(0.02), 1500),
-        (sgd(0.02, momentum=0.9), 300),
-        (lbfgs(), 60),
-        ("lbfgs", 60),
-    ],
+    ("optimizer", "steps"), [(adam(0.05), 400), (sgd(0.02), 1500), (lbfgs(), 60), ("lbfgs", 60)]
 )
 def test_quadratic_reaches_its_minimum(bowl, optimizer, steps):
     loss, lowest = bowl

@@ -47,7 +47,6 @@ def test_total_variation_by_hand_and_its_gradient():
 
 def test_l2_by_hand():
     assert math.isclose(float(priors.l2(torch.full((2, 3, 4, 4), 0.7))), 2 * 0.04, rel_tol=1e-5)
-    assert float(priors.l2(torch.full((1, 3, 2, 2), 0.2), center=0.2)) == 0
 
 
 @pytest.mark.parametrize("sigma", [0.3, 1.0, 5.0])
@@ -118,7 +117,6 @@ def test_pad_and_compose_in_order(photo):
     padded = priors.compose(priors.pad(2, value=0.25), lambda image: 2 * image)(photo)
     assert padded.shape[-1] == photo.shape[-1] + 4 and float(padded[0, 0, 0, 0]) == 0.5
     assert torch.equal(padded[..., 2:-2, 2:-2], 2 * photo)
-    assert torch.equal(priors.pad(1, mode="reflect")(photo)[..., 1:-1, 1:-1], photo)
 
 
 def test_random_transforms_repeat_with_their_generator_and_leave_the_global_state(photo):
@@ -158,7 +156,6 @@ def test_clips_reset_exactly_the_smallest_pixels():
     gradient = torch.ones_like(image) * torch.tensor([10.0, 0.1, 10.0, 1.0])
     clipped = priors.clip_small_contribution(50)(image, gradient, 0)
     assert torch.allclose(clipped[0, 0, 0], torch.tensor([0.6, 0.5, 0.7, 0.5]))
-    assert torch.equal(priors.clip_small_norm(50, every=2)(image, image, 0), image)
     with pytest.raises(ValueError, match="percentile"):
         priors.clip_small_norm(100)
 

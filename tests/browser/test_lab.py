@@ -287,6 +287,25 @@ def test_a_file_that_is_no_picture_is_named_and_nothing_is_lost(lab, tmp_path):
 PICTURE = "document.querySelector('.lab-result').toDataURL()"
 
 
+def test_a_tab_opens_with_its_picture(lab):
+    """不按“开始”就有图；四格并排的快速风格没有一格是空的。"""
+    page = lab()
+    wait_for_status(page, "算完")
+    assert "试了 36 / 36 处" in page.locator(".lab-result").get_attribute("aria-label")
+    page.locator("[role=tab][data-name=style]").click()
+    wait_for_status(page, "算完")
+    caption = page.locator(".lab-result").get_attribute("aria-label")
+    assert caption == "从左到右、从上到下：波浪、星夜、彩色玻璃；最后一格是后两种各一半。"
+    spreads = page.evaluate(
+        """() => { const canvas = document.querySelector('.lab-result');
+        const side = canvas.width / 2;
+        return [[0, 0], [side, 0], [0, side], [side, side]].map(([x, y]) => {
+          const { data } = canvas.getContext('2d').getImageData(x, y, side, side);
+          return new Set(data).size; }); }"""
+    )
+    assert min(spreads) > 50, spreads
+
+
 def test_stop_keeps_the_picture(lab):
     page = lab()
     choose(page, "dream")
@@ -453,6 +472,7 @@ def pick(page, channel: int):
 
 def test_challenges_can_be_passed_and_failed(lab):
     page = lab()
+    wait_for_status(page, "算完")
     smallest, eyes, rule = (page.locator(".lab-challenges li").nth(i) for i in range(3))
 
     def answer(item) -> str:

@@ -14,6 +14,7 @@ function labExperimentSide(panel, names) {
   const controls = element("div", { className: "lab-controls" });
   const canvas = element("canvas", { className: "lab-picture lab-result", role: "img", label: "结果" });
   const caption = element("p", { className: "lab-small", role: "status" });
+  const hint = element("p", { className: "lab-small" });
   const detail = element("div", { className: "lab-detail", role: "status" });
   const status = element("p", { className: "lab-status", role: "status" });
   const code = element("code");
@@ -50,11 +51,12 @@ function labExperimentSide(panel, names) {
     controls.replaceChildren(...experiment.controls.map((each) => labKnob(each, saved[name], changed)));
     clear(experiment);
     panel.setProbing(experiment.probes ? options : null);
-    if (isQuick()) run();
+    run(); // 一打开就有一张图看；慢的可以停
   }
 
   function clear(experiment) {
-    caption.textContent = experiment.hint ?? "";
+    hint.textContent = experiment.hint ?? "";
+    caption.textContent = "";
     status.textContent = "";
     detail.replaceChildren();
     progress.value = 0;
@@ -116,6 +118,7 @@ function labExperimentSide(panel, names) {
         running = null;
         panel.busy = false;
         [start.disabled, stop.disabled] = [false, true];
+        panel.resume();
       }
     }
   }
@@ -180,6 +183,7 @@ function labExperimentSide(panel, names) {
     status,
     canvas,
     caption,
+    hint,
     detail,
     element(
       "details",

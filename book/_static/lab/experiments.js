@@ -46,7 +46,7 @@ const labExperiments = (() => {
     ],
     hint:
       "在照片上移动指针，亲手盖住一块，看前五名怎样变；按一下定住，再按放开。" +
-      "也可以用 Tab 键选中照片，再按方向键。“开始”让窗走遍整张照片。",
+      "也可以用 Tab 键选中照片，再按方向键。右边是窗走遍整张照片的结果。",
     probes: true,
     compute({ image, options }, onPartial) {
       const stride = Math.min(options.stride, options.window);
@@ -223,23 +223,28 @@ const labExperiments = (() => {
 
   const mixOf = (names, first, second, blend) =>
     names.map((name) => (name === first ? 1 - blend : 0) + (name === second ? blend : 0));
+  // 要画的各张图的配方；并排时最后一张是后两种各一半
+  function mixesOf(names, { first, second, blend }) {
+    if (first !== "all") return [mixOf(names, first, second, blend)];
+    const alone = names.map((name) => mixOf(names, name, second, blend));
+    return [...alone, mixOf(names, names.at(-2), names.at(-1), 0.5)];
+  }
   const style = {
     title: "快速风格",
     controls: [
-      choice("first", "风格", { all: "四种并排", ...STYLES }),
+      choice("first", "风格", { all: "并排", ...STYLES }),
       choice("second", "掺进另一种", STYLES, "starry_night"),
       slider("blend", "掺多少", 0, 1, 0.1, 0),
     ],
     quick: () => true,
     async compute({ image, options }, onPartial) {
       const { styles } = await labEngine.loadStylizer();
-      const wanted = options.first === "all" ? styles : [options.first];
+      const mixes = mixesOf(styles, options);
       const pictures = [];
       let milliseconds = 0;
-      for (const name of wanted) {
-        const mix = mixOf(styles, name, options.second, options.blend);
+      for (const mix of mixes) {
         const outcome = await labEngine.run("stylize", image, { mix }, ({ done }) => {
-          onPartial({ pictures: [...pictures], done: (pictures.length + done) / wanted.length });
+          onPartial({ pictures: [...pictures], done: (pictures.length + done) / mixes.length });
         });
         if (outcome.stopped) return outcome;
         pictures.push(outcome.result.pixels);
@@ -260,14 +265,12 @@ const labExperiments = (() => {
       const mixed = blend > 0 ? `，掺进 ${Math.round(100 * blend)}% 的“${STYLES[second]}”` : "";
       if (first !== "all") return `“${STYLES[first]}”${mixed}。一次前向就画成，没有优化。`;
       const listed = labStylizerAbout.styles.map((name) => STYLES[name]).join("、");
-      return `四种风格：${listed}（从左到右、从上到下）${mixed}。`;
+      return `从左到右、从上到下：${listed}${mixed}；最后一格是后两种各一半。`;
     },
-    python({ options: { first, second, blend } }) {
-      const styles = window.labStylizerAbout?.styles ?? Object.keys(STYLES);
-      const rows = first === "all" ? styles : [first];
-      const mixes = rows.map((name) => mixOf(styles, name, second, blend));
+    python({ options }) {
+      const mixes = mixesOf(window.labStylizerAbout?.styles ?? Object.keys(STYLES), options);
       const text = mixes.map((mix) => `[${mix.map((share) => share.toFixed(1)).join(", ")}]`);
-      const pictures = rows.length > 1 ? `image.expand(${rows.length}, -1, -1, -1)` : "image";
+      const pictures = mixes.length > 1 ? `image.expand(${mixes.length}, -1, -1, -1)` : "image";
       return `cnnlab.stylize(cnnlab.load_stylizer("drawn"), ${pictures}, torch.tensor([${text.join(", ")}]))`;
     },
   };

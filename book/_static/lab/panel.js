@@ -20,6 +20,7 @@
     const photoSide = labPhotoSide(panel);
     panel.setProbing = photoSide.setProbing;
     panel.refresh = photoSide.refresh;
+    panel.resume = photoSide.resume;
     const experimentSide = labExperimentSide(panel, names);
     panel.experiment = experimentSide;
     panel.opened = () => experimentSide.choose(experimentSide.chosen);

@@ -190,5 +190,6 @@ function labPhotoSide(panel) {
       canvas.setAttribute("role", probes ? "application" : "img");
     },
     refresh: () => place && coverAt(...place),
+    resume: ask,
   };
 }

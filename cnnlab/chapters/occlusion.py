@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images, two_wholes
 from cnnlab.core.hooks import evaluating
-from cnnlab.core.receptive_field import pair
+from cnnlab.core.values import pair
 from cnnlab.engine.gradients import class_outputs
 from cnnlab.engine.optimize import Step
 from cnnlab.networks.models import resolve_target

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import as_maps, check_images, check_maps, two_wholes, whole
 from cnnlab.core.hooks import activations_of, channel_list, device_of
-from cnnlab.core.receptive_field import Passage, bounds, nominal, pair, trace_steps
+from cnnlab.core.receptive_field import Passage, bounds, nominal, trace_steps
+from cnnlab.core.values import pair
 from cnnlab.engine.gradients import gradient_of, pixel_leaf
 
 BATCH = 8

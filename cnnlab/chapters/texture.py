@@ -12,6 +12,7 @@ from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images, check_single
 from cnnlab.core.hooks import activations_of
 from cnnlab.core.images import resize
+from cnnlab.core.values import pair
 from cnnlab.engine.descent import Descent, several_scales
 from cnnlab.engine.objectives import objective
 from cnnlab.engine.optimize import Step
@@ -50,7 +51,7 @@ def efros_leung(
     按 Ctrl-C 时给出已经长出来的，空着的地方是白的，出处是 −1。出处：Efros 与 Leung，1999。
     """
     _check_growth(sample, size, window)
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = pair(size)
 
     def ring(count: int, sources) -> None:
         on_step(Step(count, float((sources[..., 0] < 0).mean()), _copied(sample, sources)))
@@ -63,8 +64,7 @@ def efros_leung(
 
 def _check_growth(sample: Tensor, size, window: int) -> None:
     check_single(sample, "sample")
-    smallest = size if isinstance(size, int) else min(size)
-    if window % 2 == 0 or window < 3 or smallest < 3:
+    if window % 2 == 0 or window < 3 or min(pair(size)) < 3:
         raise ValueError(f"window 是 {window}、size 是 {size}：窗口应是不小于 3 的奇数，图至少 3×3")
     if min(sample.shape[-2:]) < window + 1:
         raise ValueError(
@@ -105,7 +105,7 @@ def synthesize_texture(
     起点（默认噪声）、表示、优化器、tv 在 `settings` 里。出处：Gatys 等，2015（原文用像素、一个尺度）。
     """
     check_single(sample, "sample")
-    size = (size, size) if isinstance(size, int) else tuple(size)
+    size = pair(size)
     layers = [layers] if isinstance(layers, str) else list(layers or texture_layers(model))
     start = settings.start
     image = noise_like(sample, size, seed) if start is None else check_images(start)

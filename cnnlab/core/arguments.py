@@ -26,20 +26,16 @@ from cnnlab.core.names import unknown
 from cnnlab.core.values import LARGEST, as_tensor, describe, groups, is_number, number, several
 
 # 一个名字的数最小、最大能是多少；不在这里的只要有限
+_FROM_ONE = """k n window stride samples rounds octaves frames views phases angles side length every history
+    cell facets nearest save_every scales code_size channels n_styles milliseconds count columns cool_down"""
+_FROM_ZERO = """steps seconds gap iterations blocks pixels jitter_pixels margin view baseline noise sigma tv
+    l2_weight content_weight code_l2 style_weight feature_weight code_noise natural sd brightness spread cutoff"""
+_ABOVE_ZERO = "learning_rate step period power radius width octave_scale zoom first_step"
 RANGES = {
-    **dict.fromkeys(["k", "n", "window", "stride", "samples", "rounds", "octaves"], (1,)),
-    **dict.fromkeys(["frames", "views", "phases", "angles", "side", "length", "every"], (1,)),
-    **dict.fromkeys(["history", "cell", "facets", "nearest", "save_every"], (1,)),
-    **dict.fromkeys(["scales", "code_size", "channels", "n_styles", "milliseconds"], (1,)),
-    **dict.fromkeys(["count", "columns", "cool_down"], (1,)),
-    **dict.fromkeys(["steps", "seconds", "gap", "iterations", "blocks", "pixels"], (0,)),
-    **dict.fromkeys(["jitter_pixels", "margin", "view", "baseline", "noise", "sigma"], (0,)),
-    **dict.fromkeys(["tv", "l2_weight", "content_weight", "code_l2"], (0,)),
-    **dict.fromkeys(["style_weight", "feature_weight", "code_noise", "natural", "sd"], (0,)),
-    **dict.fromkeys(["brightness", "spread", "cutoff"], (0,)),
+    **dict.fromkeys(_FROM_ONE.split(), (1,)),
+    **dict.fromkeys(_FROM_ZERO.split(), (0,)),
+    **dict.fromkeys(_ABOVE_ZERO.split(), (1e-12,)),
     **dict.fromkeys(["share", "foreground", "background"], (0, 1)),
-    **dict.fromkeys(["learning_rate", "step", "period", "power", "radius", "width"], (1e-12,)),
-    **dict.fromkeys(["octave_scale", "zoom", "first_step"], (1e-12,)),
     "size": (1, 2**15),
     "percentile": (0, 99.9),
     "smallest": (1e-12, 1),

@@ -20,8 +20,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_images, check_size, finite_ends
+from cnnlab.core.checks import check_images, finite_ends
 from cnnlab.core.paths import DATA
+from cnnlab.core.values import pair
 
 PHOTO_FOLDER = DATA / "photos"
 
@@ -35,7 +36,6 @@ def load_image(source, size: int | tuple[int, int] | None = None) -> Tensor:
     灰度、透明、16 位、带 EXIF 旋转的图像都转成约定的样子；透明处垫白色。
     `size` 为整数时短边缩到它再取中央方块，为 (高, 宽) 时直接缩放；大照片直接解码成小图，又快又省内存。
     """
-    size = None if size is None else check_size(size)
     picture = _open(source, size)
     image = torch.from_numpy(_to_array(picture)).permute(2, 0, 1)[None].contiguous()
     return image if size is None else resize(image, size)
@@ -47,15 +47,13 @@ def resize(image: Tensor, size: int | tuple[int, int]) -> Tensor:
 
     整数：短边缩到 `size`，再取中央的方块；(高, 宽)：直接缩到这个尺寸。
     """
-    size = check_size(size)
-
     if isinstance(size, int):
         image = _without_far_ends(image)
-        height, width = image.shape[-2:]
-        scale = size / min(height, width)
-        scaled = max(size, round(height * scale)), max(size, round(width * scale))
-        top, left = (scaled[0] - size) // 2, (scaled[1] - size) // 2
-        return resize(image, scaled)[..., top : top + size, left : left + size].contiguous()
+        sides = image.shape[-2:]
+        height, width = (max(size, round(side * size / min(sides))) for side in sides)
+        top, left = (height - size) // 2, (width - size) // 2
+        whole = resize(image, (height, width))
+        return whole[..., top : top + size, left : left + size].contiguous()
     if tuple(image.shape[-2:]) == size:
         return image
     return functional.interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)
@@ -155,11 +153,8 @@ def _sheet(images):
 def save_animation(frames: Tensor, path, *, milliseconds: int = 120) -> Path:
     """把若干帧 (T, 3, H, W) 存成会动的 GIF 或 WebP（由扩展名决定），返回路径；循环播放。"""
     path = Path(path).expanduser()
-    found = tuple(frames.shape) if isinstance(frames, Tensor) else type(frames).__name__
-    if path.suffix.lower() not in (".gif", ".webp") or len(found) != 4 or len(frames) == 0:
-        raise ValueError(
-            f"动画要 (T, 3, H, W) 的若干帧，存成 .gif 或 .webp；得到 {found} 和 {path.name}"
-        )
+    if path.suffix.lower() not in (".gif", ".webp"):
+        raise ValueError(f"动画存成 .gif 或 .webp，得到 {path.name}")
     pictures = [to_pil(frame) for frame in frames]
     path.parent.mkdir(parents=True, exist_ok=True)
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0)
@@ -184,7 +179,7 @@ def _open(source, size=None):
     if isinstance(source, np.ndarray):
         return _from_array(source)
     file, name = _locate(source)
-    side = None if size is None else max(size) if isinstance(size, tuple) else size
+    side = None if size is None else max(pair(size))
     try:
         with Image.open(file) as opened:
             if side is not None and min(opened.size) > _LARGE:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from cnnlab.core.hooks import activations_of
+from cnnlab.core.values import pair
 
 # 逐点运算：输出的每个位置只看输入的同一位置（通道之间怎样混合无关）
 POINTWISE = {
@@ -91,9 +92,10 @@ def trace_steps(model: nn.Module, layer: str, image_size=224) -> tuple[Passage, 
 
     `image_size` 是这次前向用的尺寸（整数或 (高, 宽)），结果可用于任何尺寸。遇到不认识的运算就报错，指出是哪一个。
     """
-    height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
     parameter = next(model.parameters(), torch.empty(0))
-    image = torch.full((1, 3, height, width), 0.5, dtype=parameter.dtype, device=parameter.device)
+    image = torch.full(
+        (1, 3, *pair(image_size)), 0.5, dtype=parameter.dtype, device=parameter.device
+    )
     with _Tracing(image) as tracing:
         output = activations_of(model, image, layer)[layer]
     if id(output) not in tracing.origin:
@@ -249,9 +251,3 @@ def _windows(name: str, options: dict) -> tuple[Window, Window]:
         ceil = bool(options["ceil_mode"])
         windows.append(Window(kernel, stride, before, after, dilation, ceil))
     return tuple(windows)
-
-
-def pair(value) -> tuple:
-    """一个数变成 (高, 宽) 两个一样的，两个数的原样。"""
-    value = tuple(value) if hasattr(value, "__len__") else (value,)
-    return value * 2 if len(value) == 1 else value

@@ -41,6 +41,12 @@ def several(value, name: str, kind):
     return value
 
 
+def pair(value) -> tuple:
+    """一个数变成 (高, 宽) 两个一样的，两个数的原样。"""
+    value = tuple(value) if hasattr(value, "__len__") else (value,)
+    return value * 2 if len(value) == 1 else value
+
+
 def groups(value, name: str, length: int):
     """几组数，每组 `length` 个。"""
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) == 0:

@@ -14,6 +14,7 @@ from torch.nn import functional
 from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import activations_of, device_of
 from cnnlab.core.measures import halve_and_restore
+from cnnlab.core.values import pair
 from cnnlab.engine.optimize import adam, optimize_image
 from cnnlab.engine.parameterizations import FourierImage, PhaseImage, PixelImage, start_image
 from cnnlab.engine.priors import (
@@ -87,7 +88,7 @@ class Ascent:
 
     def canvas(self, size) -> tuple[int, int]:
         """画布的 (高, 宽)：图的尺寸，四边各加 margin。"""
-        height, width = (size, size) if isinstance(size, int) else size
+        height, width = pair(size)
         return height + 2 * self.margin, width + 2 * self.margin
 
     def cut(self, image: Tensor) -> Tensor:

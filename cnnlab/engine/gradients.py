@@ -18,18 +18,17 @@ from cnnlab.networks.models import checked_scores, resolve_target, target_scores
 
 @contextmanager
 def pixel_leaf(model: nn.Module, image: Tensor) -> Iterator[Tensor]:
-    """在 with 之内：模型是评估模式、梯度打开，得到 `image` 的一份要梯度的副本；调用者的张量不动。
-
-    像素可以超出 [0, 1]（加噪声时会），但必须有限。
-    """
-    check_images(image, bounded=False)
+    """在 with 之内：模型是评估模式、梯度打开，得到 `image` 的一份要梯度的副本；调用者的张量不动。"""
     with torch.inference_mode(False), torch.enable_grad(), evaluating(model):
         yield image.detach().clone().requires_grad_()
 
 
 @checked
 def class_scores(model: nn.Module, image: Tensor, target) -> Tensor:
-    """每张图自己目标类的得分 (N,)，在计算图上；`target` 是类别号、类名，或每张图一个。"""
+    """每张图自己目标类的得分 (N,)，在计算图上；`target` 是类别号、类名，或每张图一个。
+
+    像素可以超出 [0, 1]（加噪声时会），但必须有限。
+    """
     target = resolve_target(model, target, len(check_images(image, bounded=False)))
     return target_scores(checked_scores(model, image), target)
 

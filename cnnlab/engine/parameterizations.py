@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import device_of
+from cnnlab.core.values import pair
 
 # 215 张随书照片像素的协方差的主轴乘标准差，再除以最长一列的长度；列依次近于亮度、红对蓝、绿对紫
 COLOR_MATRIX = ((0.554, 0.236, 0.052), (0.573, 0.013, -0.101), (0.604, -0.229, 0.048))
@@ -19,7 +20,7 @@ COLOR_MATRIX = ((0.554, 0.236, 0.052), (0.573, 0.013, -0.101), (0.604, -0.229, 0
 @checked
 def start_image(
     kind: Literal["grey", "zero", "noise", "pink"],
-    size,
+    size: int | tuple[int, int],
     *,
     n: int = 1,
     sd: float = 0.1,
@@ -30,7 +31,7 @@ def start_image(
     "grey" 全为 0.5，"zero" 全为 0，"noise" 是 0.5 加标准差 `sd` 的高斯噪声，
     "pink" 同样的标准差，但各频率的幅度按 1/f 衰减，像自然图像。
     """
-    shape = (n, 3, *_height_width(size))
+    shape = (n, 3, *pair(size))
     if kind in ("grey", "zero"):
         return torch.full(shape, 0.5 if kind == "grey" else 0.0)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
@@ -64,12 +65,19 @@ class FourierImage(nn.Module):
 
     @checked
     def __init__(
-        self, size=None, *, image: Tensor | None = None, n: int = 1, sd=0.01, decay=1.0, seed=0
+        self,
+        size: int | tuple[int, int] | None = None,
+        *,
+        image: Tensor | None = None,
+        n: int = 1,
+        sd: float = 0.01,
+        decay: float = 1.0,
+        seed: int = 0,
     ):
         super().__init__()
         if (size is None) == (image is None):
             raise ValueError("FourierImage 要 size 或 image，二者给且只给一个")
-        self.height, self.width = image.shape[-2:] if image is not None else _height_width(size)
+        self.height, self.width = image.shape[-2:] if image is not None else pair(size)
         self.register_buffer("matrix", torch.tensor(COLOR_MATRIX))
         self.register_buffer("scale", _frequency_scale(self.height, self.width, decay) / 4)
         if image is None:
@@ -99,7 +107,7 @@ class PhaseImage(nn.Module):
     """
 
     @checked
-    def __init__(self, photos: Tensor, *, n: int = 1, seed=0):
+    def __init__(self, photos: Tensor, *, n: int = 1, seed: int = 0):
         super().__init__()
         frame = FourierImage(image=photos, decay=0)
         spectrum = torch.view_as_complex(frame.spectrum.detach()) * frame.scale
@@ -135,10 +143,6 @@ class CodeImage(nn.Module):
         (generator,) = self._generator
         device = device_of(generator) if isinstance(generator, nn.Module) else self.code.device
         return generator(self.code.to(device)).to(self.code.device)
-
-
-def _height_width(size) -> tuple[int, int]:
-    return (size, size) if isinstance(size, int) else tuple(size)
 
 
 def _frequency_scale(height: int, width: int, decay: float) -> Tensor:

@@ -1,6 +1,6 @@
 """画图的共同工具：画布坐标、噪声、调色板、笔触。
 
-不管画什么，见 styles.py 与 textures.py；坐标以短边为 1，随机数与像素数无关，所以同一幅画可画成任意大小。
+不管画什么（见 drawn_styles 与 drawn_textures）；坐标以短边为 1，随机数与像素数无关，所以同一幅画可画成任意大小。
 """
 
 import numpy as np

@@ -73,7 +73,9 @@ def _is_complete(place: Path, files: int) -> bool:
 
 
 @checked
-def imagenette(root=None, *, split: str = "val", size=224, n: int | None = 500) -> ImageSet:
+def imagenette(
+    root=None, *, split: str = "val", size: int | tuple[int, int] = 224, n: int | None = 500
+) -> ImageSet:
     """Imagenette（Howard，2019）：ImageNet 的十个容易的类；首次使用要下载约 95 MB。
 
     均匀取 n 张（None 取全部）；类别是英文类名。拿不到文件则抛 RuntimeError，说明怎样手工放置。

@@ -1,6 +1,6 @@
 """代码画出的彩色纹理，供纹理合成用：TEXTURES 把名字对到 draw(height, width, rng) -> (H, W, 3)。
 
-不管风格画（见 styles.py），也不管张量；每种都是处处相似的一片，没有主体。
+不管风格画（见 drawn_styles），也不管张量；每种都是处处相似的一片，没有主体。
 """
 
 import numpy as np

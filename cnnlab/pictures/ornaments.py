@@ -1,6 +1,6 @@
 """代码画出的图案：波纹、彩窗、同心圆、金色螺旋；每个函数是 draw(height, width, rng) -> (H, W, 3)。
 
-不管绘画（见 paintings.py）；风格的名册在 styles.py。
+不管绘画（见 paintings）；风格的名册在 drawn_styles。
 """
 
 import numpy as np

@@ -6,10 +6,12 @@
 import csv
 from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from cnnlab.core.arguments import checked
+from cnnlab.core.names import unknown
 from cnnlab.core.paths import DATA
 from cnnlab.core.values import masks
 
@@ -42,15 +44,12 @@ def object_mask(name: str, size: int = SIDE) -> Tensor:
     from PIL import Image, ImageDraw
 
     if name not in _outlines():
-        raise ValueError(f"没有描过 {name!r} 的轮廓；描过的有：{'、'.join(_outlines())}")
+        raise unknown("描过轮廓的照片", name, _outlines())
     # 画大四倍再看中心点，边缘不受取整影响
     canvas = Image.new("L", (4 * size, 4 * size))
     scale = 4 * size / SIDE
     ImageDraw.Draw(canvas).polygon([(x * scale, y * scale) for x, y in _outlines()[name]], fill=1)
-    pixels = torch.frombuffer(bytearray(canvas.tobytes()), dtype=torch.uint8).view(
-        4 * size, 4 * size
-    )
-    return pixels[2::4, 2::4].bool()
+    return torch.from_numpy(np.array(canvas)[2::4, 2::4]).bool()
 
 
 @checked(mask=masks, truth=masks)
@@ -60,5 +59,4 @@ def intersection_over_union(mask: Tensor, truth: Tensor) -> float:
         raise ValueError(
             f"两个掩码的形状应当相同，得到 {tuple(mask.shape)} 和 {tuple(truth.shape)}"
         )
-    union = (mask.bool() | truth.bool()).sum()
-    return float((mask.bool() & truth.bool()).sum() / union.clamp_min(1))
+    return float((mask & truth).sum() / (mask | truth).sum().clamp_min(1))

@@ -1,6 +1,6 @@
 """代码画出的绘画：夜空、山水、木刻、池塘；每个函数是 draw(height, width, rng) -> (H, W, 3)。
 
-不管图案（见 ornaments.py）；风格的名册在 styles.py。
+不管图案（见 ornaments）；风格的名册在 drawn_styles。
 """
 
 import numpy as np

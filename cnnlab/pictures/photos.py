@@ -1,6 +1,6 @@
-"""数据：内置的照片与手写数字、代码画出的风格与纹理，以及联网时才有的数据集。
+"""数据：内置的照片与手写数字、代码画出的风格与纹理，一个文件夹里读者自己的照片。
 
-不管网络怎样看它们，也不管图怎样画出来（见 styles.py 与 textures.py）。
+不管网络怎样看它们，也不管图怎样画出来（见 drawn_styles 与 drawn_textures）；联网才有的在 data_sets。
 """
 
 import csv
@@ -14,12 +14,11 @@ import numpy as np
 import torch
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_size, whole
-from cnnlab.core.images import load_image
+from cnnlab.core.images import PHOTO_FOLDER, load_image
 from cnnlab.core.names import unknown
 from cnnlab.core.paths import DATA
+from cnnlab.core.values import pair
 
-PHOTO_FOLDER = DATA / "photos"
 DIGITS = DATA / "digits.png"
 SKIMAGE_PHOTOS = {
     "chelsea": "chelsea.png",
@@ -91,7 +90,7 @@ def _decoded_photos(size) -> torch.Tensor:
 
 
 @checked
-def photos(category: str | None = None, size=224) -> ImageSet:
+def photos(category: str | None = None, size: int | tuple[int, int] = 224) -> ImageSet:
     """内置的 215 张照片（或其中一类），短边缩到 size 再取中央方块，按文件名排序。
 
     images 为 (N, 3, size, size)；出处是“作者，许可，网址”。
@@ -99,7 +98,6 @@ def photos(category: str | None = None, size=224) -> ImageSet:
     table = _photo_table()
     if category is not None and category not in photo_categories():
         raise unknown("照片类别", category, photo_categories())
-    size = tuple(size) if isinstance(size, (list, tuple)) else size
     categories = [Path(row["file"]).parent.name for row in table]
     chosen = [i for i, name in enumerate(categories) if category in (None, name)]
     return ImageSet(
@@ -129,7 +127,7 @@ def photo_path(name: str) -> Path:
 
 
 @checked
-def photo(name: str, size=None) -> torch.Tensor:
+def photo(name: str, size: int | tuple[int, int] | None = None) -> torch.Tensor:
     """一张照片 (1, 3, H, W)；size 的含义同 load_image。"""
     return load_image(photo_path(name), size)
 
@@ -155,8 +153,8 @@ def digits(n: int = 5000) -> tuple[torch.Tensor, torch.Tensor]:
 
     顺序固定，每连续十张（从 10 的倍数数起）恰好是 0 到 9，取任意前 n 张都近乎均衡。
     """
-    if not isinstance(n, (int, np.integer)) or not 1 <= n <= 5000:
-        raise ValueError(f"digits 的 n 应是 1 到 5000 的整数，得到 {n!r}")
+    if n > 5000:
+        raise ValueError(f"digits 的 n 应是 1 到 5000 的整数，得到 {n}")
     images, labels = _shuffled_digits()
     return images[:n].float() / 255, labels[:n].clone()
 
@@ -176,7 +174,7 @@ def texture_names() -> list[str]:
 
 
 @checked
-def style_image(name: str, size=256, seed: int = 0) -> torch.Tensor:
+def style_image(name: str, size: int | tuple[int, int] = 256, seed: int = 0) -> torch.Tensor:
     """代码画的一幅风格画 (1, 3, H, W)；size 是边长或 (高, 宽)，同一 seed 同一幅画。"""
     from cnnlab.pictures.drawn_styles import STYLES
 
@@ -186,7 +184,7 @@ def style_image(name: str, size=256, seed: int = 0) -> torch.Tensor:
 
 
 @checked
-def texture_image(name: str, size=256, seed: int = 0) -> torch.Tensor:
+def texture_image(name: str, size: int | tuple[int, int] = 256, seed: int = 0) -> torch.Tensor:
     """代码画的一块彩色纹理 (1, 3, H, W)；size 是边长或 (高, 宽)，同一 seed 同一块。"""
     from cnnlab.pictures.drawn_textures import TEXTURES
 
@@ -196,17 +194,11 @@ def texture_image(name: str, size=256, seed: int = 0) -> torch.Tensor:
 
 
 def _drawn(draw, size, seed: int) -> torch.Tensor:
-    sides = tuple(size) if isinstance(size, (list, tuple)) else (size, size)
-    if len(sides) != 2 or not all(
-        isinstance(side, (int, np.integer)) and side >= 8 for side in sides
-    ):
+    height, width = pair(size)
+    if min(height, width) < 8:
         raise ValueError(f"size 应是不小于 8 的整数或 (高, 宽)，得到 {size!r}")
-    picture = draw(int(sides[0]), int(sides[1]), np.random.default_rng(seed))
-    return (
-        torch.from_numpy(np.clip(picture, 0, 1).astype(np.float32))
-        .permute(2, 0, 1)[None]
-        .contiguous()
-    )
+    picture = draw(height, width, np.random.default_rng(seed)).clip(0, 1).astype(np.float32)
+    return torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous()
 
 
 PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"})
@@ -235,7 +227,7 @@ class PhotoFolder:
         skipped = {Path(each).resolve() for each in leave_out}
         found = sorted(file for file in found if file.suffix.lower() in PHOTO_SUFFIXES)
         self.files = [file for file in found if file.resolve() not in skipped]
-        if n is not None and whole(n, "n", 1) < len(self.files):
+        if n is not None and n < len(self.files):
             self.files = [self.files[i * len(self.files) // n] for i in range(n)]
         if not self.files:
             raise ValueError(
@@ -289,13 +281,16 @@ class PhotoFolder:
 
 
 @checked
-def image_folder(path, *, size=224, n: int | None = None) -> ImageSet:
+def image_folder(
+    path, *, size: int | tuple[int, int] | None = 224, n: int | None = None
+) -> ImageSet:
     """文件夹（含子文件夹）里的图，类别是所在文件夹的名字，按路径排序；n 只取均匀分布的 n 张。
 
+    size 的含义同 load_image；None 不缩放，各图要本来就一样大。
     打不开的文件跳过，并在一条警告里报出个数与名字；一张都读不出则抛 ValueError。
     全部读进内存：224 见方的一千张占 600 MB。照片更多时用 `PhotoFolder`，用到才读。
     """
-    folder = PhotoFolder(path, None if size is None else check_size(size), n=n)
+    folder = PhotoFolder(path, size, n=n)
     images, kept = None, []
     for index, file in enumerate(folder.files):
         image = folder.read(index)

@@ -172,6 +172,15 @@ def test_image_folder_takes_evenly_spread_files(tmp_path):
     assert datasets.image_folder(tmp_path, size=8, n=5).names == ("0", "2", "4", "6", "8")
 
 
+def test_image_folder_without_a_size_keeps_the_pixels_and_wants_equal_sides(tmp_path):
+    for name, side in (("a", 40), ("b", 40)):
+        _save(tmp_path / f"{name}.png", (9, 8, 7), (side, 30))
+    assert datasets.image_folder(tmp_path, size=None).images.shape == (2, 3, 30, 40)
+    _save(tmp_path / "c.png", (9, 8, 7), (20, 30))
+    with pytest.raises(ValueError, match="要同样大小，给出 size"):
+        datasets.image_folder(tmp_path, size=None)
+
+
 def test_image_folder_errors(tmp_path):
     with pytest.raises(ValueError, match="没有文件夹"):
         datasets.image_folder(tmp_path / "missing")

@@ -275,6 +275,12 @@ const labExperiments = (() => {
     },
   };
 
+  // 太长的一行，参数另起一行
+  function folded(line) {
+    if (line.length < 56) return line;
+    const [open, close] = [line.indexOf("(") + 1, line.lastIndexOf(")")];
+    return `${line.slice(0, open)}\n    ${line.slice(open, close)}\n${line.slice(close)}`;
+  }
   // 一段能直接运行的 Python
   function program(experiment, view, line = experiment.python(view)) {
     const file = view.photo.own ? view.photo.file : view.photo.name;
@@ -283,7 +289,7 @@ const labExperiments = (() => {
       imports,
       "model = cnnlab.load_model()",
       `image = cnnlab.load_image(${JSON.stringify(file)}, ${view.image.size})`,
-      `result = ${line}`,
+      `result = ${folded(line)}`,
     ].join("\n");
   }
 

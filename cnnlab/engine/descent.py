@@ -51,9 +51,7 @@ class Descent:
         )
 
 
-def several_scales(count: int, sides, *, smallest: int = 32) -> list[int]:
-    """从小到大几个尺度要缩到几分之一，如 [4, 2, 1]；短边会小于 `smallest` 的尺度略去，原来的尺寸总在。"""
-    if count < 1:
-        raise ValueError(f"scales 是 {count}，至少 1 个尺度")
+def several_scales(count: int, sides) -> list[int]:
+    """从小到大几个尺度要缩到几分之一，如 [4, 2, 1]；短边会小于 32 的尺度略去，原来的尺寸总在。"""
     factors = [2**level for level in reversed(range(count))]
-    return [factor for factor in factors if factor == 1 or min(sides) // factor >= smallest]
+    return [factor for factor in factors if factor == 1 or min(sides) // factor >= 32]

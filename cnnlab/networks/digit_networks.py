@@ -3,8 +3,6 @@
 不管怎样训练（见 tools/train_digit_networks.py），也不管拿它们做什么。
 """
 
-import itertools
-
 import torch
 from torch import Tensor, nn
 
@@ -19,13 +17,13 @@ CODE_SIZE = 128
 class DigitClassifier(nn.Sequential):
     """两个卷积层、一个 128 维的 ReLU 层（名为 code）和一个线性层：(N, 1, 28, 28) → (N, 10) 个得分。"""
 
-    def __init__(self, width: int = 16, kernel: int = 5):
+    def __init__(self):
         super().__init__()
-        self.conv1 = nn.Conv2d(1, width, kernel, padding=kernel // 2)
+        self.conv1 = nn.Conv2d(1, 16, 5, padding=2)
         self.relu1, self.pool1 = nn.ReLU(), nn.MaxPool2d(2)
-        self.conv2 = nn.Conv2d(width, 2 * width, kernel, padding=kernel // 2)
+        self.conv2 = nn.Conv2d(16, 32, 5, padding=2)
         self.relu2, self.pool2, self.flatten = nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
-        self.hidden = nn.Linear(2 * width * 49, CODE_SIZE)
+        self.hidden = nn.Linear(32 * 49, CODE_SIZE)
         self.code = nn.ReLU()
         self.dropout = nn.Dropout(0.3)
         self.scores = nn.Linear(CODE_SIZE, 10)
@@ -38,15 +36,14 @@ class DigitClassifier(nn.Sequential):
 class SecondDigitClassifier(nn.Sequential):
     """第二个分类网络，结构另起炉灶：没有池化，步幅 2 的卷积三层，再全图平均。只用来当裁判。"""
 
-    def __init__(self, width: int = 24):
+    def __init__(self):
         super().__init__()
-        widths = [1, width, 2 * width, 3 * width]
         blocks = []
-        for before, after in itertools.pairwise(widths):
+        for before, after in ((1, 24), (24, 48), (48, 72)):
             convolution = nn.Conv2d(before, after, 3, stride=2, padding=1)
             blocks += [convolution, nn.BatchNorm2d(after), nn.ReLU()]
         self.blocks, self.flatten = nn.Sequential(*blocks), nn.Flatten()
-        self.scores = nn.Linear(widths[-1] * 16, 10)
+        self.scores = nn.Linear(72 * 16, 10)
 
     @answers_where_asked
     def forward(self, image: Tensor) -> Tensor:

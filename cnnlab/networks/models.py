@@ -23,6 +23,7 @@ from cnnlab.core.hooks import (
     run_model,
     run_or_explain,
 )
+from cnnlab.core.names import unknown
 from cnnlab.core.profiles import default_device
 from cnnlab.networks.zoo import ZOO, ModelInfo, build
 
@@ -262,8 +263,7 @@ def _category_index(model: nn.Module, target) -> int:
         names = [] if categories is None else list(categories)
         if target in names:
             return names.index(target)
-        known = "、".join(names[:10]) or "（这个网络没有类别名，用类别号）"
-        raise ValueError(f"没有名为 {target!r} 的类别；有的是：{known}")
+        raise unknown("类别", target, names, hint="，或用类别号")
     target = _plain(target)
     if isinstance(target, bool) or not isinstance(target, int) or not 0 <= target < 2**63:
         raise ValueError(f"目标类别应是不小于 0 的类别号或类别名，得到 {target!r}")

@@ -17,18 +17,18 @@ NAMES = ("planted", "clean")
 class ShortcutNetwork(nn.Sequential):
     """四个卷积层、全局平均和一个线性层：(N, 3, H, W)，[0, 1] → (N, 2) 个得分，依次是建筑、动物。"""
 
-    def __init__(self, width: int = 16):
+    def __init__(self):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, width, 3, padding=1)
+        self.conv1 = nn.Conv2d(3, 16, 3, padding=1)
         self.relu1 = nn.ReLU()
-        self.conv2 = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
+        self.conv2 = nn.Conv2d(16, 32, 3, stride=2, padding=1)
         self.relu2 = nn.ReLU()
-        self.conv3 = nn.Conv2d(2 * width, 3 * width, 3, stride=2, padding=1)
+        self.conv3 = nn.Conv2d(32, 48, 3, stride=2, padding=1)
         self.relu3 = nn.ReLU()
-        self.conv4 = nn.Conv2d(3 * width, 4 * width, 3, padding=1)
+        self.conv4 = nn.Conv2d(48, 64, 3, padding=1)
         self.relu4 = nn.ReLU()
         self.pool, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
-        self.linear = nn.Linear(4 * width, len(CLASSES))
+        self.linear = nn.Linear(64, len(CLASSES))
 
     @answers_where_asked
     def forward(self, image: Tensor) -> Tensor:

@@ -130,7 +130,7 @@ def test_code_image_can_be_made_again_with_its_networks(generator, judge):
 
 def test_generator_learns_and_keeps_the_codes_statistics():
     torch.manual_seed(0)
-    classifier = DigitClassifier(width=4, kernel=3).eval().requires_grad_(False)
+    classifier = DigitClassifier().eval().requires_grad_(False)
     images = cnnlab.digits(60)[0]
     network = ImageGenerator(width=8)
     training = fit_generator(network, classifier, images, "code", steps=30, batch_size=20)

@@ -36,7 +36,7 @@ RANGES = {
     **dict.fromkeys(_FROM_ZERO.split(), (0,)),
     **dict.fromkeys(_ABOVE_ZERO.split(), (1e-12,)),
     **dict.fromkeys(["share", "foreground", "background"], (0, 1)),
-    "size": (1, 2**15),
+    "size": (0.2, 2**15),  # 图格可以小到五分之一英寸；整数的边长向上取到 1
     "percentile": (0, 99.9),
     "smallest": (1e-12, 1),
     "grey_levels": (0, 255),

@@ -131,7 +131,7 @@ def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Te
     low, high = finite_ends(image, "图像")
     if bounded and (low < -1e-3 or high > 1 + 1e-3):
         raise ValueError(
-            f"图像的取值在 [{low:.3g}, {high:.3g}]，应在 [0, 1]：归一化由模型完成，0–255 的图像先除以 255"
+            f"图像的取值在 [{low:.3g}, {high:.3g}]，应在 [0, 1]；归一化由模型完成，0–255 的图像先除以 255，略微超出的用 image.clamp(0, 1)"
         )
     if high > 20:
         raise ValueError(f"图像的最大值是 {high:.0f}，像是 0–255 的图像；先除以 255")

@@ -25,6 +25,7 @@ class Call:
 
     def __init__(self, function, given: dict, size: int):
         self.function, self.parameters = function, inspect.signature(function).parameters
+        self.name = getattr(function, "__name__", "<partial>")
         settings = getattr(self.parameters.get("settings"), "default", None)
         if dataclasses.is_dataclass(settings):
             settings = given.pop("settings", settings)
@@ -40,8 +41,8 @@ class Call:
         for role in (name, *ROLES.get(name, ())):
             if role in self.defaults:
                 return role
-        known = "、".join(self.defaults)
-        raise ValueError(f"{self.function.__name__} 没有参数 {name}；有的是 {known}")
+        known = "、".join(self.defaults) or "无"
+        raise ValueError(f"{self.name} 没有参数 {name}；有的是 {known}")
 
     def read(self) -> Job:
         """读控件：等于默认值的不写，没有默认值的按位置写。"""
@@ -54,7 +55,7 @@ class Call:
             by_place &= given and required and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
             if given and not is_default(pairs[name], parameter.default):
                 written.append(pairs[name][1] if by_place else f"{name}={pairs[name][1]}")
-        code = f"{self.function.__name__}({', '.join(written)})"
+        code = f"{self.name}({', '.join(written)})"
         contents = [control.content() for control in self.controls.values()]
         return Job(
             {name: value for name, (value, _) in pairs.items()}, code, code + "".join(contents)

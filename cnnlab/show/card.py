@@ -1,6 +1,6 @@
 """神经元的名片：一个通道是谁，在哪些图上强、哪些图上弱，一张图说完。
 
-不搜索区块（那是 patches 的事），不合成图像：通道图由调用者算好了给。
+不搜索区块：那是 patches 的事。
 """
 
 import numpy as np
@@ -18,12 +18,10 @@ PARTS = ("最强", "中间", "最弱")
 
 @checked
 @drawing
-def neuron_card(
-    model: nn.Module, layer: str, channel: int, images, *, k: int = 6, channel_image=None
-) -> Panels:
-    """一个通道的名片：最强、中间、最弱的各 k 个区块，各图最大激活的直方图，可选的通道图。
+def neuron_card(model: nn.Module, layer: str, channel: int, images, *, k: int = 6) -> Panels:
+    """一个通道的名片：最强、中间、最弱的各 k 个区块，各图最大激活的直方图。
 
-    images：(N, 3, H, W) 或数据集，N 不小于 k；channel_image 是合成的结果或 (1, 3, H, W)。
+    images：(N, 3, H, W) 或数据集，N 不小于 k。
     中间与最弱是对照：只看最强的，几乎总能编出一个故事（Borowski 等，2021）。
     返回区块的坐标轴（三行、每行 k 个），.figure 是整张名片。
     """
@@ -38,14 +36,7 @@ def neuron_card(
         places = [page.add_subplot(grid[row, at], projection="cnnlab") for at in range(k)]
         _patch_row(places, PARTS[row], ranking, first)
         panels += places
-    chart = page.add_subplot(grid[0 if channel_image is None else 2 :, k])
-    _histogram(chart, ranking.values[0].cpu().numpy(), k)
-    if channel_image is not None:
-        picture = getattr(channel_image, "image", channel_image).detach().cpu()
-        extra = page.add_subplot(grid[:2, k])
-        extra.imshow(picture.flatten(0, -4)[0].permute(1, 2, 0).clamp(0, 1).numpy())
-        extra.set_title("合成的通道图", fontsize=11, pad=4)
-        extra.set_axis_off()
+    _histogram(page.add_subplot(grid[:, k]), ranking.values[0].cpu().numpy(), k)
     about = [f"{layer} 第 {channel} 通道", field_text(model, layer), f"{count} 张图"]
     page.suptitle(" · ".join(filter(None, about)), fontsize=13)
     return panels

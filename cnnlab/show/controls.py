@@ -14,7 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import ipywidgets
+from torch import nn
+from traitlets import TraitError
 
+from cnnlab.core.images import load_image
+from cnnlab.networks.categories import imagenet_categories
+from cnnlab.pictures.drawn_styles import STYLES
+from cnnlab.pictures.drawn_textures import TEXTURES
 from cnnlab.show.layers import ChannelGrid, Layers, layers_of
 
 PHOTOS = "duck panda dog koala red_panda scarlet_macaw lemur polar_bear hedgehog bison cat petra"
@@ -113,15 +119,18 @@ class Control:
     def put(self, value) -> str:
         """拨到一个值，返回写在静态滑块旁的文字；菜单按名字、标签或序号。"""
         options = getattr(self.watched, "options", ())
-        if not (options and isinstance(options[0], tuple)):
-            self.watched.value = value
-            return str(self.watched.value)
-        texts = [text for text, _ in options]
-        for known in (self.names, texts):
-            if str(value) in known:
-                value = list(known).index(str(value))
-        self.watched.value = value
-        return texts[self.watched.value]
+        texts = [one[0] for one in options if isinstance(one, tuple)]
+        place = next(
+            (each.index(str(value)) for each in (self.names, texts) if str(value) in each), value
+        )
+        try:
+            self.watched.value = place
+        except TraitError:
+            known = "、".join(map(str, self.names or texts or options)) or "别的值"
+            raise ValueError(
+                f"{self.watched.description}没有 {value!r} 这一项；可用 {known}"
+            ) from None
+        return texts[place] if texts else str(self.watched.value)
 
 
 def make_controls(controls: dict, defaults: Callable, size: int) -> dict[str, Control]:
@@ -180,7 +189,9 @@ def make_control(name: str, given, default, size: int) -> Control:
 def fixed(given) -> tuple[object, str]:
     """一个值，和写它的代码。"""
     picked = given if isinstance(given, Choice) else Choice(given, code_of(given))
-    return own_copy(picked.value), picked.code
+    # 网络用面板自己的一份：钩子登记在网络上，别的线程里的前向不该碰到
+    own = copy.deepcopy(picked.value) if isinstance(picked.value, nn.Module) else picked.value
+    return own, picked.code
 
 
 def is_default(pair: tuple[object, str], default) -> bool:
@@ -243,8 +254,6 @@ def menu(
 
 def category_control(start: str, label: str) -> Control:
     """1000 个类，用中文或英文打几个字来找；没有这个名字时一句话列出相近的。"""
-    from cnnlab.networks.categories import imagenet_categories
-
     names = imagenet_categories()
     box = ipywidgets.Combobox(
         options=[names.label(index) for index in range(len(names))],
@@ -299,18 +308,12 @@ def picture_source(name: str) -> tuple[str, list[str]]:
     if name == "photo":
         return "photo", PHOTOS.split()
     if name == "style":
-        from cnnlab.pictures.drawn_styles import STYLES
-
         return "style_image", list(STYLES)
-    from cnnlab.pictures.drawn_textures import TEXTURES
-
     return "texture_image", list(TEXTURES)
 
 
 def read_upload(name: str, data: bytes, size: int):
     """上传的文件变成图像，与从硬盘读它一样；读不出时说清楚。"""
-    from cnnlab.core.images import load_image
-
     file = io.BytesIO(data)
     file.name = name
     return load_image(file, size)
@@ -324,19 +327,9 @@ def uploaded(value) -> tuple[str, bytes]:
     return value[-1]["name"], bytes(value[-1]["content"])
 
 
-def own_copy(value):
-    """网络用面板自己的一份：钩子登记在网络上，别的线程里的前向不该碰到。"""
-    if not hasattr(value, "named_modules"):
-        return value
-    import torch
-
-    with torch.inference_mode(False):  # 推断模式里复制的权重求不了梯度
-        return copy.deepcopy(value)
-
-
 def code_of(value) -> str:
     """写出一个参数的代码；网络写成 load_model(...)。"""
-    if hasattr(value, "named_modules"):
+    if isinstance(value, nn.Module):
         name = getattr(value, "network_name", "squeezenet1_1")
         return "load_model()" if name == "squeezenet1_1" else f"load_model({name!r})"
     return repr(value)

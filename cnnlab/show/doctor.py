@@ -11,6 +11,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional
 
 from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_images
 from cnnlab.core.hooks import evaluating, run_model
 from cnnlab.core.values import anything
 from cnnlab.show.tables import show_table
@@ -66,11 +67,9 @@ def doctor(model: nn.Module, image: Tensor | None = None) -> Report:
     model 把 [0, 1] 的 (N, 3, H, W) 图像变成 (N, K) 个得分；给了 image 还检查图像本身、
     模型在它上面的输出，以及哪些类别的梯度在它上面恰好为零。
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model 要是 nn.Module，得到 {type(model).__name__}")
     findings = [*_activations(model), *_modes(model), *_parameters(model), *_hooks(model)]
     if image is not None:
-        problems = _image(image)
+        problems = [*_image(image)]
         findings += problems
         if not any(problem.weight == "要改" for problem in problems):
             with torch.inference_mode(False), torch.enable_grad():
@@ -168,40 +167,20 @@ def _hooks(model: nn.Module):
                       "对登记时得到的句柄调用 remove()；句柄已丢，就重新载入模型。用 with record_activations(…) 不会留下")  # fmt: skip
 
 
-def _image(image) -> list[Finding]:
-    """图像的类型、维度次序、大小、取值。"""
-    if not isinstance(image, Tensor):
-        return [Finding("要改", f"图像是 {type(image).__name__}，不是张量", "用 load_image 读入")]
-    shape, four = tuple(image.shape), image.dim() == 4
-    for wrong, what, advice in (
-        (image.dim() == 3, "少了批量维", "用 image[None] 加上，得 (1, 3, H, W)"),
-        (four and shape[1] == 4, "多了透明通道", "只留颜色：image[:, :3]"),
-        (not four or {1, 3}.isdisjoint(shape[1::2]), "应为 (N, 3, H, W)", "查看它是怎样算出来的"),
-        (four and shape[1] not in (1, 3), "颜色在最后一维", "用 image.permute(0, 3, 1, 2)"),
-        (not image.is_floating_point(), f"类型是 {image.dtype}", "用 image.float() / 255"),
-        (not image.numel(), "里面是空的", "查看它是怎样算出来的"),
-        (not torch.isfinite(image).all(), "有 NaN 或无穷大", "查看它是怎样算出来的"),
-    ):
-        if wrong:
-            return [Finding("要改", f"图像是 {shape}，{what}", advice)]
-    return [*_values(image), *_size(image)]
-
-
-def _values(image: Tensor):
-    low, high = (float(value) for value in image.detach().aminmax())
-    for wrong, weight, what, advice in (
-        (high > 20, "要改", "像是 0–255", "除以 255"),
-        (low < -1e-3, "要改", "像是已经归一化过", "归一化在模型里面做，这里给 [0, 1] 的图像"),
-        (high > 1 + 1e-3, "要改", "超出 [0, 1]", "用 image.clamp(0, 1)"),
-        (high <= 1 / 255, "留意", "几乎全黑", "是不是除了两次 255？"),
-        (high - low < 1e-3, "留意", "是一片纯色", "换一张有内容的图，或从噪声开始"),
-    ):
-        if wrong:
-            yield Finding(weight, f"图像的值在 [{low:.3g}, {high:.3g}]，{what}", advice)
-            return
-
-
-def _size(image: Tensor):
+def _image(image):
+    """图像合不合约定；合约定的，是不是几乎全黑、一片纯色、太小。"""
+    try:
+        low, high = (float(end) for end in check_images(image).detach().aminmax())
+    except (TypeError, ValueError) as error:
+        what, _, advice = str(error).partition("；")
+        yield Finding("要改", what, advice)
+        return
+    if high <= 1 / 255:
+        yield Finding("留意", f"图像几乎全黑，最大值是 {high:.3g}", "是不是除了两次 255？")
+    elif high - low < 1e-3:
+        yield Finding(
+            "留意", f"图像是一片纯色，值都是 {high:.3g}", "换一张有内容的图，或从噪声开始"
+        )
     height, width = image.shape[2:]
     if min(height, width) < 64:
         yield Finding(

@@ -127,6 +127,7 @@ def render(draw, value) -> Image.Image:
             raise ValueError(f"draw({value!r}) 没有画出图：返回图或坐标轴，或用 plt 画一张新图")
         file = io.BytesIO()
         figure.savefig(file, format="png", dpi=PIXELS, bbox_inches="tight")
+        plt.close(figure)  # 函数画好了交来的，也关上
         return Image.open(file).convert("RGB")
     finally:
         for number in set(plt.get_fignums()) - before:

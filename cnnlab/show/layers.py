@@ -11,8 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import ipywidgets
+import torch
 from PIL import Image
+from torch import nn
 
+from cnnlab.chapters.activation_maps import activation_tiles
+from cnnlab.chapters.patches import receptive_field
+from cnnlab.core.hooks import activations_of
 from cnnlab.show.frames import data_uri
 
 SIDE, COLUMNS = 40, 16  # 一格的边长（像素）、一行几格
@@ -32,7 +37,7 @@ def networks_of(given) -> list:
     listed = given.values() if isinstance(given, dict) else given
     listed = listed if isinstance(given, dict | list) else [given]
     networks = [getattr(one, "value", one) for one in listed]
-    return networks if all(hasattr(one, "named_modules") for one in networks) else []
+    return networks if all(isinstance(one, nn.Module) for one in networks) else []
 
 
 @dataclass(frozen=True)
@@ -48,13 +53,9 @@ def layers_of(given, names, size: int | tuple[int, int]) -> Layers | None:
 
     没有网络、几个网络的层不同，或名字不都是层名，是 None。
     """
-    from cnnlab.core.hooks import activations_of
-
     networks = networks_of(given)
     if not networks or not all(isinstance(name, str) for name in names):
         return None
-    import torch
-
     size = (size, size) if isinstance(size, int) else tuple(size)
     blank = torch.zeros(1, 3, *size)
     seen = [activations_of(network, blank, names) for network in networks]
@@ -73,8 +74,6 @@ def label_of(network, name: str, shape: tuple, size: int) -> str:
 
 def field_text(network, name: str, size: int = 224) -> str:
     """一层的感受野（像素），写成几个字；算不出的层是空的。"""
-    from cnnlab.chapters.patches import receptive_field
-
     try:
         seen = receptive_field(network, name, image_size=size).size
     except ValueError:
@@ -109,9 +108,6 @@ class ChannelGrid:
 
     def show(self, network, image, layer: str) -> None:
         """把一张图在这一层的激活图摆成按钮，每张各自从最暗到最亮。"""
-        from cnnlab.chapters.activation_maps import activation_tiles
-        from cnnlab.core.hooks import activations_of
-
         maps = activations_of(network, image.detach()[:1], layer)[layer][0].cpu().float()
         if maps.dim() == 1:
             maps = maps[:, None, None]

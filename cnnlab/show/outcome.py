@@ -7,7 +7,15 @@ import dataclasses
 import html
 import re
 
+import numpy as np
+from PIL import Image, ImageOps, PngImagePlugin
+from torch import Tensor
+
+from cnnlab.core.checks import from_array
+from cnnlab.core.images import save_image, to_pil
+from cnnlab.core.values import describe
 from cnnlab.show.controls import ROLES
+from cnnlab.show.plotting import show_grid, show_map
 
 
 @dataclasses.dataclass
@@ -31,12 +39,8 @@ class Outcome:
     def save(self, path: str) -> None:
         """存成 PNG：合成的图连同全部设置，别的图连同那行代码。"""
         if hasattr(self.result, "settings"):
-            from cnnlab.core.images import save_image
-
             save_image(self.result, path)
             return
-        from PIL import PngImagePlugin
-
         about = PngImagePlugin.PngInfo()
         about.add_itxt("cnnlab-code", self.code)
         self.picture.save(path, pnginfo=about)
@@ -55,10 +59,6 @@ def halted(code: str, steps: int) -> str:
 
 def growing(image):
     """还没算完的图：图像原样，一张热图按自己的最大值画成灰度；放大到至少 224 像素。"""
-    from PIL import Image, ImageOps
-
-    from cnnlab.core.images import to_pil
-
     image = image.detach().cpu().float()
     if image.dim() == 3:
         heat = image[:1, None].clamp_min(0)
@@ -76,9 +76,14 @@ def draw_result(show, result, arguments: dict):
         return show(result, arguments)
     if hasattr(result, "figure"):
         return result
-    from cnnlab.show.plotting import show_grid, show_map
-
     value = getattr(result, "image", result)
+    value = from_array(value) if isinstance(value, np.ndarray) else value
+    if not isinstance(value, Tensor) or value.dim() not in (2, 3, 4) or not value.numel():
+        raise TypeError(
+            f"函数给出的是 {describe(result)}，不知道怎样画；让它返回图像 (N, 3, H, W)、热图 (H, W)、图或坐标轴，"
+            "或用 show=函数(结果, 参数) 自己画"
+        )
+    value = value if value.dim() > 2 else value[None]
     photo = next((arguments[name] for name in ROLES["photo"] if name in arguments), None)
     if value.dim() == 3 and photo is not None:
         return show_map(photo, value)

@@ -51,7 +51,7 @@ class Panel:
         self.idle = threading.Event()
         self.idle.set()
         self.worker = Worker()
-        digest = hashlib.sha1(repr((function.__name__, names)).encode()).hexdigest()[:8]
+        digest = hashlib.sha1(repr((self.call.name, names)).encode()).hexdigest()[:8]
         self.name = f"cnnlab-panel-{digest}-{next(_numbers)}"
         self._build()
         self.frames, self.page = [], ""
@@ -143,7 +143,7 @@ class Panel:
             self._tell("还没有图可存，先运行", wrong=True)
             return ""
         digest = hashlib.sha1(self.code.encode()).hexdigest()[:6]
-        path = f"{self.function.__name__}-{digest}.png"
+        path = f"{self.call.name.strip('<>')}-{digest}.png"
         self.outcome.save(path)
         self._tell(f"存成 {path}")
         return path
@@ -227,7 +227,7 @@ class Panel:
         if run.replaced:
             return
         self.outcome, text = outcome, outcome.words
-        named = [outcome.code] if self.function.__name__.isidentifier() else []
+        named = [outcome.code] if self.call.name.isidentifier() else []
         self.image.value = picture_tag(data_uri(outcome.picture), "：".join([*named, text]))
         self.line.value = "".join(map(code_tag, named))
         self._tell(text)

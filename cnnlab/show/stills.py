@@ -16,6 +16,10 @@ MOST_FRAMES = 12
 
 def moments_of(steps: list, count: int) -> list[tuple]:
     """一次运行的各步里取 `count` 个时刻：(图, {轴: 文字}, 替代文字)。"""
+    if not steps:
+        raise ValueError(
+            "frames 是几个时刻，可是函数一步也没有报告：它要收 on_step；或写成 {控件: [几个值]}"
+        )
     most = min(MOST_FRAMES, len(steps))
     if not 2 <= count <= most:
         raise ValueError(f"frames 是 {count} 个时刻，应在 2 到 {most} 之间")
@@ -30,6 +34,17 @@ def positions_of(panel, frames: dict | None) -> tuple[list[tuple], int]:
     """控件的几个位置上的图：(图, {轴: 文字}, 替代文字)，和控件起先在第几个；拨完回到原处。"""
     boxes, controls = panel.boxes, panel.controls
     frames = some_values(boxes) if frames is None else frames
+    moved = [name for name, box in boxes.items() if box is not None]
+    if not isinstance(frames, dict) or not all(
+        isinstance(one, list | tuple) for one in frames.values()
+    ):
+        raise TypeError(
+            f"frames 应写成 {{控件: [几个值]}}，或一次运行里取几个时刻的个数，得到 {frames!r}"
+        )
+    if wrong := [name for name in frames if name not in moved]:
+        raise ValueError(
+            f"frames 里的 {'、'.join(wrong)} 不是可以拨的控件；有的是 {'、'.join(moved) or '无'}"
+        )
     grid = [
         dict(zip(frames, values, strict=True)) for values in itertools.product(*frames.values())
     ]

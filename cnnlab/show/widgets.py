@@ -7,17 +7,29 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
 
 import ipywidgets
 
+from cnnlab.core.arguments import checked
 from cnnlab.show.controls import menu
 from cnnlab.show.panel import Panel
 
 
+@checked
 def explore(
-    function, label=None, values=None, /, *, show=None, number=None, total=None, frames=None,
-    photo_size=224, **controls,
-):  # fmt: skip
+    function: Callable,
+    label: str | None = None,
+    values=(),
+    /,
+    *,
+    show: Callable | None = None,
+    number: Callable | None = None,
+    total: Callable | None = None,
+    frames=None,
+    photo_size=224,
+    **controls,
+):
     """参数面板：`explore(occlusion_map, model=model, photo="duck", category="鹅", window=(16, 96, 8))`。
 
     每个控件是函数的一个参数：(低, 高[, 步[, 起点]]) 是滑块，列表或字典是菜单，真假是勾，文字是输入框；
@@ -40,21 +52,25 @@ def explore(
 
 def one_menu(draw, label: str, values: list, *, start: int = 0, alt=None) -> Panel:
     """一个滑块的面板：函数只挑出一个值，画图的是 draw。"""
+    names = [*inspect.signature(draw).parameters]
+    if not values or not names:
+        raise ValueError(
+            "一个滑块的面板写成 explore(draw, 名目, 一列值)：draw 收一个值，至少要有一个值"
+        )
     if not 0 <= start < len(values):
         raise ValueError(f"start 是起始值的序号，要在 0 到 {len(values) - 1} 之间，得到 {start}")
     if not callable(alt) and alt is not None and len(alt) != len(values):
         raise ValueError(f"每个值都要有一句替代文字：值 {len(values)} 个，文字 {len(alt)} 个")
     words = alt if alt is None or callable(alt) else dict(zip(values, alt, strict=True)).get
-    name = next(iter(inspect.signature(draw).parameters))
 
     @functools.wraps(draw)
     def picked(**given):
-        return given[name]
+        return given[names[0]]
 
     return explore(
         picked,
         show=lambda value, _: draw(value),
         number=words and (lambda value, _: words(value)),
-        frames={name: [str(value) for value in values]},
-        **{name: menu(values, values[start], label, kind=ipywidgets.SelectionSlider)},
+        frames={names[0]: [str(value) for value in values]},
+        **{names[0]: menu(values, values[start], label, kind=ipywidgets.SelectionSlider)},
     )

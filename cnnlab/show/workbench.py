@@ -59,8 +59,8 @@ class Workbench:
     def __init__(self, model, size: int, methods: dict):
         self.model, self.size, self.methods = model, size, methods
         self.panels, self.history = {}, []
-        first, second = list(methods)[:2]
-        self.places = [self._place(first), self._place(second)]
+        # 只有一种方法时，两边都是它
+        self.places = [self._place(method) for method in (list(methods) * 2)[:2]]
         self.beside = ipywidgets.Checkbox(value=False, description="两种并排", indent=False)
         self.slots = ipywidgets.HBox(layout={"flex_flow": "row wrap"})
         self.lines = ipywidgets.HTML()
@@ -92,8 +92,11 @@ class Workbench:
 
         if (method, place) not in self.panels:
             name, controls = self.methods[method]
+            function = getattr(cnnlab, name, None)
+            if function is None:
+                raise ValueError(f"方法“{method}”写的是 {name}，cnnlab 里没有这个函数")
             controls = {"model": self.model, **controls}
-            panel = Panel(getattr(cnnlab, name), controls, frames={}, size=self.size)
+            panel = Panel(function, controls, frames={}, size=self.size)
             self.panels[method, place] = panel
             panel.after = self._remember
             self._remember(panel)
@@ -134,4 +137,9 @@ def workbench(model=None, *, size: int = 160, methods: dict | None = None) -> Wo
     """
     import cnnlab
 
-    return Workbench(model or cnnlab.load_model(), size, methods or METHODS)
+    methods = METHODS if methods is None else methods
+    if not methods:
+        raise ValueError(
+            'methods 是空的；写成 {名字: (函数名, 控件)}，如 {"显著图": ("saliency_map", {"photo": "panda"})}'
+        )
+    return Workbench(model or cnnlab.load_model(), size, methods)

@@ -1,5 +1,6 @@
 """参数面板的道理，不用浏览器：控件怎样变成参数和代码、快慢两种走法、停、错、上传、没有内核时的几帧。"""
 
+import functools
 import io
 import re
 import threading
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import ipywidgets
 import pytest
 import torch
+from matplotlib import pyplot as plt
 from PIL import Image
 from torch import nn
 
@@ -512,3 +514,60 @@ def test_the_line_of_code_comes_with_what_it_imports():
     assert {"Ascent", "load_image", "photo"} <= scope.keys()
     panel = explore(stripes, count=[1, 2])
     assert panel.line.value.count("<code") == 1 and panel.code in panel.line.value
+
+
+@pytest.mark.parametrize(
+    "result",
+    [3.5, "你好", None, {"a": 1}, [1, 2], torch.tensor(3.0), torch.rand(5), torch.rand(0, 3, 4, 4)],
+    ids=str,
+)
+def test_results_that_cannot_be_drawn_are_named(result):
+    with pytest.raises(TypeError, match=r"不知道怎样画.*show="):
+        explore(lambda level: result, level=(1, 3))
+
+
+def test_one_map_and_an_array_are_drawn():
+    heat = torch.eye(6)
+    panel = explore(lambda level: level * heat, level=(1, 3))
+    array = explore(lambda level: level * heat.numpy(), level=(1, 3))
+    assert panel.picture.size == array.picture.size and panel.picture == array.picture
+
+
+def test_a_figure_that_the_function_returns_is_closed():
+    def drawn(level):
+        figure, axes = plt.subplots()
+        axes.plot([0, level])
+        return figure
+
+    before = plt.get_fignums()
+    assert len(explore(drawn, level=(1, 3)).frames) == 3
+    assert plt.get_fignums() == before
+
+
+@pytest.mark.parametrize(
+    ("frames", "words"),
+    [
+        ({"other": [1]}, "other 不是可以拨的控件；有的是 kind、level"),
+        ({"kind": ["z"]}, "没有 'z' 这一项；可用 a、b"),
+        ("level", "frames 应写成"),
+        ({"level": 2}, "frames 应写成"),
+        (3, "要收 on_step"),
+    ],
+)
+def test_frames_that_cannot_be_drawn_are_named(frames, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        explore(lambda kind, level: torch.eye(4), kind=["a", "b"], level=(1, 3), frames=frames)
+
+
+def test_what_is_no_function_and_what_takes_nothing_is_named():
+    with pytest.raises(TypeError, match="function 应是函数"):
+        explore(3, level=(1, 3))
+    with pytest.raises(TypeError, match="show 应是函数"):
+        explore(lambda level: torch.eye(4), level=(1, 3), show=3)
+    with pytest.raises(ValueError, match="没有参数 level；有的是 无"):
+        explore(lambda: torch.eye(4), level=(1, 3))
+
+
+def test_a_partial_function_is_explored_without_a_line_of_code():
+    panel = explore(functools.partial(stripes, angle=1), count=(1, 3), kind=["a"], dark=False)
+    assert "partial" not in panel.line.value + panel.image.value and len(panel.frames) == 3

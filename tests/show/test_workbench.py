@@ -55,3 +55,14 @@ def test_two_methods_see_the_same_photo(model):
     bench.panel("显著图", 0).boxes["photo"].value = "koala"
     assert bench.panel("类激活图", 1).boxes["photo"].value == "koala"
     assert "photo('koala', 64)" in bench.panel("类激活图", 1).code
+
+
+def test_a_workbench_of_one_method_and_of_none(model):
+    one = {"显著图": METHODS["显著图"]}
+    bench = workbench(model, size=64, methods=one)
+    bench.beside.value = True
+    assert len(bench.slots.children) == 2 and len(bench.panels) == 2
+    with pytest.raises(ValueError, match="methods 是空的"):
+        workbench(model, methods={})
+    with pytest.raises(ValueError, match="cnnlab 里没有这个函数"):
+        workbench(model, methods={"甲": ("no_such", {}), **one})

@@ -74,10 +74,8 @@ def octave_sizes(
     model: nn.Module, image: Tensor, layer: str, octaves: int, octave_scale: float
 ) -> list[tuple]:
     """各尺度的 (高, 宽)，从小到大，最后一个是原图；小得 `layer` 已经没有几个位置的尺度跳过，并警告。"""
-    if octaves < 1 or octave_scale <= 1:
-        raise ValueError(
-            f"octaves 是 {octaves}、octave_scale 是 {octave_scale}：前者至少 1，后者要大于 1"
-        )
+    if octave_scale <= 1:
+        raise ValueError(f"octave_scale 是 {octave_scale}，要大于 1")
     find_layer(model, layer)
     height, width = image.shape[-2:]
     sizes = [

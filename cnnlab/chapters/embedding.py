@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from cnnlab.chapters.neighbors import nearest_neighbors, retrieval_score
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_images, whole
+from cnnlab.core.checks import whole
 from cnnlab.core.images import resize
 from cnnlab.core.values import label_codes, labels
 
@@ -132,10 +132,8 @@ def trustworthiness(x: Tensor, points: Tensor, k: int = 12) -> float:
     k 应小于 N/2。（Venna 与 Kaski，2001）
     """
     count = len(x)
-    if len(points) != count or not 1 <= k < count / 2:
-        raise ValueError(
-            f"x 有 {count} 行、points 有 {len(points)} 行、k 是 {k}；行数要相同，k 在 1 到 N/2 之间"
-        )
+    if not k < count / 2:
+        raise ValueError(f"k 是 {k}，{count} 个点时应小于 {count / 2:g}")
     rank = torch.empty(count, count, dtype=torch.long)
     wide, flat = x.cpu().double(), points.cpu().double()  # 有的设备没有 float64
     distance = torch.cdist(wide, wide).fill_diagonal_(-1)
@@ -199,8 +197,6 @@ def image_grid(
     `points` (N, 2)，`images` (N, 3, h, w)；`shape` 是 (行数, 列数)，不给时取最接近 2:3 的、刚放得下的一种；
     `cell` 是每格的像素数，不给时不缩放。摆法见 grid_cells：总移动最小，但位置不再精确。
     """
-    if len(points) != len(check_images(images)):
-        raise ValueError(f"有 {len(points)} 个点，却有 {len(images)} 张图；要一一对应")
     rows = max(1, round(math.sqrt(len(images) * 2 / 3)))
     shape = shape or (rows, math.ceil(len(images) / rows))
     tiles = images if cell is None else resize(images, (cell, cell))

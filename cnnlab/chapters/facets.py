@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnlab.chapters.embedding import tsne
+from cnnlab.chapters.neighbors import extract_features
 from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import activations_of, device_of
 from cnnlab.core.images import stretched
@@ -25,18 +26,15 @@ from cnnlab.engine.results import reproducible
 from cnnlab.engine.stopping import stoppable
 from cnnlab.engine.terms import Term, class_score
 from cnnlab.engine.training import Training, cosine, fit, shuffled_batches
-from cnnlab.networks.models import check_features
 
 # 偏向中心的三个阶段：(占总步数的份额, 窗口占画布的比例, 窗口中心的散布)
 CENTER_PHASES = ((0.4, 0.7, 0.2), (0.35, 0.85, 0.2), (0.25, 1.0, 0.0))
 
 
 @checked
-def photo_features(model: nn.Module, images: Tensor, *, batch_size: int = 32) -> Tensor:
+def photo_features(model: nn.Module, images: Tensor) -> Tensor:
     """每张照片的特征 (N, D)：倒数第二层在各位置上的平均，长度归一。"""
-    check_features(model)
-    features = torch.cat([model.features(chunk) for chunk in images.split(batch_size)])
-    return functional.normalize(features.detach(), dim=1)
+    return functional.normalize(extract_features(model, images), dim=1)
 
 
 @checked(features="N D")
@@ -72,6 +70,10 @@ def _reduced(features: Tensor, reduce: str | None, seed: int):
 @checked(features="N D", labels=indices)
 def facet_starts(images: Tensor, features: Tensor, labels: Tensor, *, nearest: int = 8) -> Tensor:
     """每一簇的起点 (K, 3, H, W)：离簇中心最近的 `nearest` 张照片的平均。"""
+    if not len(images) == len(features) == len(labels):
+        raise ValueError(
+            f"照片 {len(images)} 张、特征 {len(features)} 行、标签 {len(labels)} 个：要一一对应"
+        )
     starts, features, labels = [], features.cpu(), labels.cpu()
     for facet in range(int(labels.max()) + 1):
         members = (labels == facet).nonzero()[:, 0]
@@ -94,9 +96,7 @@ def class_facets(
     nearest=8,
     labels=None,
     steps=160,
-    learning_rate=0.05,
     natural=10.0,
-    phases=CENTER_PHASES,
     seed=0,
     on_step=None,
 ):
@@ -110,33 +110,16 @@ def class_facets(
         labels = cluster_photos(features, facets, seed=seed)
     labels = torch.as_tensor(labels)
     starts = facet_starts(images, features, labels, nearest=nearest)
-    result, losses = ascend_from(
-        model,
-        target,
-        starts,
-        steps=steps,
-        learning_rate=learning_rate,
-        natural=natural,
-        phases=phases,
-        seed=seed,
-        on_step=on_step,
+    image, losses = ascend_from(
+        model, target, starts, steps=steps, natural=natural, seed=seed, on_step=on_step
     )
-    return result, {"loss": losses, "labels": labels.tolist()}
+    return image, {"loss": losses, "labels": labels.tolist()}
 
 
 @checked(starts="N C H W")
 @stoppable()
 def ascend_from(
-    model,
-    target,
-    starts: Tensor,
-    *,
-    steps=160,
-    learning_rate=0.05,
-    natural=10.0,
-    phases=CENTER_PHASES,
-    seed=0,
-    on_step=None,
+    model, target, starts: Tensor, *, steps=160, natural=10.0, seed=0, on_step=None
 ) -> tuple[Tensor, list[float]]:
     """从给定的起点 (K, 3, H, W) 分阶段梯度上升：图像 (K, 3, H, W) 与每步的损失。
 
@@ -147,17 +130,12 @@ def ascend_from(
     statistics = natural_statistics(model, size=min(size)) if natural else []
     terms = [-class_score(target), *(natural * term for term in statistics)]
     enlarged = partial(stretched, size=size)
-    for share, window, spread in phases:
+    for share, window, spread in CENTER_PHASES:
         crop = center_bias(round(min(size) * window), spread=spread, **shared)
         moves = compose(jitter(8, **shared), random_rotate(5, **shared), crop, enlarged)
         loss = objective(model, terms, transform=moves)
-        optimize_image(
-            picture,
-            loss,
-            steps=round(steps * share),
-            optimizer=adam(learning_rate),
-            on_step=on_step,
-        )
+        part = round(steps * share)
+        optimize_image(picture, loss, steps=part, optimizer=adam(0.05), on_step=on_step)
         losses += loss.losses
     with torch.no_grad():
         return picture().detach().contiguous(), losses
@@ -170,7 +148,6 @@ def code_image(
     target,
     generator: nn.Module,
     *,
-    start=None,
     code_l2=0.02,
     spread=3.0,
     radius=0.9,
@@ -188,8 +165,7 @@ def code_image(
     mean, std = generator.code_mean, generator.code_std
     count = 1 if isinstance(target, int | str) else len(target)
     noise = torch.randn(count, len(mean), generator=torch.Generator().manual_seed(seed)).to(mean)
-    code = (mean + 0.001 * std * noise).clamp_min(0) if start is None else start
-    module = CodeImage(generator, code)
+    module = CodeImage(generator, (mean + 0.001 * std * noise).clamp_min(0))
     prior = Term("code_l2", ("image",), lambda values: ((module.code - mean) / std).square().sum())
     loss = objective(model, [-class_score(target), code_l2 * prior])
 
@@ -207,8 +183,7 @@ def code_image(
         after_step=bounded,
         on_step=on_step,
     )
-    home = "cpu" if start is None else start.device
-    return image.to(home), {"code": module.code.detach().clone().to(home), **loss.ledger}
+    return image.cpu(), {"code": module.code.detach().cpu(), **loss.ledger}
 
 
 @checked
@@ -219,16 +194,13 @@ def fit_generator(
     layer: str,
     *,
     steps: int,
-    batch_size: int = 64,
-    learning_rate: float = 2e-3,
-    feature_weight: float = 0.3,
     code_noise: float = 0.0,
     seed: int = 0,
     on_step: Callable | None = None,
 ) -> Training:
     """教 `generator` 把 `model` 在 `layer` 上的代码变回图像（就地训练，在 `model` 的设备上），得到训练的记录。
 
-    损失 = 像素的交叉熵 + feature_weight × 代码的相对误差；代码的统计量写进 generator。
+    损失 = 像素的交叉熵 + 0.3 × 代码的相对误差；代码的统计量写进 generator。
     `code_noise` 给输入的代码加噪声（最大的标准差，以代码的标准差计）：没见过的代码也被画成见过的样子。
     出处：Dosovitskiy 与 Brox，2016（这里没有对抗损失）。
     """
@@ -244,11 +216,11 @@ def fit_generator(
         made = network(_noisy(code, code_noise * codes.std()) if code_noise else code)
         likeness = functional.binary_cross_entropy(made, image)
         distance = (_code(model, made, layer) - code).square().mean() / codes.square().mean()
-        return likeness + feature_weight * distance
+        return likeness + 0.3 * distance
 
-    batches = shuffled_batches(images, codes, batch_size=min(batch_size, len(images)), seed=seed)
-    options = {"steps": steps, "learning_rate": learning_rate, "schedule": cosine, "seed": seed}
-    training = fit(generator, loss, batches, on_step=on_step, **options)
+    batches = shuffled_batches(images, codes, batch_size=min(64, len(images)), seed=seed)
+    options = {"learning_rate": 2e-3, "schedule": cosine, "seed": seed, "on_step": on_step}
+    training = fit(generator, loss, batches, steps=steps, **options)
     generator.eval().requires_grad_(False)
     return training
 

@@ -118,7 +118,15 @@ def explain(
     """
     if method not in METHODS:
         raise unknown("方法", method, METHODS)
-    return METHODS[method](model, image, target, layer, rounds)
+    if method == "grad_cam" and layer is None:
+        raise ValueError('方法 "grad_cam" 要用 layer 指明哪一层，例如 SqueezeNet 的 "fire9"')
+    own = {
+        "smooth_grad": {"samples": rounds},
+        "integrated_gradients": {"steps": rounds},
+        "grad_cam": {"layer": layer},
+    }
+    heat = METHODS[method](model, image, target, **own.get(method, {}))
+    return reduce_channels(heat, "max") if heat.dim() == 4 else heat
 
 
 def _replacing(
@@ -127,19 +135,10 @@ def _replacing(
     """从 `start` 到 `end`，按热力图由强到弱换像素，每一步目标类的得分或概率。"""
     if steps < 1:
         raise ValueError(f"steps 是 {steps}，至少 1 步")
-    wanted = (len(start), *start.shape[-2:])
-    if heat.shape != wanted:
-        raise ValueError(f"热力图应是 {wanted}，得到 {tuple(heat.shape)}")
     index = resolve_target(model, target, len(start)).to(start.device)
     pixels = heat[0].numel()
-    rank = (
-        heat.detach()
-        .flatten(1)
-        .argsort(dim=1, descending=True, stable=True)
-        .argsort(dim=1)
-        .view(heat.shape)
-        .to(start.device)
-    )
+    order = heat.detach().flatten(1).argsort(dim=1, descending=True, stable=True)
+    rank = order.argsort(dim=1).view(heat.shape).to(start.device)
     values = []
     with torch.no_grad(), evaluating(model):
         for step in range(steps + 1):
@@ -148,46 +147,23 @@ def _replacing(
     return torch.stack(values, 1)
 
 
-def _occlusion(model, image, target, layer, rounds) -> Tensor:
+def _occlusion(model: nn.Module, image: Tensor, target) -> Tensor:
+    """遮挡的下降摊到每个像素上；窗是边长的三分之一，步幅是窗的一半。"""
     window = max(1, min(image.shape[-2:]) // 3)
     places = {"window": window, "stride": max(1, window // 2)}
-    return average_per_pixel(
-        occlusion_map(model, image, target, **places), image.shape[-2:], **places
-    )
-
-
-def _grad_cam(model, image, target, layer, rounds) -> Tensor:
-    if layer is None:
-        raise ValueError('方法 "grad_cam" 要用 layer 指明哪一层，例如 SqueezeNet 的 "fire9"')
-    return grad_cam(model, image, target, layer)
-
-
-def _largest(attribution: Callable, **fixed) -> Callable:
-    """把带符号的 (N, 3, H, W) 归因变成 METHODS 里的一项：取绝对值，跨通道取最大。"""
-    return lambda model, image, target, layer, rounds: reduce_channels(
-        attribution(model, image, target, **fixed), "max"
-    )
-
-
-def _ruled(attribution: Callable) -> Callable:
-    return _largest(lambda model, image, target: attribution(model, image, target=target))
+    drop = occlusion_map(model, image, target, **places)
+    return average_per_pixel(drop, image.shape[-2:], **places)
 
 
 METHODS: dict[str, Callable] = {
-    "gradient": lambda model, image, target, layer, rounds: saliency_map(model, image, target),
-    "gradient_times_input": _largest(gradient_times_input),
-    "smooth_grad": lambda model, image, target, layer, rounds: smooth_grad(
-        model, image, target, samples=rounds
-    ),
-    "integrated_gradients": lambda model, image, target, layer, rounds: reduce_channels(
-        integrated_gradients(model, image, target, steps=rounds), "max"
-    ),
-    "guided": _ruled(guided_gradient),
-    "deconvnet": _ruled(deconvnet_gradient),
-    "class_activation_map": lambda model, image, target, layer, rounds: class_activation_map(
-        model, image, target
-    ),
-    "grad_cam": _grad_cam,
+    "gradient": saliency_map,
+    "gradient_times_input": gradient_times_input,
+    "smooth_grad": smooth_grad,
+    "integrated_gradients": integrated_gradients,
+    "guided": lambda model, image, target: guided_gradient(model, image, target=target),
+    "deconvnet": lambda model, image, target: deconvnet_gradient(model, image, target=target),
+    "class_activation_map": class_activation_map,
+    "grad_cam": grad_cam,
     "occlusion": _occlusion,
-    "edges": lambda model, image, target, layer, rounds: edge_map(image),
+    "edges": lambda model, image, target: edge_map(image),
 }

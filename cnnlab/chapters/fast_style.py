@@ -15,11 +15,10 @@ from cnnlab.chapters.texture import activations_at, texture_layers
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images
 from cnnlab.core.hooks import activations_of, device_of, evaluating, run_model
-from cnnlab.core.images import resize
 from cnnlab.engine.objectives import Objective, objective
 from cnnlab.engine.priors import total_variation
 from cnnlab.engine.terms import feature_distance, gram_distance, gram_matrix, image_prior
-from cnnlab.engine.training import Training, cosine, fit
+from cnnlab.engine.training import Training, cosine, fit, random_square
 from cnnlab.networks.stylizers import StylizationNetwork
 from cnnlab.pictures.photos import PhotoFolder
 
@@ -129,14 +128,8 @@ def content_crops(
     count, read = content_reader(contents)
 
     def piece(generator: torch.Generator) -> Tensor:
-        def number(high: int) -> int:
-            return int(torch.randint(high, (), generator=generator))
-
-        image = read(number(count))
-        side = min(image.shape[-2:])
-        window = min(size, side) + number(side + 1 - min(size, side))
-        top, left = (number(length - window + 1) for length in image.shape[-2:])
-        image = resize(image[..., top : top + window, left : left + window], (size, size))
+        image = read(int(torch.randint(count, (), generator=generator)))
+        image = random_square(image, size, generator)
         return image.flip(-1) if torch.rand((), generator=generator) < 0.5 else image
 
     return lambda step, generator: torch.cat([piece(generator) for _ in range(batch_size)])

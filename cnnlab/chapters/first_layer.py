@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.hooks import activations_of
+from cnnlab.core.hooks import activations_of, as_seen
 
 
 @checked(weight="O C k k")
@@ -21,7 +21,7 @@ def kernel_tiles(weight: Tensor, scale: Literal["each", "common"] = "each") -> T
     scale="each"：每个核除以自己的最大绝对值，看形状；scale="common"：全部除以同一个数，强弱可比。
     常数 0 的核画成中灰。
     """
-    if weight.dim() != 4 or weight.shape[1] != 3:
+    if weight.shape[1] != 3:
         raise ValueError(
             f"kernel_tiles 画的是接 RGB 图像的卷积核 (O, 3, k, k)，得到 {tuple(weight.shape)}；更深的层用 kernel_planes"
         )
@@ -59,7 +59,7 @@ def orientation_tuning(
     """
 
     def middle(images):
-        activation = activations_of(model, images, layer)[layer]
+        activation = activations_of(model, as_seen(model, images), layer)[layer]
         rows, columns = activation.shape[-2:]
         margin = columns // 4
         return activation[..., margin : rows - margin, margin : columns - margin]

@@ -10,12 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cnnlab.chapters.neighbors import found_again
+from cnnlab.chapters.neighbors import found_again, pooled
+from cnnlab.chapters.patches import image_batches
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images
-from cnnlab.core.hooks import activations_of, named_layers
-
-BATCH = 8
+from cnnlab.core.hooks import named_layers
 
 
 class LayerKernels(NamedTuple):
@@ -84,9 +83,9 @@ def best_correlations(activation: Tensor, reference: Tensor) -> Tensor:
 
 
 @checked
-def altered_photos(images: Tensor, *, shift: int = 61, brightness: float = 0.5) -> Tensor:
-    """同一批照片的另一个样子：向右循环平移 `shift` 个像素，亮度乘以 `brightness`。"""
-    return check_images(images).roll(shift, dims=3) * brightness
+def altered_photos(images: Tensor) -> Tensor:
+    """同一批照片的另一个样子：向右循环平移 61 个像素，亮度减半。"""
+    return check_images(images).roll(61, dims=3) / 2
 
 
 @checked(query="N C H W", gallery="N C H W")
@@ -107,8 +106,5 @@ def layer_probe(
 
 def _pooled(model: nn.Module, images: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
     """各层在全图平均之后的特征 {层: (N, C)}。"""
-    found = {layer: [] for layer in layers}
-    for batch in check_images(images).detach().split(BATCH):
-        for layer, activation in activations_of(model, batch, layers).items():
-            found[layer].append(activation.flatten(2).mean(2))
-    return {layer: torch.cat(parts) for layer, parts in found.items()}
+    parts = [pooled(model, batch.detach(), layers) for _, batch in image_batches(images)]
+    return {layer: torch.cat([part[layer] for part in parts]) for layer in layers}

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_images, wholes
+from cnnlab.core.checks import check_images, whole, wholes
 from cnnlab.core.hooks import activations_of, as_seen
 from cnnlab.core.measures import halve_and_restore
 from cnnlab.engine.ascent import Ascent
@@ -105,17 +105,29 @@ def coarse_to_fine(
     `start` 给每个目标一张起点图（铺满第一级的画布），不给就从噪声出发。目标是得分加 5 倍的对数概率：概率已经很高时，得分仍给出方向。出处：Olah 等，2017；Yin 等，2020。
     """
     targets, image, losses = target_list(target), start, []
-    if start is not None and len(start) != len(targets):
-        raise ValueError(f"起点有 {len(start)} 张，目标有 {len(targets)} 个；每个目标给一张起点")
+    _check_stages(stages, settings.margin, start, len(targets))
     goal = class_score(targets * settings.views), 5 * log_probability(targets * settings.views)
     for side, view, steps, rate in stages:
         now, size = replace(settings, view=view, learning_rate=rate), (side, side)
         terms = [-(1 / now.views) * term for term in goal] + now.priors(model, size)
         loss = objective(model, terms, transform=now.transform(seed))
         picture = now.picture(size, len(targets), seed, image)
-        image = now.run(picture, waking(model, loss), steps, on_step)
+        image = now.run(picture, loss, steps, on_step)
         losses += loss.losses
     return settings.cut(image), {"loss": losses}
+
+
+def _check_stages(stages, margin: int, start: Tensor | None, count: int) -> None:
+    """每一级的步数是整数，最后一级裁掉四边之后还剩得下图；起点与目标一样多。"""
+    if start is not None and len(start) != count:
+        raise ValueError(f"起点有 {len(start)} 张，目标有 {count} 个；每个目标给一张起点")
+    for _, _, steps, _ in stages:
+        whole(steps, "stages 里的步数", 0)
+    if stages[-1][0] <= 2 * margin:
+        raise ValueError(
+            f"最后一级的画布边长是 {stages[-1][0]}，四边各裁 {margin} 之后什么也不剩；"
+            f"边长要大于 {2 * margin}，或用 settings=Ascent(margin=0)"
+        )
 
 
 @checked

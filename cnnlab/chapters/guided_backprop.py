@@ -58,7 +58,7 @@ def ruled_gradient(
 
 def explained_value(model: nn.Module, image: Tensor, target, layer, channel, position) -> Tensor:
     """对谁求梯度 (N,)：目标类的得分，或 `layer` 里的一个神经元、一个通道；恰给一种。"""
-    if (target is None) == (layer is None):
+    if (target is None) == (layer is None) or (layer is None) != (channel is None):
         raise ValueError("对谁求梯度要恰给一种：target=类别，或 layer=层名加 channel=通道号")
     if layer is None:
         return class_scores(model, image, target)
@@ -66,11 +66,11 @@ def explained_value(model: nn.Module, image: Tensor, target, layer, channel, pos
 
 
 @checked
-def guided_patches(model: nn.Module, patches, layer: str, *, rule="guided") -> Tensor:
+def guided_patches(model: nn.Module, patches, layer: str) -> Tensor:
     """最大激活区块（`Patches`）旁边的那一半图：同一个神经元的引导式梯度，剪到同样的感受野，(C, k, 3, 高, 宽)。
 
     T = ½ + ½ g / max |g|：每块除以自己的最大绝对值，0 是中灰，图像之外也是中灰；全零的梯度画成一片灰。
-    `layer` 是求这些区块时的层；`rule` 同 override_relu_gradient。（Springenberg 等，2015）
+    `layer` 是求这些区块时的层。（Springenberg 等，2015）
     """
     rows = []
     for row, channel in enumerate(patches.channels):
@@ -78,7 +78,7 @@ def guided_patches(model: nn.Module, patches, layer: str, *, rule="guided") -> T
         for rank in range(patches.values.shape[1]):
             image = image_at(patches.images, int(patches.image_index[row, rank]))
             place = {"channel": channel, "position": patches.positions[row, rank].tolist()}
-            found = ruled_gradient(model, image[None], rule, layer=layer, **place)
+            found = guided_gradient(model, image[None], layer=layer, **place)
             tile = 0.5 + 0.5 * found / found.abs().amax().clamp_min(torch.finfo(found.dtype).tiny)
             alone = replace(patches, images=tile, image_index=torch.zeros_like(patches.image_index))
             tiles.append(alone.crop(row, rank))
@@ -91,12 +91,7 @@ def neuron_values(activation: Tensor, channel, position=None) -> Tensor:
 
     `activation` 是 (N, C, h, w)；没有空间维度的 (N, C) 直接取第 `channel` 个数。
     """
-    channel = channel if channel is None else whole(channel, "channel")
-    if channel is None or not 0 <= channel < activation.shape[1]:
-        raise ValueError(
-            f"channel 是 {channel}，这一层有 {activation.shape[1]} 个通道，编号 0 到 {activation.shape[1] - 1}"
-        )
-    chosen = activation[:, channel]
+    chosen = activation[:, whole(channel, "channel", 0, activation.shape[1] - 1)]
     if chosen.dim() == 1:
         return chosen
     if position is None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import check_images
 from cnnlab.core.hooks import activations_of, answers_where_asked, device_of
-from cnnlab.core.images import resize, stretched
+from cnnlab.core.images import stretched
 from cnnlab.core.measures import luminance
 from cnnlab.core.paths import DATA
 from cnnlab.engine.descent import Descent
@@ -22,7 +22,7 @@ from cnnlab.engine.parameterizations import start_image
 from cnnlab.engine.priors import jitter, l2
 from cnnlab.engine.results import reproducible
 from cnnlab.engine.terms import feature_distance, image_prior
-from cnnlab.engine.training import Training, cosine, fit, shuffled_batches
+from cnnlab.engine.training import Training, cosine, fit, random_square, shuffled_batches
 from cnnlab.networks.shipped import load_shipped
 
 DECODER_PATH = DATA / "inversion_decoder.safetensors"
@@ -77,7 +77,7 @@ def invert_features(
 def _starting_image(start, image: Tensor) -> Tensor:
     """与 `image` 同形的起点：按名字取，或给定的图。"""
     if isinstance(start, str):
-        start = start_image(start, tuple(image.shape[-2:]), n=len(image))
+        start = start_image(start, tuple(image.shape[-2:]), n=len(image))[:, : image.shape[1]]
     if start.shape != image.shape:
         raise ValueError(f"起点的形状是 {tuple(start.shape)}，应与图像的 {tuple(image.shape)} 相同")
     return start.to(image).clamp(0, 1)
@@ -89,7 +89,6 @@ def feature_error(model: nn.Module, image: Tensor, original: Tensor, layer: str)
 
     各层激活的大小差得远，除过才能比。出处：Mahendran 与 Vedaldi，2015。
     """
-    same_shape(image, original)
     found, target = (
         activations_of(model, each.detach(), layer)[layer].flatten(1) for each in (image, original)
     )
@@ -97,14 +96,6 @@ def feature_error(model: nn.Module, image: Tensor, original: Tensor, layer: str)
     if not (size > 0).all():
         raise ValueError(f"{layer} 的目标激活全是零，相对误差没有定义；换一层或换一张图")
     return (found - target).norm(dim=1) / size
-
-
-def same_shape(image: Tensor, original: Tensor) -> None:
-    """两批图要同形。"""
-    if image.shape != original.shape or image.ndim != 4 or image.shape[1] != 3:
-        raise ValueError(
-            f"两批图应同为 (N, 3, H, W)，得到 {tuple(image.shape)} 与 {tuple(original.shape)}"
-        )
 
 
 @checked(original="N C H W")
@@ -115,7 +106,6 @@ def luminance_and_color_error(image: Tensor, original: Tensor) -> tuple[Tensor, 
     颜色：‖(x − Y) − (x₀ − Y₀)‖ / ‖x₀ − Y₀‖，1 相当于猜一张黑白照片；黑白的原图没有颜色误差，给 NaN。
     处处同样亮的原图没有亮度误差，也给 NaN。
     """
-    same_shape(image, original)
     bright, target = luminance(image), luminance(original)
     color, wanted = (image - bright).flatten(1), (original - target).flatten(1)
     spread = (target - target.mean((2, 3), keepdim=True)).flatten(1).norm(dim=1)
@@ -202,16 +192,13 @@ def fit_decoder(
 def varied(images: Tensor, count: int, size: int, generator: torch.Generator) -> Tensor:
     """随机取 `count` 张，各自随机裁出一个方块（边长不小于 size）、翻转、改变各通道的增益，缩到 size。"""
 
-    def number(low: int, high: int) -> int:
-        return int(torch.randint(low, high, (), generator=generator))
+    def number(high: int) -> int:
+        return int(torch.randint(high, (), generator=generator))
 
     found = []
     for _ in range(count):
-        picture = images[number(0, len(images))][None]
-        side = number(size, min(picture.shape[-2:]) + 1)
-        top, left = number(0, picture.shape[-2] - side + 1), number(0, picture.shape[-1] - side + 1)
-        picture = resize(picture[..., top : top + side, left : left + side], size)
-        picture = picture.flip(-1) if number(0, 2) else picture
+        picture = random_square(images[number(len(images))][None], size, generator)
+        picture = picture.flip(-1) if number(2) else picture
         gain = 1 + 0.15 * (2 * torch.rand(1, 3, 1, 1, generator=generator) - 1)
         found.append((picture * gain.to(picture)).clamp(0, 1))
     return torch.cat(found)

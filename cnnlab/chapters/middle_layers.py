@@ -12,12 +12,12 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.hooks import activations_of, channel_list
+from cnnlab.core.hooks import activations_of, as_seen, channel_list
 from cnnlab.core.measures import correlation
 from cnnlab.core.receptive_field import nominal, trace_steps
 from cnnlab.core.relu_rules import RELUS
+from cnnlab.engine.gradients import pixel_leaf
 
-BATCH = 32
 _MAX_POOLS = {functional.max_pool2d, torch.max_pool2d}
 
 
@@ -82,16 +82,19 @@ def expanded_kernels(
     看到整张图的层、横竖感受野不同的层、装不下感受野的图：ValueError。来源：Voss 等（2021）。
     """
     size, stride, offset = field = _square_field(model, layer)
-    first = -(-max(0, -offset) // stride)  # 感受野不出左上边的第一个位置
     if image is None:
-        parameter = next(model.parameters())
-        side = first * stride + offset + size + stride
-        image = torch.full((1, 3, side, side), 0.5, dtype=parameter.dtype)
         with _Linearised():
-            return _gradients(model, layer, channels, image, (first, first), field)
-    centre = [_centre(side, first, field, layer) for side in image.shape[-2:]]
-    found = [_gradients(model, layer, channels, one[None], centre, field) for one in image]
-    return torch.stack(found).mean(0)
+            return expanded_kernels(model, layer, channels, image=_smallest_image(model, field))
+    i, j = (_middle(side, field, layer) for side in image.shape[-2:])
+    top, left = i * stride + offset, j * stride + offset
+    with pixel_leaf(model, image) as leaf:
+        activation = activations_of(model, leaf, layer)[layer]
+        kernels = []
+        for channel in channel_list(channels, activation.shape[1]):
+            neuron = activation[:, channel, i, j].sum()
+            (gradient,) = torch.autograd.grad(neuron, leaf, retain_graph=True)
+            kernels.append(gradient[:, :, top : top + size, left : left + size].mean(0))
+    return torch.stack(kernels)
 
 
 @checked(images="N I H W", kernels="C I R R")
@@ -103,8 +106,8 @@ def predicted_maps(
     先预测、后真实，位置对齐，只留感受野整个在图像之内的位置；`kernels` 取自 `expanded_kernels`，
     `channels` 是它们的通道号，不给就从 0 起。
     """
-    _, stride, offset = _square_field(model, layer)
-    first = -(-max(0, -offset) // stride)
+    _, stride, offset = field = _square_field(model, layer)
+    first = _first_inside(field)
     corner = first * stride + offset
     predicted = functional.conv2d(images[:, :, corner:, corner:], kernels.to(images), stride=stride)
     channels = range(len(kernels)) if channels is None else channels
@@ -130,32 +133,28 @@ def _square_field(model: nn.Module, layer: str) -> tuple[int, int, int]:
     return rows
 
 
-def _centre(side: int, first: int, field: tuple[int, int, int], layer: str) -> int:
+def _first_inside(field: tuple[int, int, int]) -> int:
+    """感受野不出左上边的第一个位置。"""
+    _, stride, offset = field
+    return math.ceil(max(0, -offset) / stride)
+
+
+def _smallest_image(model: nn.Module, field: tuple[int, int, int]) -> Tensor:
+    """刚好装得下一个感受野的灰图。"""
+    size, stride, offset = field
+    side = (_first_inside(field) + 1) * stride + offset + size
+    return as_seen(model, torch.full((1, 3, side, side), 0.5, dtype=next(model.parameters()).dtype))
+
+
+def _middle(side: int, field: tuple[int, int, int], layer: str) -> int:
     """感受野整个在图像之内的各个位置里，最靠中央的一个。"""
     size, stride, offset = field
-    index = max(first, (side // 2 - size // 2 - offset) // stride)
+    index = max(_first_inside(field), (side // 2 - size // 2 - offset) // stride)
     if index * stride + offset + size > side:
         raise ValueError(
             f"图像的一边是 {side} 像素，装不下 {layer} 的感受野 {size}×{size}；图像大一些，或选靠前的层"
         )
     return index
-
-
-@torch.enable_grad()
-def _gradients(model: nn.Module, layer: str, channels, image: Tensor, position, field) -> Tensor:
-    """一张图上某个位置的各通道对它的感受野的梯度 (C, 3, R, R)；一批图的每一份负责一个通道。"""
-    size, stride, offset = field
-    (i, j), found = position, []
-    top, left = i * stride + offset, j * stride + offset
-    count = activations_of(model, image, layer)[layer].shape[1]
-    wanted = channel_list(channels, count)
-    for start in range(0, len(wanted), BATCH):
-        chunk = wanted[start : start + BATCH]
-        copies = image.detach().repeat(len(chunk), 1, 1, 1).requires_grad_()
-        activation = activations_of(model, copies, layer)[layer]
-        (gradient,) = torch.autograd.grad(activation[range(len(chunk)), chunk, i, j].sum(), copies)
-        found.append(gradient[:, :, top : top + size, left : left + size])
-    return torch.cat(found)
 
 
 class _Linearised(TorchFunctionMode):

@@ -52,7 +52,10 @@ def extract_features(model: nn.Module, images, layer: str | Sequence[str] | None
     for _, batch in image_batches(images):
         batch = batch.detach()
         with torch.no_grad():
-            vectors.append(model.features(batch) if layer is None else _pooled(model, batch, layer))
+            if layer is None:
+                vectors.append(model.features(batch))
+            else:
+                vectors.append(torch.cat([*pooled(model, batch, layer).values()], 1))
     return torch.cat(vectors)
 
 
@@ -155,10 +158,11 @@ def _distance(query: Tensor, near: Tensor, metric: str) -> Tensor:
     return (1 - (near * query).sum(2)).clamp(0, 2)
 
 
-def _pooled(model: nn.Module, batch: Tensor, layer: str | Sequence[str]) -> Tensor:
-    names = layer_names(layer)
+def pooled(model: nn.Module, batch: Tensor, layers: str | Sequence[str]) -> dict[str, Tensor]:
+    """各层在各位置上的平均 {层: (N, C)}。"""
+    names = layer_names(layers)
     found = activations_of(model, batch, names)
-    return torch.cat([as_maps(found[name], name, batch).mean((2, 3)) for name in names], 1)
+    return {name: as_maps(found[name], name, batch).mean((2, 3)) for name in names}
 
 
 def _check_count(query: Tensor, gallery: Tensor, k: int, exclude_self: bool) -> None:

@@ -95,7 +95,7 @@ def fill_image(image: Tensor, fill="mean") -> Tensor:
     """
     if isinstance(fill, str) and fill == "mean":
         return image.mean((2, 3), keepdim=True).expand_as(image)
-    if isinstance(fill, str) and fill not in FILLS:
+    if fill is None or (isinstance(fill, str) and fill not in FILLS):
         raise ValueError(
             f"fill 是 {fill!r}；可用 mean、{'、'.join(FILLS)}，或 [0, 1] 里的一个数、三个数的颜色、与图像同大的张量"
         )

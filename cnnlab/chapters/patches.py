@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import as_maps, check_images, check_maps, two_wholes, whole
+from cnnlab.core.checks import as_maps, check_images, check_maps, whole
 from cnnlab.core.hooks import activations_of, channel_list, device_of
 from cnnlab.core.receptive_field import Passage, bounds, nominal, trace_steps
 from cnnlab.core.values import pair
@@ -113,7 +113,7 @@ class Patches:
             height, above = image.shape[1], 0
         if width == math.inf:
             width, before = image.shape[2], 0
-        canvas = image.new_full((3, height, width), 0.5)
+        canvas = image.new_full((len(image), height, width), 0.5)
         seen = image[:, top:bottom, left:right]
         canvas[:, top - above : bottom - above, left - before : right - before] = seen
         return canvas
@@ -211,10 +211,6 @@ def ranked_patches(
     要记下每张图的最大值：内存 12·N·C 字节；`maxima` 是现成的 `image_maxima(…)` 的结果，给了就不再跑前向。来源：Borowski 等（2021）用中间与底部的图作对照。
     """
     values, positions, wanted = maxima or image_maxima(model, images, layer, channels)
-    if channels is not None and maxima:
-        chosen = channel_list(channels, max(wanted) + 1)
-        rows = [wanted.index(channel) for channel in chosen]
-        values, positions, wanted = values[:, rows], positions[:, rows], chosen
     n, k = len(values), min(k, len(values))
     starts = {"top": 0, "middle": (n - k) // 2, "bottom": n - k, "random": 0}
     order = values.T.argsort(dim=1, descending=True, stable=True)
@@ -224,33 +220,26 @@ def ranked_patches(
         order = torch.stack(shuffled).to(values.device)
     index = order[:, starts[part] : starts[part] + k]
     best = values.T.gather(1, index), index, positions.T.gather(1, index)
-    return _patches(model, images, layer, wanted, *best)
+    found = _patches(model, images, layer, wanted, *best)
+    return found if channels is None else found.rows(channel_list(channels, max(wanted) + 1))
 
 
 @checked
-def effective_receptive_field(
-    model: nn.Module, images: Tensor, layer: str, *, position="center"
-) -> Tensor:
+def effective_receptive_field(model: nn.Module, images: Tensor, layer: str) -> Tensor:
     """有效感受野：图像上每个像素对一处神经元的平均影响，(H, W)，和为 1。
 
-    公式：|∂ Σ_c a_c(i, j) / ∂x| 对颜色求和、对图像取平均，再除以总和；(i, j) 是 `position`，默认取激活图中央。
+    公式：|∂ Σ_c a_c(i, j) / ∂x| 对颜色求和、对图像取平均，再除以总和；(i, j) 是激活图的中央。
     来源：Luo 等（2016）。
     """
     total = torch.zeros(check_images(images).shape[-2:])
     for _, batch in image_batches(images):
         with pixel_leaf(model, batch) as leaf:
             activation = check_maps(activations_of(model, leaf, layer)[layer], layer, batch)
-            rows, columns = activation.shape[-2:]
-            middle = rows // 2, columns // 2
-            i, j = middle if position == "center" else two_wholes(position, "position")
-            if not (0 <= i < rows and 0 <= j < columns):
-                raise ValueError(f"位置 ({i}, {j}) 超出范围：这一层的激活图是 {rows}×{columns}")
+            i, j = (side // 2 for side in activation.shape[-2:])
             gradient = gradient_of(activation[:, :, i, j], leaf)
         total += gradient.abs().sum((0, 1)).cpu().float()
     if not total.any():
-        raise ValueError(
-            f"{layer} 在位置 ({i}, {j}) 处的梯度全为 0：这些图像没有激活那里，换些图像或位置"
-        )
+        raise ValueError(f"{layer} 的中央 ({i}, {j}) 处梯度全为 0：这些图像没有激活那里，换些图像")
     return total / total.sum()
 
 

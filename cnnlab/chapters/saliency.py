@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from cnnlab.chapters.occlusion import fill_image
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_images, check_maps
+from cnnlab.core.checks import check_images, check_maps, check_single
 from cnnlab.core.hooks import record_activations, run_model
 from cnnlab.core.images import stretched
 from cnnlab.engine.gradients import (
@@ -113,7 +113,6 @@ def segment_from_saliency(
     foreground: float = 0.95,
     background: float = 0.30,
     window: int = 9,
-    iterations: int = 5,
 ) -> Tensor:
     """由显著图分割：最亮的 5% 作前景种子、最暗的 30% 作背景种子，余下由 GrabCut 按颜色定；(H, W) 布尔掩码。
 
@@ -123,13 +122,15 @@ def segment_from_saliency(
     """
     import cv2
 
-    marks = seeds_from_saliency(check_images(image), saliency, foreground, background, window)
-    pixels = (image[0].detach().cpu().float().clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
+    check_single(image, "image")
+    marks = seeds_from_saliency(image, saliency, foreground, background, window)
+    color = image[0].detach().cpu().float().expand(3, -1, -1)  # 灰度的照片，三种颜色相同
+    pixels = (color.clamp(0, 1) * 255).round().byte().permute(1, 2, 0)
     kinds = torch.tensor([cv2.GC_BGD, cv2.GC_PR_BGD, cv2.GC_FGD], dtype=torch.uint8)
     labels = kinds[marks + 1].numpy()
     cv2.setRNGSeed(0)  # GrabCut 的聚类用 OpenCV 自己的随机数：定住它，同样的输入给同样的掩码
     bgr = pixels.flip(2).contiguous().numpy()
-    cv2.grabCut(bgr, labels, None, None, None, iterations, cv2.GC_INIT_WITH_MASK)
+    cv2.grabCut(bgr, labels, None, None, None, 5, cv2.GC_INIT_WITH_MASK)  # 5 轮
     return torch.from_numpy((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD))
 
 
@@ -145,11 +146,6 @@ def seeds_from_saliency(
         raise ValueError(
             f"要 0 < background < foreground < 1、window 为正奇数，得到 {background}、{foreground}、{window}"
         )
-    if len(image) != 1 or saliency.squeeze(0).shape != image.shape[-2:]:
-        shapes = f"{tuple(image.shape)} 和 {tuple(saliency.shape)}"
-        raise ValueError(
-            f"一次分割一张：图像应为 (1, 3, H, W)、显著图应为 (1, H, W)，得到 {shapes}"
-        )
     heat = saliency.detach().cpu().double().reshape(1, 1, *image.shape[-2:])
     if heat.max() <= heat.min():
         raise ValueError(
@@ -162,16 +158,15 @@ def seeds_from_saliency(
 
 @checked
 def adversarial_step(
-    model: nn.Module, image: Tensor, target, *, grey_levels: float = 1.0, raises: bool = False
+    model: nn.Module, image: Tensor, target, *, grey_levels: float = 1.0
 ) -> Tensor:
     """沿梯度的符号走一步：每个像素最多变 `grey_levels` 个灰度（一个灰度 = 1/255），目标类的得分下降。
 
-    x′ = clip(x − ε·sign(∂S_t/∂x), 0, 1)，ε = grey_levels/255；raises=True 则上升。
+    x′ = clip(x − ε·sign(∂S_t/∂x), 0, 1)，ε = grey_levels/255。
     （Goodfellow 等，2015）
     """
-
     sign = score_gradient(model, check_images(image), target).sign()
-    return (image.detach() + (1 if raises else -1) * grey_levels / 255 * sign).clamp(0, 1)
+    return (image.detach() - grey_levels / 255 * sign).clamp(0, 1)
 
 
 @checked
@@ -189,7 +184,6 @@ def fooling_image(
     with pixel_leaf(model, check_images(image)) as leaf:
         origin = leaf.detach()
         index = resolve_target(model, target, len(origin)).to(origin.device)
-        target_scores(checked_scores(model, origin), index)
 
         def stay_close(moved: Tensor, gradient: Tensor, step: int) -> Tensor:
             return torch.minimum(torch.maximum(moved, origin - radius), origin + radius).clamp(0, 1)
@@ -204,8 +198,8 @@ def fooling_image(
 
 def target_margins(scores: Tensor, target: Tensor) -> Tensor:
     """目标类的得分减去其余类中最高的得分 (N,)：大于 0 就认作目标类。"""
-    others = scores.scatter(1, target[:, None], float("-inf")).amax(1)
-    return target_scores(scores, target) - others
+    own = target_scores(scores, target)
+    return own - scores.scatter(1, target[:, None], float("-inf")).amax(1)
 
 
 # 类激活图：用最后的激活图说明一类的证据在哪里

@@ -28,14 +28,14 @@ from cnnlab.core.values import LARGEST, as_tensor, describe, groups, is_number, 
 # 一个名字的数最小、最大能是多少；不在这里的只要有限
 _FROM_ONE = """k n window stride samples rounds octaves frames views phases angles side length every history
     cell facets nearest save_every scales code_size channels n_styles milliseconds count columns cool_down"""
-_FROM_ZERO = """steps seconds gap iterations blocks pixels jitter_pixels margin view baseline noise sigma tv
-    l2_weight content_weight code_l2 style_weight feature_weight code_noise natural sd brightness spread cutoff"""
+_FROM_ZERO = """steps seconds gap blocks pixels jitter_pixels margin view baseline noise sigma tv
+    l2_weight content_weight code_l2 style_weight code_noise natural sd spread cutoff"""
 _ABOVE_ZERO = "learning_rate step period power radius width octave_scale zoom first_step"
 RANGES = {
     **dict.fromkeys(_FROM_ONE.split(), (1,)),
     **dict.fromkeys(_FROM_ZERO.split(), (0,)),
     **dict.fromkeys(_ABOVE_ZERO.split(), (1e-12,)),
-    **dict.fromkeys(["share", "foreground", "background"], (0, 1)),
+    **dict.fromkeys(["share", "foreground", "background", "crop"], (0, 1)),
     "size": (0.2, 2**15),  # 图格可以小到五分之一英寸；整数的边长向上取到 1
     "percentile": (0, 99.9),
     "smallest": (1e-12, 1),

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from cnnlab.core.hooks import activations_of
+from cnnlab.core.hooks import activations_of, as_seen
 from cnnlab.core.values import pair
 
 # 逐点运算：输出的每个位置只看输入的同一位置（通道之间怎样混合无关）
 POINTWISE = {
     "abs", "add", "alpha_dropout", "batch_norm", "cat", "clamp", "clamp_min", "clone", "concat", "concatenate",
     "contiguous", "detach", "div", "double", "dropout", "elu", "exp", "feature_dropout", "float", "gelu", "hardsigmoid",
-    "hardswish", "iadd", "idiv", "imul", "isub", "itruediv", "leaky_relu", "local_response_norm", "maximum", "mul",
+    "hardswish", "hardtanh", "iadd", "idiv", "imul", "isub", "itruediv", "leaky_relu", "local_response_norm", "maximum", "mul",
     "neg", "pow", "prelu", "relu", "relu6", "rsub", "selu", "sigmoid", "silu", "sqrt", "square", "sub", "tanh",
     "threshold", "to", "truediv",
 }  # fmt: skip
@@ -93,9 +93,9 @@ def trace_steps(model: nn.Module, layer: str, image_size=224) -> tuple[Passage, 
     `image_size` 是这次前向用的尺寸（整数或 (高, 宽)），结果可用于任何尺寸。遇到不认识的运算就报错，指出是哪一个。
     """
     parameter = next(model.parameters(), torch.empty(0))
-    image = torch.full(
-        (1, 3, *pair(image_size)), 0.5, dtype=parameter.dtype, device=parameter.device
-    )
+    size = (1, 3, *pair(image_size))
+    grey = torch.full(size, 0.5, dtype=parameter.dtype, device=parameter.device)
+    image = as_seen(model, grey)
     with _Tracing(image) as tracing:
         output = activations_of(model, image, layer)[layer]
     if id(output) not in tracing.origin:

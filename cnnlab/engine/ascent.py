@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.hooks import activations_of, device_of
+from cnnlab.core.hooks import activations_of, device_of, named_layers
 from cnnlab.core.measures import halve_and_restore
 from cnnlab.core.values import pair
 from cnnlab.engine.optimize import adam, optimize_image
@@ -115,7 +115,7 @@ class Ascent:
             image,
             loss,
             steps=steps,
-            optimizer=adam(self.learning_rate, cool_down=steps if self.cooling else None),
+            optimizer=adam(self.learning_rate, cool_down=(self.cooling and steps) or None),
             after_step=self.projections(),
             on_step=on_step,
         )
@@ -204,6 +204,11 @@ def natural_statistics(
 
     照片的统计量取自随书照片（三张取一张）。出处：Yin 等，Dreaming to Distill，2020（那里用批归一化里存的统计量）。
     """
+    if missing := [layer for layer in layers if layer not in named_layers(model)]:
+        raise ValueError(
+            f"照片先验看的层里，这个网络没有 {'、'.join(missing)}；natural=0 就不用它，"
+            "或用 natural_statistics(model, layers={层名: 权重}) 另给几层"
+        )
     images = photos(size=size).images[::3]
     device = device_of(model)
     seen = [activations_of(model, chunk.to(device), list(layers)) for chunk in images.split(24)]

@@ -19,7 +19,7 @@ COLOR_MATRIX = ((0.554, 0.236, 0.052), (0.573, 0.013, -0.101), (0.604, -0.229, 0
 
 @checked
 def start_image(
-    kind: Literal["grey", "zero", "noise", "pink"],
+    start: Literal["grey", "zero", "noise", "pink"],
     size: int | tuple[int, int],
     *,
     n: int = 1,
@@ -32,10 +32,10 @@ def start_image(
     "pink" 同样的标准差，但各频率的幅度按 1/f 衰减，像自然图像。
     """
     shape = (n, 3, *pair(size))
-    if kind in ("grey", "zero"):
-        return torch.full(shape, 0.5 if kind == "grey" else 0.0)
+    if start in ("grey", "zero"):
+        return torch.full(shape, 0.5 if start == "grey" else 0.0)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-    if kind == "pink":
+    if start == "pink":
         spectrum = torch.fft.rfft2(noise) * _frequency_scale(*shape[-2:], decay=1.0)
         spectrum[..., 0, 0] = 0
         noise = torch.fft.irfft2(spectrum, s=shape[-2:])

@@ -61,10 +61,10 @@ def reproducible(function: Callable[..., tuple[Tensor, dict]]) -> Callable[..., 
         bound.apply_defaults()
         # 先记后算：发生器的状态会被用掉
         settings = _settings(function.__name__, bound.arguments)
-        # 合成要求梯度：外面是 inference_mode 也照做，给的图换成能求梯度的副本
+        # 合成要求梯度：外面是 inference_mode 也照做
         with torch.inference_mode(False), torch.enable_grad(), stoppable():
-            given = [_trainable(value) for value in arguments]
-            options = {key: _trainable(value) for key, value in options.items()}
+            given = [_apart(value) for value in arguments]
+            options = {key: _apart(value) for key, value in options.items()}
             image, history = function(*given, **options)
         return Result(image, history, settings)
 
@@ -72,10 +72,13 @@ def reproducible(function: Callable[..., tuple[Tensor, dict]]) -> Callable[..., 
     return run
 
 
-def _trainable(value):
+def _apart(value):
+    """给的图离开调用者的计算图；推断模式里的换成能求梯度的副本。"""
     if isinstance(value, list | tuple) and type(value) in (list, tuple):
-        return type(value)(map(_trainable, value))
-    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
+        return type(value)(map(_apart, value))
+    if not isinstance(value, Tensor):
+        return value
+    return value.clone() if value.is_inference() else value.detach()
 
 
 @checked

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_maps, check_tensor
+from cnnlab.core.checks import check_maps, check_tensor, two_wholes
+from cnnlab.core.hooks import channel_list
 from cnnlab.networks.models import resolve_target, target_scores
 
 Values = dict[str, Tensor]
@@ -117,7 +118,9 @@ def _at(activation: Tensor, position, layer: str) -> Tensor:
     if position is None:
         return average_position(activation)
     height, width = activation.shape[-2:]
-    row, column = (height // 2, width // 2) if position == "center" else position
+    if position == "center":
+        position = height // 2, width // 2
+    row, column = two_wholes(position, 'position（可用 (行, 列)、"center" 或 None）')
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(f"位置 {position} 超出范围：{layer} 在这张图上是 {height}×{width}")
     return activation.movedim(1, -1)[:, row, column]
@@ -140,8 +143,9 @@ def half_squared_norm(layer: str, channels=None) -> Term:
         activation = values[layer] if channels is None else _maps(values, layer)
         amount = activation.detach()
         if channels is not None:
+            wanted = channel_list(channels, amount.shape[1])
             amount = torch.zeros_like(amount)
-            amount[:, channels] = activation.detach()[:, channels]
+            amount[:, wanted] = activation.detach()[:, wanted]
         return with_gradient(activation, amount.square().sum() / 2, amount)
 
     return Term(f"half_squared_norm {layer}", (layer,), value)

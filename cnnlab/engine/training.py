@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
+from cnnlab.core.images import resize
 from cnnlab.core.names import unknown
 from cnnlab.core.values import describe
 from cnnlab.engine.processes import (
@@ -48,6 +49,18 @@ class Training:
     steps: int = 0
     seconds: float = 0.0
     interrupted: bool = False
+
+
+def random_square(image: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """图上随机的一个方块，边长从 size 到短边，缩放到 size 见方。"""
+
+    def number(high: int) -> int:
+        return int(torch.randint(high, (), generator=generator))
+
+    shorter = min(image.shape[-2:])
+    side = min(size, shorter) + number(shorter + 1 - min(size, shorter))
+    top, left = (number(length - side + 1) for length in image.shape[-2:])
+    return resize(image[..., top : top + side, left : left + side], (size, size))
 
 
 def shuffled_batches(*tensors: Tensor, batch_size: int = 64, seed: int = 0) -> Batches:

@@ -200,7 +200,7 @@ def test_bad_input_is_explained():
         (lambda: conditional_affinities(x, 1), "大于 1"),
         (lambda: tsne(x, start="PCA"), "random"),
         (lambda: trustworthiness(x, x[:5], 3), "N 要相同"),
-        (lambda: trustworthiness(x, x, 20), "N/2"),
+        (lambda: trustworthiness(x, x, 20), "应小于 20"),
         (lambda: grid_cells(torch.rand(5, 2), (2, 2)), "放不进"),
         (lambda: image_grid(torch.rand(4, 2), torch.rand(5, 3, 4, 4)), "N 要相同"),
     ):

@@ -133,7 +133,7 @@ def test_generator_learns_and_keeps_the_codes_statistics():
     classifier = DigitClassifier().eval().requires_grad_(False)
     images = cnnlab.digits(60)[0]
     network = ImageGenerator(width=8)
-    training = fit_generator(network, classifier, images, "code", steps=30, batch_size=20)
+    training = fit_generator(network, classifier, images, "code", steps=30)
     assert training.losses[-1] < 0.8 * training.losses[0]
     assert not network.training and not any(p.requires_grad for p in network.parameters())
     hidden = classifier.pool1(functional.relu(classifier.conv1(images - 0.13)))
@@ -146,7 +146,7 @@ def test_generator_learns_and_keeps_the_codes_statistics():
 def test_generator_of_photos_learns_from_a_vision_model():
     model, images = cnnlab.load_model(), cnnlab.photos("music", size=64).images
     painter = ImageGenerator(1000, channels=3, size=64, width=4)
-    fit_generator(painter, model, images, "pool10", steps=2, batch_size=4)
+    fit_generator(painter, model, images, "pool10", steps=2)
     result = code_image(model, ["zebra", 985], painter, steps=2)
     assert result.image.shape == (2, 3, 64, 64) and result.history["code"].shape == (2, 1000)
 

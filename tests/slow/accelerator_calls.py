@@ -83,7 +83,6 @@ def calls(w) -> dict:
     quick = {"steps": 2, "size": 48}
     some = {"target": 388}
     # 只用一个阶段：Adam 换阶段后的第一步放大舍入误差
-    one = ((1.0, 0.7, 0.2),)
     terms = {
         "class_score": -c.class_score(388),
         "channel": -c.channel("fire4", 3),
@@ -130,9 +129,7 @@ def calls(w) -> dict:
     def generated():
         torch.manual_seed(0)
         network = c.ImageGenerator(width=4)
-        run = c.fit_generator(
-            network, w.classifier, w.digits, "code", steps=2, batch_size=8, code_noise=0.1
-        )
+        run = c.fit_generator(network, w.classifier, w.digits, "code", steps=2, code_noise=0.1)
         return run.losses
 
     def fitted():
@@ -394,10 +391,8 @@ def calls(w) -> dict:
         "photo_as_class": lambda: c.photo_as_class(w.model, w.image, 9, steps=2),
         "score_kept": lambda: c.score_kept(w.model, w.image, 388),
         "scores_before_relu": lambda: c.scores_before_relu(w.model, w.image, 388),
-        "ascend_from": lambda: list(c.ascend_from(w.model, 388, w.album[:2], steps=2, phases=one)),
-        "class_facets": lambda: (
-            c.class_facets(w.model, 388, w.album, facets=2, steps=1, phases=one).image
-        ),
+        "ascend_from": lambda: list(c.ascend_from(w.model, 388, w.album[:2], steps=3)),
+        "class_facets": lambda: c.class_facets(w.model, 388, w.album, facets=2, steps=3).image,
         "cluster_photos": lambda: c.cluster_photos(w.features, 3),
         "facet_starts": lambda: c.facet_starts(w.album, w.features[:12], w.labels[:12]),
         "code_image": lambda: c.code_image(w.classifier, [3, 5], w.generator, steps=3).image,

@@ -380,7 +380,7 @@ def my_network(channels): ...
 
 
 @_step(
-    "fast_style-4",
+    "fast_style-2",
     "训练的循环",
     "就地训练 network，返回每一步的损失（列表，长为 steps）",
     "每一步取几张图，求 loss(画出来的, 原图)，反向，更新。",

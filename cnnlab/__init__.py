@@ -198,7 +198,6 @@ _exports = {
         "scores_before_relu",
     ],
     "chapters.facets": [
-        "ascend_from",
         "class_facets",
         "cluster_photos",
         "code_image",

@@ -282,7 +282,6 @@ GOOD = {
     "photo_as_class": lambda: {**MIT(), "steps": 1, "step_size": 0.002},
     "score_kept": MIT,
     "scores_before_relu": lambda: {"model": book(), "image": squeezed(), "target": 3},
-    "ascend_from": lambda: {"model": MODEL, "target": 3, "starts": PHOTOS[:1].clone(), "steps": 1, "natural": 0.0, "seed": 0},
     "class_facets": lambda: {"model": MODEL, "target": 3, "images": PHOTOS.clone(), "facets": 2, "nearest": 1, "labels": torch.tensor([0, 1, 0, 1]), "steps": 1, "natural": 0.0, "seed": 0},
     "cluster_photos": lambda: {"features": ROWS.clone(), "facets": 2, "reduce": "pca", "seed": 0},
     "code_image": lambda: {"model": MODEL, "target": 3, "generator": generator(), "code_l2": 0.02, "spread": 3.0, "radius": 0.9, "steps": 1, "learning_rate": 0.1, "seed": 0},

@@ -23,7 +23,6 @@ from cnnlab.engine.optimize import adam, optimize_image
 from cnnlab.engine.parameterizations import CodeImage, FourierImage
 from cnnlab.engine.priors import center_bias, compose, jitter, random_rotate
 from cnnlab.engine.results import reproducible
-from cnnlab.engine.stopping import stoppable
 from cnnlab.engine.terms import Term, class_score
 from cnnlab.engine.training import Training, cosine, fit, shuffled_batches
 
@@ -102,7 +101,8 @@ def class_facets(
 ):
     """一个类的几个侧面，每簇照片一张图：Result，image 为 (K, 3, H, W)。
 
-    照片的特征聚成 `facets` 簇，从每簇平均照片出发梯度上升；随机窗口先只看画布中部，再逐阶段放宽。
+    照片的特征聚成 `facets` 簇，从每簇平均照片出发梯度上升；随机窗口先只看画布中部，
+    再逐阶段放宽，放大到画布的尺寸才送进网络；`natural` 是照片统计量先验的权重。
     `labels` 给定时不再聚类（要别的聚法，用 cluster_photos 聚好了给）。history["labels"] 是每张照片的簇。出处：Nguyen、Yosinski、Clune，2016。
     """
     features = photo_features(model, images)
@@ -110,35 +110,19 @@ def class_facets(
         labels = cluster_photos(features, facets, seed=seed)
     labels = torch.as_tensor(labels)
     starts = facet_starts(images, features, labels, nearest=nearest)
-    image, losses = ascend_from(
-        model, target, starts, steps=steps, natural=natural, seed=seed, on_step=on_step
-    )
-    return image, {"loss": losses, "labels": labels.tolist()}
-
-
-@checked(starts="N C H W")
-@stoppable()
-def ascend_from(
-    model, target, starts: Tensor, *, steps=160, natural=10.0, seed=0, on_step=None
-) -> tuple[Tensor, list[float]]:
-    """从给定的起点 (K, 3, H, W) 分阶段梯度上升：图像 (K, 3, H, W) 与每步的损失。
-
-    每一阶段的窗口放大到画布的尺寸再送进网络；`natural` 是照片统计量先验的权重。
-    """
+    picture, size, losses = FourierImage(image=starts), starts.shape[-2:], []
     shared = {"generator": torch.Generator().manual_seed(seed)}
-    picture, losses, size = FourierImage(image=starts), [], starts.shape[-2:]
     statistics = natural_statistics(model, size=min(size)) if natural else []
     terms = [-class_score(target), *(natural * term for term in statistics)]
-    enlarged = partial(stretched, size=size)
     for share, window, spread in CENTER_PHASES:
         crop = center_bias(round(min(size) * window), spread=spread, **shared)
-        moves = compose(jitter(8, **shared), random_rotate(5, **shared), crop, enlarged)
-        loss = objective(model, terms, transform=moves)
-        part = round(steps * share)
+        enlarge = partial(stretched, size=size)
+        moves = compose(jitter(8, **shared), random_rotate(5, **shared), crop, enlarge)
+        loss, part = objective(model, terms, transform=moves), round(steps * share)
         optimize_image(picture, loss, steps=part, optimizer=adam(0.05), on_step=on_step)
         losses += loss.losses
     with torch.no_grad():
-        return picture().detach().contiguous(), losses
+        return picture().contiguous(), {"loss": losses, "labels": labels.tolist()}
 
 
 @checked

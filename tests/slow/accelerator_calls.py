@@ -391,7 +391,6 @@ def calls(w) -> dict:
         "photo_as_class": lambda: c.photo_as_class(w.model, w.image, 9, steps=2),
         "score_kept": lambda: c.score_kept(w.model, w.image, 388),
         "scores_before_relu": lambda: c.scores_before_relu(w.model, w.image, 388),
-        "ascend_from": lambda: list(c.ascend_from(w.model, 388, w.album[:2], steps=3)),
         "class_facets": lambda: c.class_facets(w.model, 388, w.album, facets=2, steps=3).image,
         "cluster_photos": lambda: c.cluster_photos(w.features, 3),
         "facet_starts": lambda: c.facet_starts(w.album, w.features[:12], w.labels[:12]),

@@ -22,7 +22,8 @@ def show_answers(images, answers, *, count: int = 5, caption: str = "", alt: str
     pictures = _rows(images, 8)[0]
     if len(answers) != len(pictures):
         raise ValueError(f"照片有 {len(pictures)} 张，回答有 {len(answers)} 份：要一一对应")
-    wide = min(2.4, WIDTH / len(pictures))
+    most = WIDTH if len(pictures) > 5 else 6.4  # 五张以内，手机上不必左右拖
+    wide = min(2.4, most / len(pictures))
     _, axes = plt.subplots(
         2, len(pictures), figsize=(wide * len(pictures), wide + 0.3 * count),
         height_ratios=[wide, 0.3 * count], layout="constrained", squeeze=False,

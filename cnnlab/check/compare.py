@@ -145,7 +145,7 @@ def form_fault(output, expected, *, keeps_graph: bool, name: str = "返回值") 
         return None
     for value in leaves(output):
         if isinstance(value, Tensor) and value.requires_grad and not keeps_graph:
-            return f"{name}还挂在计算图上（requires_grad=True）：占着内存，也画不成图。"
+            return f"{name}还挂在计算图上（requires_grad=True）：占着内存，也画不成图；最后加 .detach()。"
         found, wanted = as_tensor(value), as_tensor(expected)
         if (
             found is not None
@@ -167,7 +167,7 @@ def _structure_fault(output, expected, keeps_graph: bool, name: str) -> str | No
         pairs = [(output[key], expected[key], f"键 {key!r} 的值") for key in expected]
     elif isinstance(expected, (tuple, list)):
         if not isinstance(output, (tuple, list)):
-            return f"{name}应当是一个元组或列表，个数见题目。"
+            return f"{name}是{described(output)}，应当是一个元组或列表，个数见题目。"
         if len(output) != len(expected):
             return f"{name}里有 {len(output)} 项，个数不对。"
         pairs = [

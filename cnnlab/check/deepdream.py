@@ -325,6 +325,12 @@ def _planted(seed, shape):
     answer="(C,)：各通道 ReLU 之后的平均激活，做梦之后与之前之比；原来不响应的通道记 1",
     idea="强的通道本来就大，多涨一点也显得多；要比谁被放大得厉害，看倍数，而且一个通道只算一个数。",
     where="看 Tensor.mean 的 dim 参数与 torch.where。",
+    laws=(
+        (
+            lambda call, b, a: torch.allclose(call(1000 * b, 1000 * a), call(b, a)),
+            "两批激活一起放大一千倍，比值不该变：是不是在分母里加了一个小量？",
+        ),
+    ),
     question="用 torch.corrcoef 算一算：原来的强度与这个倍数，名次相关吗？",
     mistakes={
         "difference": (
@@ -370,6 +376,10 @@ def _planted(seed, shape):
         "how_many": (
             _ratio(lambda stack: (stack > 0).double().mean((0, 2, 3))),
             "数的是有多少处响应：题目要响应的平均大小之比。",
+        ),
+        "signed_everywhere": (
+            lambda b, a: a.mean((0, 2, 3)) / b.mean((0, 2, 3)),
+            "负的激活也算了进去：ReLU 会把它们清零，先截到 0。",
         ),
     },
 )

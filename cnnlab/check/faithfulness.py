@@ -233,6 +233,10 @@ def _tied(shape, seed):
             _on_ranks(lambda v: v, kendall),
             "算的是成对比较的一致程度（肯德尔系数）：题目要对名次求相关系数。",
         ),
+        "argsort_loose": (
+            lambda *both: float(pearson(*(x.flatten().argsort() for x in both))),
+            "排序一次得到的是“第几名是谁”，名次是“谁是第几名”。",
+        ),
     },
 )
 def rank_agreement(a, b):
@@ -341,6 +345,7 @@ def _deletion(
         colour = {
             "own": one.mean((1, 2)),
             "black": torch.zeros(3, dtype=one.dtype),
+            "half": torch.full((3,), 0.5, dtype=one.dtype),
             "batch": image.mean((0, 2, 3)),
             "grey": one.mean().expand(3),
         }[fill]
@@ -413,6 +418,7 @@ def _deletion_probe(shape, targets, steps, seed):
             "早删了一步：第 0 列是原图，一个像素也没有删。",
         ),
         "reversed": (lambda *a: _deletion(*a).flip(1), "列的次序反了：第 0 列一个像素也没有删。"),
+        "half": (partial(_deletion, fill="half"), "填的是 0.5 的灰：题目要这张图自己的平均色。"),
     },
 )
 def deletion(image, target, model, heat, steps):

@@ -241,7 +241,7 @@ class _World:
             (train, load, fast, slow),
             (0.0, 0.0, warm, warm / 8),
         )
-        self.called = [0, 0, 0, 0]
+        self.called, self.read = [0, 0, 0, 0], 0
 
     def doing(self, which):
         def act():
@@ -251,13 +251,21 @@ class _World:
         return act
 
     def arguments(self):
-        return (*(self.doing(which) for which in range(4)), lambda: self.now)
+        return (*(self.doing(which) for which in range(4)), self.clock)
+
+    def clock(self):
+        self.read += 1
+        return self.now
+
+
+def _watched(call, *_):
+    world = _World(50.0, 8.0, 1.0, 3.0, 0.5)
+    call(*world.arguments())
+    return world
 
 
 def _called_as_told(call, *_):
-    world = _World(50.0, 8.0, 1.0, 3.0, 0.5)
-    call(*world.arguments())
-    return world.called == [1, 1, 2, 2]
+    return _watched(call).called == [1, 1, 2, 2]
 
 
 def _seconds(act, clock, warm_up):
@@ -309,7 +317,13 @@ def _worth(train, load, fast, slow):
     idea="把两边的总时间都写成 n 的一次函数：一边有固定的开头，一边没有。",
     where="看本章“几张才划算”一节；clock() 返回现在的秒数，前后各读一次。",
     question="如果读入比训练还慢，还有什么办法省时间？",
-    laws=((_called_as_told, "调用的次数不对：训练和读入各一次，画图的两个各空跑一次、再量一次。"),),
+    laws=(
+        (
+            lambda call, *_: _watched(call).read > 0,
+            "没有读给的 clock()：时间要用它量，time.time() 看不见这里的钟。",
+        ),
+        (_called_as_told, "调用的次数不对：训练和读入各一次，画图的两个各空跑一次、再量一次。"),
+    ),
     mistakes={
         "ignored_loading": (
             partial(_break_even, loading=False),
@@ -396,6 +410,7 @@ def _padded(image, weight, bias, mode="reflect", rings=lambda size: size // 2):
     answer="(N, O, H, W)，高和宽与 image 相同",
     idea="边上的窗口有一部分落在图外面。那里填什么，才像是图自己接着画下去？",
     where="functional.pad 的 mode 参数决定外面填什么。",
+    allow=("random",),
     question="在一张均匀的灰图上，三种填充各给出什么样的边？",
     mistakes={
         "zero": (

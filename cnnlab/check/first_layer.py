@@ -120,6 +120,7 @@ def _without_the_library(call, *arguments):
     idea="先把每个位置的图像块拉成一列，再做一次矩阵乘法：行是核，列是位置。",
     where="看 torch.nn.functional.unfold 的文档，注意它返回的形状里哪一维是位置。",
     question="把核左右上下都翻过来再算，得到的才是数学里的卷积。网络为什么不在乎这个差别？",
+    allow=("random",),
     laws=((_without_the_library, "调用了现成的卷积：这道题要用 unfold 和矩阵乘法自己做。"),),
     mistakes={
         "no_bias": (fed(_library, bias=lambda _: None), "少了偏置：每个输出通道还要加一个常数。"),
@@ -170,6 +171,12 @@ def _unit(weight):
     return weight / weight.norm()
 
 
+def _stacked(patches, weight):
+    return isinstance(patches, torch.Tensor) and (
+        (patches.shape, patches.dtype) == ((2, *weight.shape), weight.dtype)
+    )
+
+
 def _range_ok(patches, weight):
     return in_range(patches[1])
 
@@ -196,6 +203,10 @@ def _second_is_best(patches, weight):
     where="看本章“响应大，是因为像吗”一节的公式。",
     question="第二块和第一块长得像吗？这对“把卷积核画成图就知道它在找什么”意味着什么？",
     properties=(
+        (
+            _stacked,
+            "返回值要叠成一个浮点张量 (2, 3, k, k)：用 torch.stack，布尔的先换成与 weight 一样的类型。",
+        ),
         (
             _first_is_unit,
             "第一块的范数不是 1：题目固定了范数，否则把图像块放大一倍，内积也大一倍。",

@@ -203,6 +203,15 @@ def _in_place(function, image, position, step):
             fed(_difference, step=lambda s: s / 2),
             "两边各走了半步，合起来才一步：题目要两边各走一个 step。",
         ),
+        "only_back": (
+            partial(_difference, low=0),
+            "退的那一步是从走过的图上退的，只回到了原地：两次都从原图走。",
+        ),
+        "everywhere": (
+            lambda f, x, _, h: float(f(x + h) - f(x - h)) / (2 * h),
+            "每个像素都走了一步：只动 position 那一个。",
+        ),
+        "own_step": (fed(_difference, step=lambda _: 1e-3), "没有用上 step，写死成了一个数。"),
     },
 )
 def finite_difference(function, image, position, step):

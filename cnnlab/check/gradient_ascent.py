@@ -185,6 +185,14 @@ def _moves(call, image, target, model):
             "换成了带漏的 ReLU：会动，可是得分被缩小了；直接取 ReLU 之前的。",
         ),
         "first_target": (fed(_objective, target=first), "都用了第一张图的类别：每张图各有各的。"),
+        "every_target": (
+            lambda x, t, m: _mean(m.conv(x))[:, t].sum(),
+            "[:, target] 让每张图都取了全部的目标类：每张图只取自己那一类，要一一对应。",
+        ),
+        "absolute": (
+            partial(_objective, gather=lambda a: _mean(a.abs())),
+            "取了绝对值：门关着的地方得分是负的，往大走反而离这个类更远。",
+        ),
     },
 )
 def dead_start(image, target, model):
@@ -253,6 +261,10 @@ def _padded(image, down, right):
         "flattened": (
             lambda x, d, r: (x.roll(d * x.shape[3] + r), x),
             "没有说移哪一维：torch.roll 不给 dims 就把整个张量当成一长条。",
+        ),
+        "channels_moved": (
+            lambda x, d, r: (x.roll((d, r), (1, 2)), x),
+            "移的是第 1、2 维：那是通道和行，行和列是最后两维。",
         ),
     },
 )

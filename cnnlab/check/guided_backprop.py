@@ -70,6 +70,10 @@ def _with_zeros(shape, seed):
             lambda v, g: _rules(v, g.abs()),
             "先取了梯度的绝对值：负的梯度要拦下，不是翻成正的。",
         ),
+        "value_back": (
+            lambda v, g: torch.stack([_rules(v, g)[0], v.relu(), _rules(v, g)[2]]),
+            "第二条给的是前向的输出：反卷积网络截的是传回来的梯度。",
+        ),
     },
 )
 def relu_rules(value, gradient):
@@ -141,6 +145,10 @@ def _applied(function, value, gradient):
         "gated_by_itself": (
             rule_function(after=lambda v, g: v.clamp_min(0) * (g > 0)),
             "传下去的是 value：梯度过了两道门之后，传的还是梯度自己。",
+        ),
+        "mask": (
+            rule_function(after=lambda v, g: ((v > 0) & (g > 0)).to(g)),
+            "传下去的是 0 和 1：门只管放不放行，放行的地方传原来的梯度。",
         ),
     },
 )

@@ -62,6 +62,10 @@ def _numbers(kernels, each, biases):
             lambda i, o, k, g: _numbers(o, i // g * k * k + 1, 0),
             "偏置算进了每个核的权重：它只计入最后一个数。",
         ),
+        "groups_multiplied": (
+            lambda i, o, k, g: _numbers(o, i * g * k * k, o),
+            "乘上了 groups：分组之后，一个核看到的输入通道变少，是除。",
+        ),
     },
 )
 def kernel_numbers(inputs, outputs, size, groups):

@@ -333,9 +333,9 @@ def _masks(count, height, width, seed, kept=0.5):
 def _weighed(how):
     """how(各掩码下的得分, 掩码)：掩码在第 1 维。"""
 
-    def answer(image, target, model, masks):
+    def answer(image, target, model, masks, shown=lambda mask: mask):
         with torch.no_grad():
-            scores = [class_scores(model, image * mask, target) for mask in masks]
+            scores = [class_scores(model, image * shown(mask), target) for mask in masks]
         return how(torch.stack(scores, 1)[:, :, None, None], masks)
 
     return answer
@@ -392,6 +392,10 @@ def _error_shrinks(call, *_):
         ),
         "graph": (lambda x, t, m, masks: _kept(x, t, m, masks) + 0 * m(x).sum(),),
         "first_target": (fed(_kept, target=first), "整批都用了第一张图的目标类：每张图有自己的。"),
+        "inverted": (
+            partial(_kept, shown=lambda mask: 1 - mask),
+            "掩码用反了：1 是留下，0 是涂黑。",
+        ),
     },
 )
 def random_masks(image, target, model, masks):

@@ -35,6 +35,10 @@ def _unscaled_start(layers):
     return size, step, -sum(padding for _, _, padding in layers)
 
 
+def _centre_of(size, _, start):
+    return int(start + size / 2)
+
+
 def _less_padding(layers):
     size, step, start = _accumulate(layers)
     seen = 1
@@ -92,6 +96,14 @@ def _less_padding(layers):
             partial(_accumulate, kind="own"),
             "核长和填充乘的是本层的步幅：该乘前面各层步幅之积。",
         ),
+        "no_padding": (
+            fed(_accumulate, layers=lambda x: [(k, s, 0) for k, s, _ in x]),
+            "没有用上填充：起点由它决定。",
+        ),
+        "centre": (
+            lambda layers: (*_accumulate(layers)[:2], _centre_of(*_accumulate(layers))),
+            "给的是窗口的中心：题目要起点，就是最左边的那个像素。",
+        ),
     },
 )
 def receptive_size(layers):
@@ -138,7 +150,11 @@ def _back(layers, length, *, clip="each", sign=-1, end=1):
 @exercise(
     "边上的神经元看到哪一段",
     level=3,
-    probes=(lambda: ([(3, 2, 0), (3, 1, 1)], 10), lambda: ([(3, 2, 0), (3, 1, 1), (3, 2, 1)], 20)),
+    probes=(
+        lambda: ([(3, 2, 0), (3, 1, 1)], 10),
+        lambda: ([(3, 2, 0), (3, 1, 1), (3, 2, 1)], 20),
+        lambda: ([(3, 1, 1), (2, 1, 0)], 6),
+    ),
     answer="整数张量 (n, 2)：每个位置看到的 [起点, 终点)，终点不含",
     idea="填充的那些格不是像素，也不是前一层的神经元；每往回走一层，都要留在那一层真有的位置之内。",
     where="先算出每一层有几个位置，再从后往前走；max 与 min 各管一头。",
@@ -151,6 +167,10 @@ def _back(layers, length, *, clip="each", sign=-1, end=1):
         "no_clip": (partial(_back, clip="none"), "有的段伸到了图像外面：没有截断。"),
         "sign": (partial(_back, sign=1), "填充的符号反了：它让窗口的起点往外移，不是往里移。"),
         "inclusive": (partial(_back, end=0), "差一：终点不含，最后一个看到的像素还要再加一。"),
+        "one_short": (
+            lambda layers, n: receptive_spans.oracle(layers, n).clamp(max=n - 1),
+            "终点截到了 length − 1：终点不含，最多可以等于 length。",
+        ),
     },
 )
 def receptive_spans(layers, length):
@@ -206,10 +226,10 @@ def _keeps_little(call, *_):
     return work_of(lambda: call(many, 4)).largest < 300
 
 
-def _running(batches, k, *, each=None, offset=True, newest=False, swap=False):
+def _running(batches, k, *, each=None, offset=True, newest=False, swap=False, even=False):
     best, start = [], 0
-    for batch in batches:
-        cells = []
+    for number, batch in enumerate(batches):
+        cells, start = [], number * len(batch) if even else start
         for image, one in enumerate(batch):
             values, places = one.flatten().sort(descending=True, stable=True)
             for value, place in zip(values.tolist(), places.tolist(), strict=True):
@@ -267,6 +287,10 @@ def _running(batches, k, *, each=None, offset=True, newest=False, swap=False):
             "比的是绝对值：很负的激活不算大。",
         ),
         "hoards": (_all_at_once,),
+        "even_batches": (
+            partial(_running, even=True),
+            "图像的编号按批号乘这一批的张数算了：每批张数可以不同，要一批批累加。",
+        ),
     },
 )
 def running_top(batches, k):
@@ -389,9 +413,18 @@ def _area(
     share=0.9,
     descending=True,
 ):
-    gradient = gradient_of(lambda leaf: seen(activations_of(model, leaf, layer)[layer]), image)[0]
-    ordered = influence(gradient).flatten().sort(descending=descending).values.cumsum(0)
+    found = influence(_pull(image, layer, model, seen)).flatten()
+    ordered = found.sort(descending=descending).values.cumsum(0)
     return int((ordered < share * ordered[-1]).sum()) + 1
+
+
+def _pull(image, layer, model, seen=_centre):
+    return gradient_of(lambda leaf: seen(activations_of(model, leaf, layer)[layer]), image)[0]
+
+
+def _over_a_tenth(*arguments):
+    influence = _pull(*arguments).abs().sum(0)
+    return int((influence > 0.1 * influence.max()).sum())
 
 
 @exercise(
@@ -452,6 +485,10 @@ def _area(
         "one_short": (
             lambda *a: effective_area.oracle(*a) - 1,
             "少数了一个：刚好跨过九成的那个像素也要算。",
+        ),
+        "threshold": (
+            _over_a_tenth,
+            "数的是超过最大值一成的像素：题目要从大到小加起来，够九成为止。",
         ),
     },
 )

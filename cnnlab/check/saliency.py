@@ -266,6 +266,10 @@ def _with_ends(image, target, model, baseline, steps, more):
             lambda *a: _with_ends(*a, 1),
             "用 linspace(0, 1, steps + 1) 取点，多了一个，还含端点：steps 段，各取中点。",
         ),
+        "from_black": (
+            lambda x, t, m, b, s: (x - b) * _path(x, t, m, 0 * b, s, displace=False),
+            "路是从全黑的图走起的：baseline 给了起点，沿途的点也要从它出发。",
+        ),
     },
 )
 def integrated(image, target, model, baseline, steps):

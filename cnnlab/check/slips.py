@@ -6,7 +6,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -107,22 +107,22 @@ RELATIONS = (
 )
 
 
-def _moves(wanted: Tensor) -> Iterator[tuple[Tensor, str]]:
-    """标准值的各种换位。"""
-    sides = wanted.shape
-    for dim in range(wanted.dim()):
-        yield wanted.flip(dim), f"数都对，第 {dim} 维的次序反了。"
+def _moves(dims: int) -> Iterator[tuple[Callable, str, int]]:
+    """dims 维的标准值的各种换位，写法同 RELATIONS。"""
+    for d in range(dims):
+        yield lambda f, w, d=d: w.flip(d), f"数都对，第 {d} 维的次序反了。", 3
         for step in (1, -1):
-            yield wanted.roll(step, dim), f"数都对，沿第 {dim} 维错开了一格。"
-    for a, b in itertools.combinations(range(wanted.dim()), 2):
-        if sides[a] == sides[b]:
-            yield wanted.transpose(a, b), f"第 {a} 维与第 {b} 维对调了。"
-        turned, text = (
-            wanted.transpose(a, b),
-            "数都对，排错了位置：第 {} 维与第 {} 维的先后弄混了。",
-        )
-        yield turned.reshape(sides), text.format(a, b)
-        yield wanted.reshape(turned.shape).transpose(a, b), text.format(a, b)
+            text = f"数都对，沿第 {d} 维错开了一格。"
+            yield lambda f, w, d=d, step=step: w.roll(step, d), text, 3
+    for a, b in itertools.combinations(range(dims), 2):
+        yield lambda f, w, a=a, b=b: w.transpose(a, b), f"第 {a} 维与第 {b} 维对调了。", 3
+        text = f"数都对，排错了位置：第 {a} 维与第 {b} 维的先后弄混了。"
+        yield lambda f, w, a=a, b=b: w.transpose(a, b).reshape(w.shape), text, 3
+        yield lambda f, w, a=a, b=b: _turned_view(w, a, b), text, 3
+
+
+def _turned_view(wanted: Tensor, a: int, b: int) -> Tensor:
+    return wanted.reshape(wanted.transpose(a, b).shape).transpose(a, b)
 
 
 def _partly(found: Tensor, wanted: Tensor, tolerance: float) -> Iterator[str]:
@@ -159,20 +159,16 @@ def _near(found: Tensor, wanted: Tensor) -> bool:
 def _relation(pairs: list[Pair], tolerance: float, whole: bool = True) -> str | None:
     """各组数据上都成立的第一种关系；每组只有一个数、合起来看的，whole 为假。"""
     wrong = [(f, w) for f, w in pairs if not same(f, w, tolerance)]
-    size = _size(*wrong[0])
     enough = max(tolerance, 1e-5)
-    for transform, sentence, least in RELATIONS:
-        if all(_enough(f, w, least) for f, w in wrong) and all(
-            _matches(f, transform, w, enough) for f, w in wrong
-        ):
-            return sentence.format(size=size)
+    told = _first_fit(RELATIONS, wrong, enough)
+    if told:
+        return told.format(size=_size(*wrong[0]))
     flat = all(f.numel() > 1 and bool((f == f.flatten()[0]).all()) for f, _ in wrong)
     if flat and not any(bool((w == w.flatten()[0]).all()) for _, w in wrong):
         return "返回值处处相同：有一步把各处的差别抹掉了。"
-    for moved in zip(*([*_moves(w)] for _, w in wrong), strict=False):
-        fits = (same(f, m, enough) for (f, _), (m, _) in zip(wrong, moved, strict=True))
-        if wrong[0][0].numel() > 2 and all(fits):
-            return moved[0][1]
+    told = _first_fit(_moves(wrong[0][1].dim()), wrong, enough)
+    if told:
+        return told
     partly = [list(_partly(f, w, enough)) for f, w in wrong if f.numel() > 2 and whole]
     common = [s for s in partly[0] if all(s in other for other in partly)] if partly else []
     if common:
@@ -181,6 +177,16 @@ def _relation(pairs: list[Pair], tolerance: float, whole: bool = True) -> str | 
         return "大小次序全对，值不对：中间多了或少了一步不改变次序的变换，如开方、平方、归一化。"
     if all(_near(f, w) for f, w in wrong):
         return "与应有的结果只差百分之几：看看取整、端点、很小的常数，或者取样够不够密。"
+    return None
+
+
+def _first_fit(relations: Iterable, wrong: list[Pair], tolerance: float) -> str | None:
+    """每一组都满足的第一种关系的那句话。"""
+    for transform, sentence, least in relations:
+        if all(_enough(f, w, least) for f, w in wrong) and all(
+            _matches(f, transform, w, tolerance) for f, w in wrong
+        ):
+            return sentence
     return None
 
 

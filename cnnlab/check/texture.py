@@ -86,6 +86,10 @@ def _mixed_batch(features):
             "先平均再相乘：同一位置的两个数先相乘，再相加。",
         ),
         "squared": (fed(_rows, features=torch.square), "先取了平方：乘积是两个通道之间的。"),
+        "mixed_rows": (
+            fed(_rows, features=lambda f: f.reshape(len(f), -1, f.shape[1]).mT),
+            "同一行里混进了不同通道：直接把形状改成 (H·W, C) 不会换次序，要先 flatten 成 C 行。",
+        ),
     },
 )
 def gram(features):

@@ -74,7 +74,7 @@ def finite_difference_float64_for_precision(function, image, position, step):
     return ((function(image.double() + d) - function(image.double() - d)) / (2 * step)).item()
 
 
-@wrong("finite_difference", "property")
+@wrong("finite_difference", "mistake")
 def finite_difference_whole_image_shifted(function, image, position, step):
     return float((function(image + step) - function(image - step)) / (2 * step))
 

@@ -6,7 +6,7 @@ import torch
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
-from cnnlab.check.variants import fed
+from cnnlab.check.variants import Edited, fed
 from cnnlab.core.hooks import activations_of, record_activations
 
 # 1 取出一层的输出
@@ -167,32 +167,28 @@ def _maps(shape, seed):
     return activation
 
 
-def _tiles(activation, *, flat=0.0, low=True, common="positive", silent="positive"):
-    each, shared, quiet = [], [], []
-    top = max(float(one.max()) for one in activation)
-    bottom = min(float(one.min()) for one in activation)
-    for one in activation:
-        start = one.min() if low else 0
-        span = one.max() - start
-        each.append(
-            (one - start) / span
-            if span > 0 and one.max() > one.min()
-            else torch.full_like(one, flat)
-        )
-        choices = {
-            "positive": one.clamp(min=0) / top,
-            "range": (one - bottom) / (top - bottom),
-            "absolute": one.abs() / activation.abs().max(),
-            "own": each[-1],
-        }
-        shared.append(choices[common])
-        quiet.append(bool(one.max() <= 0) if silent == "positive" else bool((one == 0).all()))
-    return torch.stack(each), torch.stack(shared), torch.tensor(quiet)
+def _divided(activation):
+    """只除最大值；处处相同的、没有正数的画成 0。"""
+    low, high = activation.amin((1, 2), keepdim=True), activation.amax((1, 2), keepdim=True)
+    return torch.where((high > low) & (high > 0), activation / high, 0.0)
+
+
+def my_tiles(activation):
+    low = activation.amin((1, 2), keepdim=True)
+    high = activation.amax((1, 2), keepdim=True)
+    span = high - low
+    each = (activation - low) / torch.where(span > 0, span, 1)
+    positive = activation.clamp(min=0)
+    top = positive.max()
+    common = positive / top if top > 0 else positive
+    silent = high.flatten() <= 0
+    return each, common, silent
 
 
 @exercise(
     "两把尺和不响的通道",
     level=3,
+    ours=my_tiles,
     probes=(
         lambda: (_maps((6, 4, 5), 1),),
         lambda: (_maps((7, 3, 3), 2),),
@@ -204,49 +200,69 @@ def _tiles(activation, *, flat=0.0, low=True, common="positive", silent="positiv
     question="哪一把尺会把不响的通道画成有发现的样子？",
     mistakes={
         "flat_nan": (
-            lambda a: _tiles(a, flat=float("nan")),
+            Edited(my_tiles, ("torch.where(span > 0, span, 1)", "span")),
             "处处相同的图除成了 NaN：最大值等于最小值，题目说画成 0。",
         ),
         "flat_bright": (
-            partial(_tiles, flat=1.0),
+            Edited(
+                my_tiles,
+                (
+                    "(activation - low) / torch.where(span > 0, span, 1)",
+                    "torch.where(span > 0, (activation - low) / span, 1)",
+                ),
+            ),
             "没有起伏的图画成了白的：不响的通道被画成了有发现。",
         ),
         "only_divided": (
-            partial(_tiles, low=False),
+            lambda a: (_divided(a), *my_tiles(a)[1:]),
             "各用一把尺时只除了最大值：最小值也要拉到 0。",
         ),
         "common_is_each": (
-            partial(_tiles, common="own"),
+            Edited(my_tiles, ("positive / top if top > 0 else positive", "each.clone()")),
             "两把尺画出来一样：同一把尺要让全部通道除以同一个数。",
         ),
         "common_range": (
-            partial(_tiles, common="range"),
+            Edited(
+                my_tiles,
+                (
+                    "common = positive / top if top > 0 else positive",
+                    "bottom = activation.min()\n    common = (activation - bottom) / (activation.max() - bottom)",
+                ),
+            ),
             "同一把尺时最小值也拉了：0 不再是黑，通道之间的比例变了。",
         ),
         "absolute": (
-            partial(_tiles, common="absolute"),
+            Edited(my_tiles, ("positive = activation.clamp(min=0)", "positive = activation.abs()")),
             "同一把尺时取了绝对值：负数应画成黑，不是亮。",
         ),
         "all_zero": (
-            partial(_tiles, silent="zero"),
+            Edited(my_tiles, ("high.flatten() <= 0", "(activation == 0).flatten(1).all(1)")),
             "全是负数的通道漏掉了：没有一个正数，就是不响。",
         ),
         "all_silent": (
-            lambda a: (_tiles(a)[0], a.clamp(min=0) / a.clamp(min=0).max(), _tiles(a)[2]),
+            Edited(my_tiles, ("positive / top if top > 0 else positive", "positive / top")),
             "全部通道都不响时，同一把尺除出了 NaN：没有正数时分母是 0。",
         ),
         "each_after_relu": (
-            lambda a: (_tiles(a.clamp(min=0))[0], *_tiles(a)[1:]),
+            lambda a: (my_tiles(a.clamp(min=0))[0], *my_tiles(a)[1:]),
             "各用一把尺之前先把负数截掉了：那一种要从真正的最小值拉起。",
         ),
         "below_zero": (
-            lambda a: (*_tiles(a)[:2], a.amax((1, 2)) < 0),
+            Edited(my_tiles, ("high.flatten() <= 0", "high.flatten() < 0")),
             "最大值恰好是 0 的通道漏掉了：没有一个正数，就是不响。",
         ),
     },
 )
 def tiles(activation):
-    return _tiles(activation)
+    top = max(float(one.max()) for one in activation)
+    each, common = torch.zeros_like(activation), torch.zeros_like(activation)
+    for index, one in enumerate(activation):
+        span = one.max() - one.min()
+        if span > 0:
+            each[index] = (one - one.min()) / span
+        if top > 0:
+            common[index] = one.where(one > 0, torch.zeros_like(one)) / top
+    return each, common, torch.tensor([bool(one.max() <= 0) for one in activation])
 
 
 # 4 给一句“它在找什么”记分

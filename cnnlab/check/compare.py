@@ -4,7 +4,7 @@
 """
 
 import math
-from collections.abc import Sequence
+from typing import Any
 
 import numpy
 import torch
@@ -84,15 +84,25 @@ def _kind(tensor: Tensor) -> object:
     return "整数" if tensor.dtype in _WHOLE else tensor.dtype
 
 
+def parts(output, expected) -> list[tuple[str, Any, Any]] | None:
+    """一一对应的各项：(叫法, 学习者的, 标准的)；标准的不是容器时是它自己，对不上时是 None。"""
+    if isinstance(expected, dict):
+        if not isinstance(output, dict) or list(map(repr, output)) != list(map(repr, expected)):
+            return None
+        return [(f"键 {key!r} 的值", output[key], expected[key]) for key in expected]
+    if isinstance(expected, (tuple, list)):
+        if not isinstance(output, (tuple, list)) or len(output) != len(expected):
+            return None
+        pairs = enumerate(zip(output, expected, strict=True), 1)
+        return [(f"第 {number} 个值", a, b) for number, (a, b) in pairs]
+    return [("", output, expected)]
+
+
 def same(first, second, tolerance: float) -> bool:
     """两个答案是否相同：结构、形状、类型相同，值在容差以内。"""
-    if isinstance(first, dict) and isinstance(second, dict):
-        keys = list(first) == list(second)
-        return keys and all(same(first[key], second[key], tolerance) for key in first)
-    if isinstance(first, (tuple, list)) and isinstance(second, (tuple, list)):
-        return len(first) == len(second) and all(
-            same(a, b, tolerance) for a, b in zip(first, second, strict=True)
-        )
+    if isinstance(second, (dict, tuple, list)):
+        pairs = parts(first, second)
+        return pairs is not None and all(same(a, b, tolerance) for _, a, b in pairs)
     a, b = as_tensor(first), as_tensor(second)
     if a is None or b is None:
         return _equal_things(first, second)
@@ -115,14 +125,9 @@ def _equal_things(first, second) -> bool:
 
 def first_difference(output, expected, tolerance: float) -> str:
     """第一处不同的位置，只说下标，不说值。"""
-    if isinstance(expected, dict):
-        for key in expected:
-            if not same(output[key], expected[key], tolerance):
-                return f"键 {key!r} 的值不对。"
-    if isinstance(expected, Sequence) and not isinstance(expected, str):
-        for index, (a, b) in enumerate(zip(output, expected, strict=True)):
-            if not same(a, b, tolerance):
-                return f"返回的第 {index + 1} 个值不对。"
+    if isinstance(expected, (dict, tuple, list)):
+        wrong = (n for n, a, b in parts(output, expected) if not same(a, b, tolerance))
+        return f"{next(wrong)}不对。"
     a, b = as_tensor(output), as_tensor(expected)
     if a is None or b is None or a.dim() == 0:
         return ""
@@ -159,24 +164,18 @@ def form_fault(output, expected, *, keeps_graph: bool, name: str = "返回值") 
 def _structure_fault(output, expected, keeps_graph: bool, name: str) -> str | None:
     if output is None:
         return "函数返回了 None：是不是忘了 return？"
-    if isinstance(expected, dict):
+    pairs = parts(output, expected)
+    if pairs is None and isinstance(expected, dict):
         if not isinstance(output, dict):
             return f"{name}的类型是 {type(output).__name__}，应当是字典。"
-        if list(map(str, output)) != list(map(str, expected)):
-            return f"{name}的键是 {list(output)}，键或次序不对。"
-        pairs = [(output[key], expected[key], f"键 {key!r} 的值") for key in expected]
-    elif isinstance(expected, (tuple, list)):
+        return f"{name}的键是 {list(output)}，键或次序不对。"
+    if pairs is None:
         if not isinstance(output, (tuple, list)):
             return f"{name}是{described(output)}，应当是一个元组或列表，个数见题目。"
-        if len(output) != len(expected):
-            return f"{name}里有 {len(output)} 项，个数不对。"
-        pairs = [
-            (a, b, f"第 {i + 1} 个值")
-            for i, (a, b) in enumerate(zip(output, expected, strict=True))
-        ]
-    else:
+        return f"{name}里有 {len(output)} 项，个数不对。"
+    if not isinstance(expected, (dict, tuple, list)):
         return _leaf_fault(output, expected, name)
-    faults = (form_fault(a, b, keeps_graph=keeps_graph, name=label) for a, b, label in pairs)
+    faults = (form_fault(a, b, keeps_graph=keeps_graph, name=label) for label, a, b in pairs)
     return next((fault for fault in faults if fault), None)
 
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, in_training, noise, uniform
 from cnnlab.check.gradients import central_differences, gradient_of
-from cnnlab.check.variants import fed
+from cnnlab.check.variants import Edited, fed
 
 # 1 梯度等于激活
 
@@ -93,17 +93,19 @@ def dream_gradient(image, model):
 # 2 归一化的一步
 
 
-def _step(image, gradient, size, scale=lambda g: g.abs().mean((1, 2, 3), keepdim=True), sign=1):
-    return (image + sign * size * gradient / scale(gradient)).clamp(0, 1)
-
-
 def _scale_free(call, image, gradient, size):
     return torch.allclose(call(image, gradient * 1000, size), call(image, gradient, size))
+
+
+def my_dream_step(image, gradient, size):
+    typical = gradient.abs().mean(dim=(1, 2, 3), keepdim=True)
+    return (image + size * gradient / typical).clamp(0, 1)
 
 
 @exercise(
     "归一化的一步",
     level=1,
+    ours=my_dream_step,
     probes=(
         lambda: (
             uniform((2, 3, 5, 4), 3),
@@ -123,46 +125,59 @@ def _scale_free(call, image, gradient, size):
     question="除以梯度的范数也能去掉大小。换一个更大的图，两种除法的步子会怎样变？",
     laws=((_scale_free, "梯度整体放大一千倍，这一步应当不变，你的变了。"),),
     mistakes={
-        "raw": (lambda x, g, s: (x + s * g).clamp(0, 1), "没有归一化：换一层，步长就炸了。"),
+        "raw": (Edited(my_dream_step, (" / typical", "")), "没有归一化：换一层，步长就炸了。"),
         "norm": (
-            partial(_step, scale=lambda g: g.flatten(1).norm(dim=1).view(-1, 1, 1, 1)),
+            Edited(
+                my_dream_step,
+                (
+                    "gradient.abs().mean(dim=(1, 2, 3), keepdim=True)",
+                    "gradient.flatten(1).norm(dim=1)[:, None, None, None]",
+                ),
+            ),
             "除的是范数：步子会随像素的个数变小，这里除以绝对值的平均。",
         ),
         "maximum": (
-            partial(_step, scale=lambda g: g.abs().amax((1, 2, 3), keepdim=True)),
+            Edited(my_dream_step, (".mean(", ".amax(")),
             "除的是最大值：一个离群的像素就能让整张图几乎不动。",
         ),
         "batch": (
-            partial(_step, scale=lambda g: g.abs().mean()),
+            Edited(my_dream_step, ("dim=(1, 2, 3)", "dim=(0, 1, 2, 3)")),
             "整批共用了一个平均：每张图各算各的，互不影响。",
         ),
-        "descends": (partial(_step, sign=-1), "方向反了：要让激活变大，沿着梯度走。"),
-        "free": (
-            lambda x, g, s: x + s * g / g.abs().mean((1, 2, 3), keepdim=True),
-            "没有截断：像素跑出了 [0, 1]。",
+        "descends": (
+            Edited(my_dream_step, ("image + size", "image - size")),
+            "方向反了：要让激活变大，沿着梯度走。",
         ),
+        "free": (Edited(my_dream_step, (".clamp(0, 1)", "")), "没有截断：像素跑出了 [0, 1]。"),
         "each_channel": (
-            partial(_step, scale=lambda g: g.abs().mean((2, 3), keepdim=True)),
+            Edited(my_dream_step, ("dim=(1, 2, 3)", "dim=(2, 3)")),
             "三个通道各除了自己的平均：一张图一个数，颜色才不会变。",
         ),
         "deviation": (
-            partial(_step, scale=lambda g: g.std((1, 2, 3), keepdim=True)),
+            Edited(my_dream_step, ("gradient.abs().mean(", "gradient.std(")),
             "除的是标准差：题目要绝对值的平均。",
         ),
         "signed_mean": (
-            partial(_step, scale=lambda g: g.mean((1, 2, 3), keepdim=True)),
+            Edited(my_dream_step, ("gradient.abs()", "gradient")),
             "平均之前没有取绝对值：正负会抵消，除出来又大又可能反向。",
         ),
         "sign": (
-            lambda x, g, s: (x + s * g.sign()).clamp(0, 1),
+            Edited(my_dream_step, ("gradient / typical", "gradient.sign()")),
             "只用了梯度的正负号：每个像素走了一样多。",
         ),
         "root_mean_square": (
-            partial(_step, scale=lambda g: g.square().mean((1, 2, 3), True).sqrt()),
+            Edited(
+                my_dream_step,
+                ("gradient.abs()", "gradient.square()"),
+                ("keepdim=True)", "keepdim=True).sqrt()"),
+            ),
             "除的是均方根：题目要绝对值的平均。",
         ),
         "clamps_the_step": (
-            lambda x, g, s: x + (s * g / g.abs().mean((1, 2, 3), keepdim=True)).clamp(0, 1),
+            Edited(
+                my_dream_step,
+                ("(image + size * gradient / typical)", "image + (size * gradient / typical)"),
+            ),
             "截断的是步子：要截断的是走完的图。",
         ),
     },

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
-from cnnlab.check.variants import fed
+from cnnlab.check.variants import Edited, fed
 
 # 1 主成分
 
@@ -260,38 +260,6 @@ def neighbor_odds(x, perplexity):
 # 3 近邻纯度
 
 
-def _purity(x, labels, k, *, own=False, farthest=False, per_class=False, first=False):
-    scores = []
-    for i in range(len(x)):
-        order = sorted(
-            (j for j in range(len(x)) if own or j != i),
-            key=lambda j: float((x[i] - x[j]).norm()),
-            reverse=farthest,
-        )
-        near = order[: 1 if first else k]
-        scores.append(sum(int(labels[j]) == int(labels[i]) for j in near) / len(near))
-    groups = [
-        [s for s, c in zip(scores, labels.tolist(), strict=True) if c == name]
-        for name in set(labels.tolist())
-    ]
-    return (
-        sum(sum(g) / len(g) for g in groups) / len(groups)
-        if per_class
-        else sum(scores) / len(scores)
-    )
-
-
-def _near_labels(x, labels, k, *, own=False, axes=None):
-    distance = torch.cdist(x[:, :axes], x[:, :axes])
-    distance = distance if own else distance.fill_diagonal_(torch.inf)
-    return labels[distance.argsort(1)[:, :k]] == labels[:, None]
-
-
-def _majority(x, labels, k):
-    near = labels[torch.cdist(x, x).fill_diagonal_(torch.inf).argsort(1)[:, :k]]
-    return (near.mode(1).values == labels).double().mean().item()
-
-
 def _labelled(count, seed):
     labels = torch.tensor(
         [0] * (count // 2) + [1] * (count // 3) + [2] * (count - count // 2 - count // 3)
@@ -299,9 +267,18 @@ def _labelled(count, seed):
     return noise((count, 4), seed) + 0.8 * labels[:, None], labels
 
 
+def my_purity(x, labels, k):
+    distances = torch.cdist(x, x)
+    distances.fill_diagonal_(torch.inf)
+    nearest = distances.topk(k, largest=False).indices
+    alike = labels[nearest] == labels[:, None]
+    return float(alike.double().mean())
+
+
 @exercise(
     "近邻纯度",
     level=2,
+    ours=my_purity,
     probes=(
         lambda: (*_labelled(15, 35), 3),
         lambda: (*_labelled(19, 36), 4),
@@ -313,29 +290,63 @@ def _labelled(count, seed):
     question="三类各占一半、三分之一、六分之一时，随机标签的纯度大约是多少？",
     mistakes={
         "itself": (
-            partial(_purity, own=True),
+            Edited(my_purity, ("    distances.fill_diagonal_(torch.inf)\n", "")),
             "把自己也算成了邻居：自己总与自己同类，纯度被抬高了。",
         ),
-        "farthest": (partial(_purity, farthest=True), "取成了最远的 k 个：距离越小越近。"),
-        "per_class": (partial(_purity, per_class=True), "先按类取了平均：这里每个点的分量相同。"),
-        "first": (partial(_purity, first=True), "只看了最近的一个：题目要 k 个近邻里的比例。"),
+        "farthest": (
+            Edited(
+                my_purity,
+                ("    distances.fill_diagonal_(torch.inf)\n", ""),
+                (", largest=False", ""),
+            ),
+            "取成了最远的 k 个：距离越小越近。",
+        ),
+        "per_class": (
+            Edited(
+                my_purity,
+                (
+                    "float(alike.double().mean())",
+                    "float(sum(alike[labels == c].double().mean() for c in range(3))) / 3",
+                ),
+            ),
+            "先按类取了平均：这里每个点的分量相同。",
+        ),
+        "first": (
+            Edited(my_purity, ("topk(k,", "topk(1,")),
+            "只看了最近的一个：题目要 k 个近邻里的比例。",
+        ),
         "majority": (
-            _majority,
+            Edited(
+                my_purity,
+                ("labels[nearest] == labels[:, None]", "labels[nearest].mode(1).values == labels"),
+            ),
             "数的是多数表决对不对：题目要同类的比例，三个里有两个同类记三分之二。",
         ),
-        "count": (lambda *a: a[-1] * _purity(*a), "给的是同类邻居的个数：再除以 k。"),
+        "count": (
+            Edited(my_purity, ("alike.double().mean()", "alike.double().sum(1).mean()")),
+            "给的是同类邻居的个数：再除以 k。",
+        ),
         "one_more": (
-            lambda x, y, k: _near_labels(x, y, k + 1, own=True).double().mean().item(),
+            Edited(
+                my_purity,
+                ("    distances.fill_diagonal_(torch.inf)\n", ""),
+                ("topk(k,", "topk(k + 1,"),
+            ),
             "取了 k + 1 个而没有去掉自己：自己那一个也算进了比例。",
         ),
         "first_axis": (
-            lambda x, y, k: _near_labels(x, y, k, axes=1).double().mean().item(),
+            Edited(my_purity, ("torch.cdist(x, x)", "torch.cdist(x[:, :1], x[:, :1])")),
             "只用了第一列算距离：各列都要算。",
         ),
     },
 )
 def purity(x, labels, k):
-    return _purity(x, labels, k)
+    scores = []
+    for i in range(len(x)):
+        others = [j for j in range(len(x)) if j != i]
+        near = sorted(others, key=lambda j: float((x[i] - x[j]).norm()))[:k]
+        scores.append(sum(int(labels[j]) == int(labels[i]) for j in near) / k)
+    return sum(scores) / len(scores)
 
 
 # 4 对号入座

@@ -11,7 +11,7 @@ from cnnlab.check.core import Unfit, exercise
 from cnnlab.check.fixtures import TinyNet, noise, permuted, uniform
 from cnnlab.check.gradients import central_differences, gradient_of
 from cnnlab.check.ranks import first_come, kendall, pearson
-from cnnlab.check.variants import fed
+from cnnlab.check.variants import Edited, fed
 
 # 1 打乱一层
 
@@ -324,49 +324,6 @@ def cascade(image, target, model, layers, shuffle):
 # 4 删除曲线
 
 
-def _deletion(
-    image,
-    target,
-    model,
-    heat,
-    steps,
-    *,
-    weakest=False,
-    apart=False,
-    fill="own",
-    probability=False,
-    back=False,
-):
-    curves = []
-    for one, label, map_ in zip(image, target.tolist(), heat, strict=True):
-        order = sorted(
-            range(map_.numel()), key=lambda i: float(map_.flatten()[i]), reverse=not weakest
-        )
-        colour = {
-            "own": one.mean((1, 2)),
-            "black": torch.zeros(3, dtype=one.dtype),
-            "half": torch.full((3,), 0.5, dtype=one.dtype),
-            "batch": image.mean((0, 2, 3)),
-            "grey": one.mean().expand(3),
-        }[fill]
-        values = []
-        for step in range(steps + 1):
-            begin = round(len(order) * max(step - 1, 0) / steps) if apart else 0
-            gone = order[begin : round(len(order) * step / steps)]
-            changed = one.flatten(1).clone()
-            if back:  # 反过来：从平均色开始，把像素一个个放回去
-                kept = changed[:, gone]
-                changed = colour[:, None].expand_as(changed).clone()
-                changed[:, gone] = kept
-            else:
-                changed[:, gone] = colour[:, None]
-            with torch.no_grad():
-                scores = model(changed.view_as(one)[None])[0]
-            values.append(float((scores.softmax(0) if probability else scores)[label]))
-        curves.append(values)
-    return torch.tensor(curves, dtype=image.dtype)
-
-
 def _deletion_probe(shape, targets, steps, seed):
     return (
         uniform(shape, seed),
@@ -377,9 +334,25 @@ def _deletion_probe(shape, targets, steps, seed):
     )
 
 
+def my_deletion(image, target, model, heat, steps):
+    color = image.mean((2, 3), keepdim=True).flatten(2)
+    order = heat.flatten(1).argsort(dim=1, descending=True)
+    count = order.shape[1]
+    scores = []
+    for k in range(steps + 1):
+        covered = image.flatten(2).clone()
+        for n in range(len(image)):
+            covered[n][:, order[n, : round(k * count / steps)]] = color[n]
+        with torch.no_grad():
+            found = model(covered.view_as(image))
+        scores.append(found.gather(1, target[:, None])[:, 0])
+    return torch.stack(scores, dim=1)
+
+
 @exercise(
     "删除曲线",
     level=3,
+    ours=my_deletion,
     probes=(
         lambda: _deletion_probe((2, 3, 6, 8), [1, 4], 4, 65),
         lambda: _deletion_probe((3, 3, 5, 6), [0, 2, 3], 5, 67),
@@ -391,38 +364,72 @@ def _deletion_probe(shape, targets, steps, seed):
     question="换成黑色、平均色、模糊，三条曲线的高低会一样吗？",
     tolerance=1e-6,
     mistakes={
-        "weakest": (partial(_deletion, weakest=True), "从最弱的像素删起了：要从最强的开始。"),
+        "weakest": (
+            Edited(my_deletion, ("descending=True", "descending=False")),
+            "从最弱的像素删起了：要从最强的开始。",
+        ),
         "apart": (
-            partial(_deletion, apart=True),
+            Edited(my_deletion, ("n, : round", "n, round(max(k - 1, 0) * count / steps) : round")),
             "每一步只删了自己那一份，前面删的又放回去了：要累积。",
         ),
         "black": (
-            partial(_deletion, fill="black"),
+            Edited(my_deletion, ("= color[n]", "= 0")),
             "删掉的像素填成了黑色：题目要这张图自己的平均色。",
         ),
-        "batch": (partial(_deletion, fill="batch"), "填的是整批图的平均色：每张图用自己的。"),
+        "batch": (
+            Edited(
+                my_deletion,
+                (
+                    "mean((2, 3), keepdim=True)",
+                    "mean((0, 2, 3), keepdim=True).expand(len(image), -1, 1, 1)",
+                ),
+            ),
+            "填的是整批图的平均色：每张图用自己的。",
+        ),
         "probability": (
-            partial(_deletion, probability=True),
+            Edited(
+                my_deletion,
+                ("model(covered.view_as(image))", "model(covered.view_as(image)).softmax(1)"),
+            ),
             "返回了概率：题目要 softmax 之前的得分。",
         ),
         "grey": (
-            partial(_deletion, fill="grey"),
+            Edited(my_deletion, ("mean((2, 3), keepdim=True)", "mean((1, 2, 3), keepdim=True)")),
             "三个通道填了同一个数：平均色是一种颜色，有三个分量。",
         ),
         "insertion": (
-            partial(_deletion, back=True),
+            Edited(
+                my_deletion,
+                ("covered = image.flatten(2)", "covered = color.expand(-1, -1, count)"),
+                ("= color[n]", "= image.flatten(2)[n][:, order[n, : round(k * count / steps)]]"),
+            ),
             "做的是插入：从平均色开始往回放；题目是从原图开始往下删。",
         ),
         "ahead": (
-            lambda *a: _deletion(*a)[:, [*range(1, a[-1] + 1), -1]],
+            lambda *a: my_deletion(*a)[:, [*range(1, a[-1] + 1), -1]],
             "早删了一步：第 0 列是原图，一个像素也没有删。",
         ),
-        "reversed": (lambda *a: _deletion(*a).flip(1), "列的次序反了：第 0 列一个像素也没有删。"),
-        "half": (partial(_deletion, fill="half"), "填的是 0.5 的灰：题目要这张图自己的平均色。"),
+        "reversed": (
+            Edited(my_deletion, ("stack(scores,", "stack(scores[::-1],")),
+            "列的次序反了：第 0 列一个像素也没有删。",
+        ),
+        "half": (
+            Edited(my_deletion, ("= color[n]", "= 0.5")),
+            "填的是 0.5 的灰：题目要这张图自己的平均色。",
+        ),
     },
 )
 def deletion(image, target, model, heat, steps):
-    return _deletion(image, target, model, heat, steps)
+    curves = []
+    for one, label, map_ in zip(image, target.tolist(), heat, strict=True):
+        order = sorted(range(map_.numel()), key=lambda i: -float(map_.flatten()[i]))
+        curves.append([])
+        for step in range(steps + 1):
+            changed = one.flatten(1).clone()
+            changed[:, order[: round(len(order) * step / steps)]] = one.mean((1, 2))[:, None]
+            with torch.no_grad():
+                curves[-1].append(float(model(changed.view_as(one)[None])[0, label]))
+    return torch.tensor(curves, dtype=image.dtype)
 
 
 # 5 捷径的证据

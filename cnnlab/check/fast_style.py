@@ -10,7 +10,7 @@ from torch.nn import functional
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
 from cnnlab.check.gradients import BROKEN, central_differences, gradient_flows
-from cnnlab.check.variants import fed, first
+from cnnlab.check.variants import Edited, fed, first
 
 # 1 实例归一化
 
@@ -471,15 +471,18 @@ def reflect_convolution(image, weight, bias):
 # 5 AdaIN
 
 
-def _adain(content, style, *, axes=(2, 3), centred=True, shifted=True, late=False, **how):
-    washed = _normalized(content, axes, centred=centred, **how)
-    scale, mean = _deviation(style, axes, **how), _mean(style, axes) * shifted
-    return (washed + mean) * scale if late else washed * scale + mean
+def my_adain(content, style):
+    mean = content.mean((2, 3), keepdim=True)
+    new_mean = style.mean((2, 3), keepdim=True)
+    deviation = (content.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+    new_deviation = (style.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+    return (content - mean) / deviation * new_deviation + new_mean
 
 
 @exercise(
     "自适应实例归一化",
     level=2,
+    ours=my_adain,
     probes=(
         lambda: (2 * noise((2, 3, 6, 5), 1) + 1, 0.5 * noise((2, 3, 4, 7), 2) - 1),
         lambda: (noise((3, 2, 5, 5), 3) - 2, 3 * noise((3, 2, 6, 4), 4) + 4),
@@ -502,57 +505,88 @@ def _adain(content, style, *, axes=(2, 3), centred=True, shifted=True, late=Fals
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "swapped": (
-            lambda c, s: (c - _mean(c)) / _deviation(s) * _deviation(c) + _mean(c),
+            Edited(
+                my_adain,
+                ("/ deviation * new_deviation + new_mean", "/ new_deviation * deviation + mean"),
+            ),
             "用谁的均值去还原？还原用的统计量应当来自 style。",
         ),
         "mean_only": (
-            lambda c, s: _normalized(c) + _mean(s),
+            Edited(my_adain, (" * new_deviation", "")),
             "只换了均值，标准差还是 1：再乘上 style 的标准差。",
         ),
         "batch": (
-            partial(_adain, axes=(0, 2, 3)),
+            Edited(my_adain, ("(2, 3)", "(0, 2, 3)")),
             "统计量跨了图：每张图换上的是它自己那张 style。",
         ),
         "unwashed": (
-            lambda c, s: c * _deviation(s) + _mean(s),
+            Edited(my_adain, ("(content - mean) / deviation", "content")),
             "还没有减去 content 自己的均值、除以自己的标准差。",
         ),
-        "shift_first": (partial(_adain, late=True), "次序反了：先乘标准差，再加均值。"),
+        "shift_first": (
+            Edited(
+                my_adain,
+                (
+                    "(content - mean) / deviation * new_deviation + new_mean",
+                    "((content - mean) / deviation + new_mean) * new_deviation",
+                ),
+            ),
+            "次序反了：先乘标准差，再加均值。",
+        ),
         "unbiased": (
-            partial(_adain, correction=1),
+            Edited(my_adain, ("correction=0", "correction=1")),
             "方差除的是个数减一：这里用个数本身（correction=0）。",
         ),
-        "variance": (partial(_adain, power=1.0), "用了方差：要开方，成为标准差。"),
-        "no_epsilon": (partial(_adain, epsilon=0.0), "方差没有加 1e-5：起伏很小的通道上看得出来。"),
+        "variance": (Edited(my_adain, (".sqrt()", "")), "用了方差：要开方，成为标准差。"),
+        "no_epsilon": (
+            Edited(my_adain, (" + 1e-5", "")),
+            "方差没有加 1e-5：起伏很小的通道上看得出来。",
+        ),
         "std_only": (
-            lambda c, s: _adain(c, s, shifted=False) + _mean(c),
+            Edited(my_adain, ("+ new_mean", "+ mean")),
             "均值还是 content 的：标准差和均值都要换。",
         ),
         "washed": (
-            lambda c, s: _normalized(c),
+            Edited(my_adain, (" * new_deviation + new_mean", "")),
             "只归一化了 content：还要换上 style 的标准差和均值。",
         ),
         "roles": (
-            lambda c, s: (c - _mean(s)) / _deviation(s) * _deviation(c) + _mean(c),
+            Edited(
+                my_adain,
+                (
+                    "(content - mean) / deviation * new_deviation + new_mean",
+                    "(content - new_mean) / new_deviation * deviation + mean",
+                ),
+            ),
             "两边的统计量用反了：用 content 的去洗，换上 style 的。",
         ),
-        "no_shift": (partial(_adain, shifted=False), "没有加上 style 的均值。"),
+        "no_shift": (Edited(my_adain, (" + new_mean", "")), "没有加上 style 的均值。"),
         "shift_only": (
-            lambda c, s: c - _mean(c) + _mean(s),
+            Edited(my_adain, ("(content - mean) / deviation * new_deviation", "content - mean")),
             "标准差没有换：先除以 content 的，再乘 style 的。",
         ),
-        "not_centred": (partial(_adain, centred=False), "没有先减去 content 的均值。"),
+        "not_centred": (
+            Edited(my_adain, ("(content - mean)", "content")),
+            "没有先减去 content 的均值。",
+        ),
         "one_style": (
-            lambda c, s: _normalized(c) * _deviation(s, (0, 2, 3)) + _mean(s, (0, 2, 3)),
+            Edited(
+                my_adain,
+                ("style.mean((2, 3)", "style.mean((0, 2, 3)"),
+                ("style.var((2, 3)", "style.var((0, 2, 3)"),
+            ),
             "style 的统计量跨了图：每张图配自己的那一张。",
         ),
         "outside": (
-            partial(_adain, epsilon=0.0, outside=1e-5),
+            Edited(my_adain, (" + 1e-5).sqrt()", ").sqrt() + 1e-5")),
             "小量加在了开方之外：先把 1e-5 加到方差上，再开方。",
         ),
-        "halfway": (lambda c, s: (c + _adain(c, s)) / 2, "与 content 对半混了：题目要完全换过去。"),
-        "layer": (partial(_adain, axes=(1, 2, 3)), "统计量跨了通道：每个通道各换各的。"),
-        "first_style": (fed(_adain, style=first), "都用了第一张 style：每张图配自己的那一张。"),
+        "halfway": (
+            lambda c, s: (c + my_adain(c, s)) / 2,
+            "与 content 对半混了：题目要完全换过去。",
+        ),
+        "layer": (Edited(my_adain, ("(2, 3)", "(1, 2, 3)")), "统计量跨了通道：每个通道各换各的。"),
+        "first_style": (fed(my_adain, style=first), "都用了第一张 style：每张图配自己的那一张。"),
     },
 )
 def adain(content, style):

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import in_range, noise, uniform
-from cnnlab.check.variants import fed
+from cnnlab.check.variants import Edited, fed
 from cnnlab.check.watching import called_functions
 
 # 1 把卷积核拼成一张图
@@ -108,10 +108,18 @@ def _without_the_library(call, *arguments):
     return not any(name.startswith("conv") for name in called_functions(lambda: call(*arguments)))
 
 
+def my_convolution(image, weight, bias, stride, padding):
+    size = weight.shape[-1]
+    columns = functional.unfold(image, size, padding=padding, stride=stride)
+    result = weight.flatten(1) @ columns + bias[:, None]
+    height = (image.shape[2] + 2 * padding - size) // stride + 1
+    return result.unflatten(2, (height, -1))
+
+
 @exercise(
     "卷积就是内积",
     level=2,
-    ours=functional.conv2d,
+    ours=my_convolution,
     probes=(
         lambda: (uniform((2, 3, 8, 6), 3), noise((4, 3, 3, 3), 4), noise((4,), 5), 2, 1),
         lambda: (uniform((1, 3, 5, 9), 6), noise((2, 3, 2, 2), 7), noise((2,), 8), 1, 0),
@@ -123,13 +131,16 @@ def _without_the_library(call, *arguments):
     allow=("random",),
     laws=((_without_the_library, "调用了现成的卷积：这道题要用 unfold 和矩阵乘法自己做。"),),
     mistakes={
-        "no_bias": (fed(_library, bias=lambda _: None), "少了偏置：每个输出通道还要加一个常数。"),
+        "no_bias": (
+            Edited(my_convolution, (" + bias[:, None]", "")),
+            "少了偏置：每个输出通道还要加一个常数。",
+        ),
         "flipped": (
-            fed(_library, weight=lambda w: w.flip(2, 3)),
+            Edited(my_convolution, ("weight.flatten(1)", "weight.flip(2, 3).flatten(1)")),
             "你翻转了核：深度学习里的卷积是互相关，不翻转。",
         ),
         "transposed": (
-            fed(_library, weight=lambda w: w.mT),
+            Edited(my_convolution, ("weight.flatten(1)", "weight.transpose(2, 3).flatten(1)")),
             "核的行和列对调了：拉平核与拉平图像块要用同一个次序。",
         ),
         "folded_wrong": (
@@ -138,7 +149,7 @@ def _without_the_library(call, *arguments):
         ),
         "library": (functional.conv2d,),
         "bias_summed": (
-            lambda x, w, b, *a: _library(x, w, None, *a) + b.sum(),
+            Edited(my_convolution, ("bias[:, None]", "bias.sum()")),
             "偏置加错了维：每个输出通道只加它自己的那一个数。",
         ),
         "replicated": (

@@ -7,7 +7,7 @@ import torch
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
 from cnnlab.check.gradients import gradient_of
-from cnnlab.check.variants import fed
+from cnnlab.check.variants import Edited, fed
 from cnnlab.check.watching import called_autograd
 
 # 1 像素 -> 图像
@@ -147,15 +147,6 @@ def _score(image):
     return TinyNet()(image)[0, 2].detach().mul(3).exp()
 
 
-def _difference(function, image, position, step, low=-1, high=1, width=2, dtype=torch.float64):
-    def shifted(amount):
-        moved = image.clone()
-        moved[position] += amount * step
-        return function(moved).to(dtype)
-
-    return float(shifted(high) - shifted(low)) / (width * step)
-
-
 def _error_ratio(call, function, image, position, step):
     exact = 3 * float(image[position]) ** 2
     coarse, fine = (abs(call(_cubic, image, position, s) - exact) for s in (1e-2, 1e-3))
@@ -166,15 +157,17 @@ def _slope(function, image, position, step):
     return float(gradient_of(function, image)[position])
 
 
-def _in_place(function, image, position, step):
-    result = _difference(function, image, position, step)
-    image[position] += step
-    return result
+def my_finite_difference(function, image, position, step):
+    ahead, behind = image.clone(), image.clone()
+    ahead[position] += step
+    behind[position] -= step
+    return float(function(ahead) - function(behind)) / (2 * step)
 
 
 @exercise(
     "不求导的导数",
     level=2,
+    ours=my_finite_difference,
     probes=(
         lambda: (_cubic, uniform((1, 3, 4, 4), 5), (0, 1, 2, 3), 0.05),
         lambda: (_score, uniform((1, 3, 6, 5), 6), (0, 2, 1, 4), 0.02),
@@ -186,32 +179,60 @@ def _in_place(function, image, position, step):
     tolerance=1e-8,
     laws=((_error_ratio, "步长缩到十分之一，三次函数上的误差应当缩到约百分之一，你的不是。"),),
     mistakes={
-        "one_sided": (partial(_difference, low=0, width=1), "误差只按步长缩小：两边各走一步。"),
+        "one_sided": (
+            Edited(
+                my_finite_difference,
+                ("- function(behind)) / (2 * step)", "- function(image)) / step"),
+            ),
+            "误差只按步长缩小：两边各走一步。",
+        ),
         "backward_sided": (
-            partial(_difference, high=0, width=1),
+            Edited(
+                my_finite_difference,
+                (
+                    "function(ahead) - function(behind)) / (2 * step)",
+                    "function(image) - function(behind)) / step",
+                ),
+            ),
             "只往回走了一步：往前也走一步，误差小一个量级。",
         ),
-        "one_width": (partial(_difference, width=1), "大了一倍：两个端点之间隔着几个步长？"),
-        "swapped": (lambda *a: -_difference(*a), "符号反了：用往前一步的值减往后一步的值。"),
+        "one_width": (
+            Edited(my_finite_difference, ("/ (2 * step)", "/ step")),
+            "大了一倍：两个端点之间隔着几个步长？",
+        ),
+        "swapped": (
+            Edited(
+                my_finite_difference, ("(ahead) - function(behind)", "(behind) - function(ahead)")
+            ),
+            "符号反了：用往前一步的值减往后一步的值。",
+        ),
         "low_precision": (
-            partial(_difference, dtype=torch.float32),
+            Edited(
+                my_finite_difference,
+                ("(ahead) - function(behind)", "(ahead).float() - function(behind).float()"),
+            ),
             "精度不够：两个相近的数相减，有效数字所剩无几，换 float64。",
         ),
-        "in_place": (_in_place,),
+        "in_place": (
+            Edited(my_finite_difference, ("image.clone(), image.clone()", "image, image.clone()")),
+        ),
         "exact": (_slope, "用了自动求导：这道题不求导，只拿两个函数值相减。"),
         "half_steps": (
-            fed(_difference, step=lambda s: s / 2),
+            fed(my_finite_difference, step=lambda s: s / 2),
             "两边各走了半步，合起来才一步：题目要两边各走一个 step。",
         ),
         "only_back": (
-            partial(_difference, low=0),
-            "退的那一步是从走过的图上退的，只回到了原地：两次都从原图走。",
+            Edited(my_finite_difference, ("    behind[position] -= step\n", "")),
+            "只有一边离开了原图，除的却是两个步长：往回也要从原图走一步。",
         ),
         "everywhere": (
             lambda f, x, _, h: float(f(x + h) - f(x - h)) / (2 * h),
             "每个像素都走了一步：只动 position 那一个。",
         ),
-        "own_step": (fed(_difference, step=lambda _: 1e-3), "没有用上 step，写死成了一个数。"),
+        "own_step": (
+            fed(my_finite_difference, step=lambda _: 1e-3),
+            "没有用上 step，写死成了一个数。",
+        ),
     },
 )
 def finite_difference(function, image, position, step):

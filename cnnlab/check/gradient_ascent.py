@@ -8,43 +8,14 @@ from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import CamNet, TinyNet, classified, noise, uniform
-from cnnlab.check.gradients import (
-    class_probabilities,
-    gradient_of,
-    pixel_differences,
-    pixel_gradient,
-)
-from cnnlab.check.variants import fed, first
+from cnnlab.check.gradients import gradient_of, pixel_differences
+from cnnlab.check.variants import Edited, fed, first
 
 # 1 一步
 
 
-def _step(
-    image,
-    target,
-    model,
-    rate,
-    decay,
-    *,
-    gradient=pixel_gradient,
-    sign=1,
-    pull=-1,
-    scale="each",
-    center=0.5,
-):
-    direction = gradient(image, target, model) + pull * decay * (image - center)
-    axes = (1, 2, 3) if scale == "each" else (0, 1, 2, 3)
-    size = direction.square().sum(axes, keepdim=True).sqrt() if scale else 1.0
-    return image + sign * rate * direction / size
-
-
-def _unit_gradient(*arguments):
-    gradient = pixel_gradient(*arguments)
-    return gradient / gradient.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-
-
 def _trains(image, target, model, rate, decay):
-    result = _step(image, target, model, rate, decay)
+    result = my_ascent_step(image, target, model, rate, decay)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(1e-3)
@@ -59,10 +30,19 @@ def _length(out, image, target, model, rate, decay):
     )
 
 
+def my_ascent_step(image, target, model, rate, decay):
+    leaf = image.detach().clone().requires_grad_()
+    scores = model(leaf).gather(1, target[:, None])
+    gradient = torch.autograd.grad(scores.sum(), leaf)[0]
+    direction = gradient - decay * (image - 0.5)
+    length = direction.flatten(1).norm(dim=1)[:, None, None, None]
+    return image + rate * direction / length
+
+
 @exercise(
     "带 L2 的一步上升",
     level=2,
-    ours=_step,
+    ours=my_ascent_step,
     probes=(
         lambda: (*classified([3, 1], (5, 6), 1), 0.5, 0.3),
         lambda: (*classified([0, 4, 2], (6, 4), 2, TinyNet(seed=9)), 0.2, 0.1),
@@ -75,42 +55,61 @@ def _length(out, image, target, model, rate, decay):
     tolerance=1e-5,
     properties=((_length, "步长不对：每张图走的距离都应当恰好是 rate。"),),
     mistakes={
-        "descends": (partial(_step, sign=-1), "得分在变小：符号反了，这里是上升。"),
-        "pushes": (partial(_step, pull=1), "正则项的方向反了：它应当把图像拉回灰色，而不是推开。"),
-        "no_pull": (partial(_step, pull=0), "方向里没有正则项：要上升的是两项之差，不只是得分。"),
+        "descends": (
+            Edited(my_ascent_step, ("image + rate", "image - rate")),
+            "得分在变小：符号反了，这里是上升。",
+        ),
+        "pushes": (
+            Edited(my_ascent_step, ("gradient - decay", "gradient + decay")),
+            "正则项的方向反了：它应当把图像拉回灰色，而不是推开。",
+        ),
+        "no_pull": (
+            Edited(my_ascent_step, (" - decay * (image - 0.5)", "")),
+            "方向里没有正则项：要上升的是两项之差，不只是得分。",
+        ),
         "to_black": (
-            partial(_step, center=0.0),
+            Edited(my_ascent_step, ("(image - 0.5)", "image")),
             "正则项把图像拉向了黑色：[0, 1] 的图像里中性的是灰。",
         ),
         "batch_length": (
-            partial(_step, scale="batch"),
+            Edited(
+                my_ascent_step,
+                ("direction.flatten(1).norm(dim=1)[:, None, None, None]", "direction.norm()"),
+            ),
             "整批共用了一个长度：每张图各自除以自己的梯度长度。",
         ),
         "raw": (
-            partial(_step, scale=None),
+            Edited(my_ascent_step, (" / length", "")),
             "方向没有归一：各层、各类的梯度大小差得远，步长就没有意义了。",
         ),
         "trains": (_trains, "网络的权重变了：训练时改权重，合成图像时只改像素。"),
         "twice": (
-            fed(_step, decay=lambda d: 2 * d),
+            Edited(my_ascent_step, ("gradient - decay", "gradient - 2 * decay")),
             "正则项的梯度大了一倍：前面有 ½，求导之后正好消去 2。",
         ),
         "probability": (
-            partial(_step, gradient=partial(pixel_gradient, pick=class_probabilities)),
+            Edited(my_ascent_step, ("model(leaf)", "model(leaf).softmax(1)")),
             "求的是概率的梯度：要上升的是 softmax 之前的得分。",
         ),
         "unit_first": (
-            partial(_step, gradient=_unit_gradient),
+            Edited(
+                my_ascent_step,
+                (
+                    "gradient - decay",
+                    "gradient / gradient.flatten(1).norm(dim=1)[:, None, None, None] - decay",
+                ),
+            ),
             "先把得分的梯度归一化，再减正则项：要先得到整个方向，最后才定长度。",
         ),
         "batch_mean": (
-            lambda x, t, m, r, d: _step(x, t, m, r, d * len(x)),
+            Edited(my_ascent_step, ("scores.sum()", "scores.mean()")),
             "得分在整批上取了平均，相对地正则项就大了：每张图各算各的，求和。",
         ),
     },
 )
 def ascent_step(image, target, model, rate, decay):
-    return _step(image, target, model, rate, decay, gradient=pixel_differences)
+    direction = pixel_differences(image, target, model) - decay * (image - 0.5)
+    return image + rate * direction / direction.square().sum((1, 2, 3), keepdim=True).sqrt()
 
 
 # 2 死起点
@@ -155,7 +154,10 @@ def _moves(call, image, target, model):
             partial(_objective, gather=lambda a: _mean(a.relu())),
             "目标取自 ReLU 之后：门关着，梯度恰好为零。",
         ),
-        "negated": (lambda *a: -_objective(*a), "多了一个负号：题目要的是得分，负号留给优化循环。"),
+        "negated": (
+            lambda *a: -_objective(*a),
+            "多了一个负号，或者取了绝对值：题目要的是得分，负号留给优化循环。",
+        ),
         "other_class": (
             fed(_objective, target=lambda t: (t + 1) % 4),
             "换成了另一个类：图像会动，但动向别的类。",
@@ -188,10 +190,6 @@ def _moves(call, image, target, model):
         "every_target": (
             lambda x, t, m: _mean(m.conv(x))[:, t].sum(),
             "[:, target] 让每张图都取了全部的目标类：每张图只取自己那一类，要一一对应。",
-        ),
-        "absolute": (
-            partial(_objective, gather=lambda a: _mean(a.abs())),
-            "取了绝对值：门关着的地方得分是负的，往大走反而离这个类更远。",
         ),
     },
 )

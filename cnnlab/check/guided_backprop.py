@@ -10,14 +10,9 @@ from cnnlab.check.fixtures import TinyNet, classified, noise, uniform
 from cnnlab.check.gradients import class_probabilities, pixel_gradient
 from cnnlab.check.ranks import first_come, kendall, pearson
 from cnnlab.check.rules import by_hand, rule_function, swapping, swapping_all
+from cnnlab.check.variants import Edited, fed
 
 # 1 三条规则
-
-
-def _rules(value, gradient, *, gate=lambda v: v > 0, guided=None, order=(0, 1, 2)):
-    plain, deconv = gradient * gate(value), gradient.clamp_min(0)
-    both = deconv * gate(value) if guided is None else guided(plain, deconv)
-    return torch.stack([(plain, deconv, both)[index] for index in order])
 
 
 def _with_zeros(shape, seed):
@@ -28,9 +23,17 @@ def _with_zeros(shape, seed):
     return value, gradient
 
 
+def my_relu_rules(value, gradient):
+    plain = gradient * (value > 0)
+    deconvolution = gradient.clamp(min=0)
+    guided = deconvolution * (value > 0)
+    return torch.stack([plain, deconvolution, guided])
+
+
 @exercise(
     "三条回传规则",
     level=1,
+    ours=my_relu_rules,
     probes=(lambda: _with_zeros((3, 4), 1), lambda: _with_zeros((2, 5), 5)),
     answer="(3, H, W)：依次是普通、反卷积网络、引导式规则传给 value 的梯度",
     idea="前向的门看 value，反向的门看 gradient；三条规则各用哪几道门？",
@@ -38,40 +41,47 @@ def _with_zeros(shape, seed):
     question="三条规则里，哪一条的结果与 value 完全无关？",
     mistakes={
         "guided_is_deconv": (
-            partial(_rules, guided=lambda p, d: d),
+            Edited(my_relu_rules, ("deconvolution * (value > 0)", "deconvolution")),
             "你的引导式规则只看传回的梯度：那是反卷积网络，前向的门也要关。",
         ),
         "guided_is_plain": (
-            partial(_rules, guided=lambda p, d: p),
+            Edited(my_relu_rules, ("deconvolution * (value > 0)", "plain")),
             "你的引导式规则只有前向的门：那是普通反向传播，负的梯度也要拦下。",
         ),
         "zero_open": (
-            partial(_rules, gate=lambda v: v >= 0),
+            Edited(my_relu_rules, ("value > 0", "value >= 0")),
             "value 恰好为 0 的地方，门是关着的：ReLU 只放行大于 0 的数。",
         ),
-        "swapped": (partial(_rules, order=(1, 0, 2)), "普通与反卷积网络的次序对调了。"),
+        "swapped": (
+            Edited(
+                my_relu_rules, ("[plain, deconvolution, guided]", "[deconvolution, plain, guided]")
+            ),
+            "普通与反卷积网络的次序对调了。",
+        ),
         "absolute": (
-            partial(_rules, guided=lambda p, d: p.abs()),
+            Edited(my_relu_rules, ("deconvolution * (value > 0)", "plain.abs()")),
             "负的梯度被翻成了正的：要清零。",
         ),
         "guided_first": (
-            partial(_rules, order=(0, 2, 1)),
+            Edited(
+                my_relu_rules, ("[plain, deconvolution, guided]", "[plain, guided, deconvolution]")
+            ),
             "反卷积网络与引导式的次序对调了：两道门都有的是引导式。",
         ),
         "times_value": (
-            lambda v, g: torch.stack([g * v.relu(), g.relu(), g.relu() * v.relu()]),
+            Edited(my_relu_rules, ("(value > 0)", "value.clamp(min=0)")),
             "乘的是 value 的大小：门只管放不放行，放行时原样传下去。",
         ),
         "forward_again": (
-            lambda v, g: torch.stack([v.relu(), *_rules(v, g)[1:]]),
+            Edited(my_relu_rules, ("[plain,", "[value.clamp(min=0),")),
             "普通规则给的是前向的输出：要传的是梯度。",
         ),
         "all_absolute": (
-            lambda v, g: _rules(v, g.abs()),
+            fed(my_relu_rules, gradient=torch.abs),
             "先取了梯度的绝对值：负的梯度要拦下，不是翻成正的。",
         ),
         "value_back": (
-            lambda v, g: torch.stack([_rules(v, g)[0], v.relu(), _rules(v, g)[2]]),
+            Edited(my_relu_rules, ("[plain, deconvolution,", "[plain, value.clamp(min=0),")),
             "第二条给的是前向的输出：反卷积网络截的是传回来的梯度。",
         ),
     },

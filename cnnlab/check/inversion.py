@@ -9,7 +9,7 @@ from torch.nn import functional
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import in_range, noise, uniform
 from cnnlab.check.gradients import BROKEN, gradient_flows, gradient_of
-from cnnlab.check.variants import fed
+from cnnlab.check.variants import Edited, fed
 from cnnlab.check.watching import work_of
 from cnnlab.core.measures import LUMA, luminance
 
@@ -116,17 +116,20 @@ def _squares(change):
     return change.square().sum((1, 2, 3))
 
 
-def _both(image, measure):
-    return measure(image.diff(dim=2)) + measure(image.diff(dim=3))
-
-
 def _no_loop(call, *_):
     return work_of(lambda: call(uniform((1, 3, 12, 12), 7))).steps < 60
+
+
+def my_variation(image):
+    down = image[..., 1:, :] - image[..., :-1, :]
+    right = image[..., 1:] - image[..., :-1]
+    return down.square().sum((1, 2, 3)) + right.square().sum((1, 2, 3))
 
 
 @exercise(
     "全变差",
     level=2,
+    ours=my_variation,
     probes=(
         lambda: (uniform((2, 3, 4, 6), 5),),
         lambda: (uniform((3, 3, 5, 3), 6),),
@@ -141,22 +144,28 @@ def _no_loop(call, *_):
         (gradient_flows(), *BROKEN),
     ),
     mistakes={
-        "one_direction": (lambda x: _squares(x.diff(dim=3)), "只算了一个方向：竖着的邻居也要比。"),
+        "one_direction": (
+            Edited(my_variation, ("down.square().sum((1, 2, 3)) + ", "")),
+            "只算了一个方向：竖着的邻居也要比。",
+        ),
         "wraps": (
             lambda x: _squares(x - x.roll(1, 2)) + _squares(x - x.roll(1, 3)),
             "首尾相接了：最后一列与第一列不是邻居。",
         ),
         "mean": (
-            partial(_both, measure=lambda d: d.square().mean((1, 2, 3))),
+            Edited(my_variation, (".sum((1, 2, 3))", ".mean((1, 2, 3))")),
             "取了平均：题目约定求和。",
         ),
         "absolute": (
-            partial(_both, measure=lambda d: d.abs().sum((1, 2, 3))),
+            Edited(my_variation, (".square()", ".abs()")),
             "用的是绝对值：题目要差的平方。",
         ),
-        "by_rows_only": (lambda x: _squares(x.diff(dim=2)), "只比了上下的邻居：左右的也要比。"),
+        "by_rows_only": (
+            Edited(my_variation, (" + right.square().sum((1, 2, 3))", "")),
+            "只比了上下的邻居：左右的也要比。",
+        ),
         "divided": (
-            lambda x: _both(x, _squares) / x[0].numel(),
+            lambda x: my_variation(x) / x[0].numel(),
             "除以了 C·H·W：这道题约定求和，不除。",
         ),
         "looped": (lambda x: variation.oracle(x),),
@@ -173,7 +182,7 @@ def _no_loop(call, *_):
             "比的是斜着的邻居：要横着一次、竖着一次。",
         ),
         "whole_batch": (
-            lambda x: _both(x, _squares).sum().expand(len(x)).clone(),
+            lambda x: my_variation(x).sum().expand(len(x)).clone(),
             "整批合成了一个数：每张图各算各的。",
         ),
         "cropped": (
@@ -189,12 +198,12 @@ def _no_loop(call, *_):
             "比的是隔一格的像素：要紧挨着的。",
         ),
         "grey": (
-            lambda x: _both(x.mean(1, keepdim=True), _squares),
+            lambda x: my_variation(x.mean(1, keepdim=True)),
             "先把三个通道平均了：每个通道各算各的，再相加。",
         ),
         "spread": (lambda x: x.var((1, 2, 3)), "算的是方差：题目只比相邻的像素。"),
         "outer": (
-            lambda x: _both(functional.pad(x, (1, 1, 1, 1)), _squares),
+            lambda x: my_variation(functional.pad(x, (1, 1, 1, 1))),
             "图外面补了一圈 0，边上多算了差：只比图里的邻居。",
         ),
     },

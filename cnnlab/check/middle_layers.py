@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise
+from cnnlab.check.variants import Edited
 
 # 1 数一数卷积核
 
@@ -146,21 +147,6 @@ def kernel_sheet_of_planes(weight):
 # 3 两层合成一个核
 
 
-def _summed(first, second, *, flip_first=False, flip_second=False, keep=None):
-    first = first.flip(2, 3) if flip_first else first
-    second = second.flip(2, 3) if flip_second else second
-    size, other = first.shape[-1], second.shape[-1]
-    kernel = torch.zeros(
-        len(second), first.shape[1], size + other - 1, size + other - 1, dtype=first.dtype
-    )
-    for a in range(other):
-        for b in range(other):
-            kernel[:, :, a : a + size, b : b + size] += torch.einsum(
-                "oc,cirs->oirs", second[:, :, a, b], first
-            )
-    return kernel if keep is None else kernel[:, :, :keep, :keep]
-
-
 def _same_as_running_both(call, first, second):
     image = noise((2, first.shape[1], 9, 8), 5)
     twice = functional.conv2d(functional.conv2d(image, first), second)
@@ -168,9 +154,20 @@ def _same_as_running_both(call, first, second):
     return once.shape == twice.shape and torch.allclose(once, twice)
 
 
+def my_composed_kernel(first, second):
+    k, m = first.shape[-1], second.shape[-1]
+    result = first.new_zeros(len(second), first.shape[1], k + m - 1, k + m - 1)
+    for i in range(m):
+        for j in range(m):
+            moved = torch.einsum("oc,cihw->oihw", second[:, :, i, j], first)
+            result[:, :, i : i + k, j : j + k] += moved
+    return result
+
+
 @exercise(
     "两层卷积合成一个核",
     level=3,
+    ours=my_composed_kernel,
     probes=(
         lambda: (noise((4, 3, 3, 3), 3), noise((2, 4, 3, 3), 4)),
         lambda: (noise((3, 2, 2, 2), 6), noise((4, 3, 4, 4), 7)),
@@ -187,22 +184,27 @@ def _same_as_running_both(call, first, second):
     ),
     mistakes={
         "same_size": (
-            lambda f, s: _summed(f, s, keep=f.shape[-1]),
+            Edited(my_composed_kernel, ("return result", "return result[:, :, :k, :k]")),
             "大小没有长：两个窗口错开着叠起来，比任何一个都大。",
         ),
         "flipped": (
-            partial(_summed, flip_second=True),
+            Edited(my_composed_kernel, ("second[:, :, i, j]", "second.flip(2, 3)[:, :, i, j]")),
             "合成时翻转错了一层：两层都是互相关，合成的核是两个核的真卷积。",
         ),
         "flipped_first": (
-            partial(_summed, flip_first=True),
+            Edited(my_composed_kernel, (", first)", ", first.flip(2, 3))")),
             "第一层的核不该翻转：副本是原样错开的。",
         ),
         "one_channel": (
-            lambda f, s: _summed(f[:1], s[:, :1]),
+            Edited(
+                my_composed_kernel, ("second[:, :, i, j], first", "second[:, :1, i, j], first[:1]")
+            ),
             "中间的通道只用了一个：要对全部中间通道相加。",
         ),
-        "channel_mean": (lambda f, s: _summed(f, s) / len(f), "中间的通道是相加，不是平均。"),
+        "channel_mean": (
+            Edited(my_composed_kernel, ("return result", "return result / first.shape[0]")),
+            "中间的通道是相加，不是平均。",
+        ),
     },
 )
 def composed_kernel(first, second):

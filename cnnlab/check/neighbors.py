@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from cnnlab.check.core import Unfit, exercise
 from cnnlab.check.fixtures import TinyNet, noise, permuted
+from cnnlab.check.variants import Edited
 from cnnlab.check.watching import work_of
 
 # 1 从激活到特征向量
@@ -57,15 +58,6 @@ def pooled_features(activation):
 # 2 不用循环的距离
 
 
-def _expand(query, gallery, *, cross=-2.0, left=True, right=True, root=False):
-    squared = (
-        cross * query @ gallery.T
-        + left * query.square().sum(1)[:, None]
-        + right * gallery.square().sum(1)
-    )
-    return squared.clamp_min(0).sqrt() if root else squared
-
-
 def _work(call):
     return work_of(lambda: call(noise((40, 30), 7), noise((50, 30), 8)))
 
@@ -78,10 +70,17 @@ def _no_loop(call, *_):
     return _work(call).steps < 60
 
 
+def my_squared_distances(query, gallery):
+    own = query.square().sum(1)[:, None]
+    other = gallery.square().sum(1)[None, :]
+    distances = own + other - 2 * query @ gallery.T
+    return distances.clamp(min=0)
+
+
 @exercise(
     "不用循环的距离",
     level=2,
-    ours=lambda q, g: _expand(q, g).clamp_min(0),
+    ours=my_squared_distances,
     probes=(
         lambda: (noise((5, 6), 3), noise((7, 6), 4)),
         lambda: (noise((4, 9), 5), noise((3, 9), 6)),
@@ -114,28 +113,33 @@ def _no_loop(call, *_):
     ),
     mistakes={
         "cross_sign": (
-            partial(_expand, cross=2.0),
+            Edited(my_squared_distances, ("other - 2", "other + 2")),
             "交叉项的符号反了：越像的两个向量，内积越大，距离应当越小。",
         ),
         "no_query_norm": (
-            lambda q, g: _expand(q, g, left=False).clamp_min(0),
+            Edited(my_squared_distances, ("own + other", "other")),
             "少了查询自己的平方和：名次不变，距离的值不对。",
         ),
         "no_gallery_norm": (
-            lambda q, g: _expand(q, g, right=False).clamp_min(0),
+            Edited(my_squared_distances, ("own + other", "own")),
             "少了库里向量的平方和：长的向量会占便宜。",
         ),
-        "root": (partial(_expand, root=True), "多开了一次根号：要的是距离的平方。"),
+        "root": (
+            Edited(
+                my_squared_distances, ("distances.clamp(min=0)", "distances.clamp(min=0).sqrt()")
+            ),
+            "多开了一次根号：要的是距离的平方。",
+        ),
         "single_cross": (
-            lambda q, g: _expand(q, g, cross=-1.0).clamp_min(0),
+            Edited(my_squared_distances, ("- 2 * query", "- query")),
             "交叉项少了一半：展开完全平方再数一遍。",
         ),
         "big_tensor": (lambda q, g: (q[:, None] - g).square().sum(2),),
         "looped": (lambda q, g: torch.stack([(one - g).square().sum(1) for one in q]),),
-        "no_clamp": (_expand,),
+        "no_clamp": (Edited(my_squared_distances, (".clamp(min=0)", "")),),
         "absolute": (lambda q, g: torch.cdist(q, g, p=1), "各维相加的是绝对值：要平方和。"),
         "mean": (
-            lambda q, g: _expand(q, g).clamp_min(0) / q.shape[1],
+            Edited(my_squared_distances, (".clamp(min=0)", ".clamp(min=0) / query.shape[1]")),
             "除以了维数：要平方之和，不是平均。",
         ),
     },

@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, WindowNet, classified, noise, uniform
-from cnnlab.check.gradients import class_probabilities, class_scores
-from cnnlab.check.variants import fed, first
+from cnnlab.check.gradients import class_scores
+from cnnlab.check.variants import Edited, fed, first
 
 # 1 窗的位置
 
@@ -65,41 +65,29 @@ def _starts(size, window, stride):
     return (window_starts.oracle(side, window, stride) for side in size)
 
 
-def _map(
-    image,
-    target,
-    model,
-    window,
-    stride,
-    *,
-    fill=lambda image, _: image.mean((2, 3), keepdim=True),
-    measure=class_scores,
-    short=0,
-    outside=False,
-    keep=False,
-):
-    """fill(图, 窗里的一块) 是填的颜色；keep 为真时前面的窗没有揭掉。"""
-    rows, columns = map(list, _starts(image.shape[2:], window, stride))
-    covered, drops = image, []
+def my_occlusion_map(image, target, model, window, stride):
+    def starts(length):
+        places = list(range(0, length - window, stride))
+        return [*places, length - window]
+
+    color = image.mean((2, 3), keepdim=True)
+    rows, columns = starts(image.shape[2]), starts(image.shape[3])
+    drop = image.new_zeros(len(image), len(rows), len(columns))
     with torch.no_grad():
-        before = measure(model, image, target)
-        for top, left in product(rows, columns):
-            place = (..., slice(top, top + window - short), slice(left, left + window - short))
-            hidden = torch.full(image.shape[2:], outside)
-            hidden[place] = not outside
-            start = covered if keep else image
-            covered = torch.where(hidden, fill(image, image[place]), start)
-            drops.append(before - measure(model, covered, target))
-    return torch.stack(drops, 1).unflatten(1, (len(rows), len(columns)))
-
-
-def _score(image, target, model):
-    return class_scores(model, image, target).detach()[:, None, None]
+        before = model(image).gather(1, target[:, None])[:, 0]
+        for i, top in enumerate(rows):
+            for j, left in enumerate(columns):
+                covered = image.clone()
+                covered[:, :, top : top + window, left : left + window] = color
+                after = model(covered).gather(1, target[:, None])[:, 0]
+                drop[:, i, j] = before - after
+    return drop
 
 
 @exercise(
     "遮挡图",
     level=4,
+    ours=my_occlusion_map,
     probes=(
         lambda: (*classified([3, 1], (8, 7), 1), 3, 2),
         lambda: (*classified([0, 4, 2], (6, 9), 2, TinyNet(seed=9)), 4, 3),
@@ -110,52 +98,97 @@ def _score(image, target, model):
     where="看“从零实现”一节的循环，以及 Tensor.gather 的文档。",
     question="窗数一多就慢。怎样把几扇窗拼成一批，而结果一个数也不变？",
     mistakes={
-        "kept": (partial(_map, keep=True), "前一扇窗还留在图上：每扇窗都要从原图开始。"),
+        "kept": (
+            Edited(
+                my_occlusion_map,
+                ("        for i, top", "        covered = image.clone()\n        for i, top"),
+                ("                covered = image.clone()\n", ""),
+            ),
+            "前一扇窗还留在图上：每扇窗都要从原图开始。",
+        ),
         "probability": (
-            partial(_map, measure=class_probabilities),
+            Edited(my_occlusion_map, (").gather(1", ").softmax(1).gather(1")),
             "给的是概率的下降：softmax 把别的类也搅了进来，这里要得分。",
         ),
         "black": (
-            partial(_map, fill=lambda *_: 0.0),
+            Edited(my_occlusion_map, ("] = color", "] = 0")),
             "窗里填的是 0：在像素上 0 是黑色，不是这张图的平均色。",
         ),
         "batch_mean": (
-            partial(_map, fill=lambda image, _: image.mean((0, 2, 3), keepdim=True)),
+            Edited(
+                my_occlusion_map, ("mean((2, 3), keepdim=True)", "mean((0, 2, 3), keepdim=True)")
+            ),
             "平均色取自整批：每张图该用自己的。",
         ),
         "grey_mean": (
-            partial(_map, fill=lambda image, _: image.mean((1, 2, 3), keepdim=True)),
+            Edited(
+                my_occlusion_map, ("mean((2, 3), keepdim=True)", "mean((1, 2, 3), keepdim=True)")
+            ),
             "三个通道填了同一个数：平均色是一种颜色，有三个分量。",
         ),
         "after": (
-            lambda x, t, m, *a: _score(x, t, m) - _map(x, t, m, *a),
+            Edited(my_occlusion_map, ("before - after", "after")),
             "给的是遮住之后的得分：题目要的是掉了多少。",
         ),
-        "negated": (lambda *a: -_map(*a), "符号反了：得分下降记作正数。"),
-        "first_target": (fed(_map, target=first), "整批都用了第一张图的目标类：每张图有自己的。"),
-        "graph": (lambda x, t, m, *a: _map(x, t, m, *a) + 0 * m(x).sum(),),
-        "outside": (partial(_map, outside=True), "遮的是窗外，窗里反而留着：填色的是窗里。"),
-        "short": (partial(_map, short=1), "窗少盖了一行一列：切片的终点不含，要到起点加 window。"),
+        "negated": (
+            Edited(my_occlusion_map, ("before - after", "after - before")),
+            "符号反了：得分下降记作正数。",
+        ),
+        "first_target": (
+            fed(my_occlusion_map, target=first),
+            "整批都用了第一张图的目标类：每张图有自己的。",
+        ),
+        "graph": (lambda x, t, m, *a: my_occlusion_map(x, t, m, *a) + 0 * m(x).sum(),),
+        "outside": (
+            Edited(
+                my_occlusion_map,
+                ("covered = image.clone()", "covered = color.expand_as(image).clone()"),
+                ("] = color", "] = image[:, :, top : top + window, left : left + window]"),
+            ),
+            "遮的是窗外，窗里反而留着：填色的是窗里。",
+        ),
+        "short": (
+            Edited(
+                my_occlusion_map,
+                ("+ window, left : left + window", "+ window - 1, left : left + window - 1"),
+            ),
+            "窗少盖了一行一列：切片的终点不含，要到起点加 window。",
+        ),
         "grey": (
-            partial(_map, fill=lambda *_: 0.5),
+            Edited(my_occlusion_map, ("] = color", "] = 0.5")),
             "窗里填的是 0.5 的灰：题目要这张图自己的平均色。",
         ),
         "own_window": (
-            partial(_map, fill=lambda _, inside: inside.mean((2, 3), keepdim=True)),
+            Edited(
+                my_occlusion_map,
+                (
+                    "] = color",
+                    "] = image[:, :, top : top + window, left : left + window].mean((2, 3), True)",
+                ),
+            ),
             "填的是窗里那一块的平均色：要整张图的平均色。",
         ),
         "every_target": (
-            partial(_map, measure=lambda m, x, t: m(x)[:, t].sum(1)),
+            Edited(my_occlusion_map, (".gather(1, target[:, None])[:, 0]", "[:, target].sum(1)")),
             "scores[:, target] 得到的是 (N, N)：每张图只取自己那一类，要一一对应。",
         ),
         "relative": (
-            lambda x, t, m, *a: _map(x, t, m, *a) / _score(x, t, m),
+            Edited(my_occlusion_map, ("before - after", "(before - after) / before")),
             "除以了原来的得分：题目要掉了多少，不是掉了几成。",
         ),
+        "in_place": (Edited(my_occlusion_map, ("covered = image.clone()", "covered = image")),),
     },
 )
 def occlusion_map(image, target, model, window, stride):
-    return _map(image, target, model, window, stride)
+    rows, columns = map(list, _starts(image.shape[2:], window, stride))
+    with torch.no_grad():
+        before, drops = class_scores(model, image, target), []
+        for top, left in product(rows, columns):
+            hidden = torch.zeros(image.shape[2:], dtype=torch.bool)
+            hidden[top : top + window, left : left + window] = True
+            covered = torch.where(hidden, image.mean((2, 3), keepdim=True), image)
+            drops.append(before - class_scores(model, covered, target))
+    return torch.stack(drops, 1).unflatten(1, (len(rows), len(columns)))
 
 
 # 3 逐像素的平均

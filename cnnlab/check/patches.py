@@ -7,50 +7,26 @@ import torch
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
 from cnnlab.check.gradients import gradient_of
-from cnnlab.check.variants import fed
+from cnnlab.check.variants import Edited, fed
 from cnnlab.check.watching import work_of
 from cnnlab.core.hooks import activations_of
 
 # 1 感受野的大小、步幅、起点
 
 
-def _accumulate(layers, *, product=True, late=False, sign=-1, whole=0, first=False, kind="times"):
-    size, step, start = 1, 1, 0
+def my_receptive_size(layers):
+    size, jump, start = 1, 1, 0
     for kernel, stride, padding in layers:
-        following = {"plus": step + stride, "only": stride}.get(kind, step * stride)
-        step = following if first else step
-        if kind == "own":  # 本层的步幅当成了距离
-            size, start = size + (kernel - 1) * stride, start - padding * stride
-            step *= stride
-            continue
-        jump = step * stride if late else step
-        size += (kernel - 1 + whole) * (jump if product else 1)
-        start += sign * padding * step
-        step = step if first else following
-    return size, step, start
-
-
-def _unscaled_start(layers):
-    size, step, _ = _accumulate(layers)
-    return size, step, -sum(padding for _, _, padding in layers)
-
-
-def _centre_of(size, _, start):
-    return int(start + size / 2)
-
-
-def _less_padding(layers):
-    size, step, start = _accumulate(layers)
-    seen = 1
-    for _, stride, padding in layers:
-        size -= 2 * padding * seen
-        seen *= stride
-    return size, step, start
+        size += (kernel - 1) * jump
+        start -= padding * jump
+        jump *= stride
+    return size, jump, start
 
 
 @exercise(
     "几层叠起来看多远",
     level=1,
+    ours=my_receptive_size,
     probes=(
         lambda: ([(3, 2, 1), (3, 2, 0), (3, 1, 1), (5, 2, 2)],),
         lambda: ([(7, 2, 3), (2, 2, 1), (3, 2, 1)],),
@@ -62,46 +38,62 @@ def _less_padding(layers):
     question="把步幅全改成 1，同样的层数看到的范围怎样增长？",
     mistakes={
         "no_product": (
-            partial(_accumulate, kind="only"),
+            Edited(my_receptive_size, ("jump *= stride", "jump = stride")),
             "步幅没有累乘：前面每过一次步幅 2，后面的一格就值两格。",
         ),
         "late": (
-            partial(_accumulate, late=True),
+            Edited(my_receptive_size, ("(kernel - 1) * jump", "(kernel - 1) * jump * stride")),
             "本层的步幅用早了：核内相邻两格的距离由前面各层决定。",
         ),
-        "sign": (partial(_accumulate, sign=1), "起点的符号反了：填充让第一个窗口往图像外面移。"),
+        "sign": (
+            Edited(my_receptive_size, ("start -= padding", "start += padding")),
+            "起点的符号反了：填充让第一个窗口往图像外面移。",
+        ),
         "whole_kernel": (
-            partial(_accumulate, whole=1),
+            Edited(my_receptive_size, ("(kernel - 1) * jump", "kernel * jump")),
             "多加了：核长 k 的窗口，两端的格子之间只隔 k − 1 格。",
         ),
         "stride_first": (
-            partial(_accumulate, first=True),
+            Edited(
+                my_receptive_size,
+                ("layers:\n", "layers:\n        jump *= stride\n"),
+                ("* jump\n        jump *= stride\n", "* jump\n"),
+            ),
             "先更新了步幅，再用它：大小和起点要用更新之前的步幅。",
         ),
         "never_scaled": (
-            partial(_accumulate, product=False),
+            Edited(my_receptive_size, ("(kernel - 1) * jump", "kernel - 1")),
             "核长没有乘步幅：前面各层的步幅之积，是核里相邻两格在图像上的距离。",
         ),
-        "added": (partial(_accumulate, kind="plus"), "步幅相加了：一层层传下来，步幅是相乘。"),
+        "added": (
+            Edited(my_receptive_size, ("jump *= stride", "jump += stride")),
+            "步幅相加了：一层层传下来，步幅是相乘。",
+        ),
         "unscaled_start": (
-            _unscaled_start,
+            Edited(my_receptive_size, ("padding * jump", "padding")),
             "填充没有乘步幅：深一层的填充补的是那一层的格，一格值好几个像素。",
         ),
         "backwards": (
-            fed(_accumulate, layers=lambda x: x[::-1]),
+            fed(my_receptive_size, layers=lambda x: x[::-1]),
             "层的次序反了：layers 从第一层排到最后一层。",
         ),
-        "less_padding": (_less_padding, "大小里减去了填充：填充只移动起点，不改变一个窗口有多大。"),
+        "less_padding": (
+            Edited(my_receptive_size, ("(kernel - 1) * jump", "(kernel - 1 - 2 * padding) * jump")),
+            "大小里减去了填充：填充只移动起点，不改变一个窗口有多大。",
+        ),
         "own_stride": (
-            partial(_accumulate, kind="own"),
+            Edited(my_receptive_size, ("* jump\n", "* stride\n")),
             "核长和填充乘的是本层的步幅：该乘前面各层步幅之积。",
         ),
         "no_padding": (
-            fed(_accumulate, layers=lambda x: [(k, s, 0) for k, s, _ in x]),
+            Edited(my_receptive_size, ("        start -= padding * jump\n", "")),
             "没有用上填充：起点由它决定。",
         ),
         "centre": (
-            lambda layers: (*_accumulate(layers)[:2], _centre_of(*_accumulate(layers))),
+            Edited(
+                my_receptive_size,
+                ("return size, jump, start", "return size, jump, int(start + size / 2)"),
+            ),
             "给的是窗口的中心：题目要起点，就是最左边的那个像素。",
         ),
     },

@@ -4,22 +4,16 @@ from functools import partial
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import CamNet, TinyNet, classified, in_range, in_training, noise, uniform
-from cnnlab.check.gradients import class_probabilities
 from cnnlab.check.gradients import class_scores as _scores
 from cnnlab.check.gradients import pixel_differences as _differences
 from cnnlab.check.gradients import pixel_gradient as _gradient
-from cnnlab.check.variants import fed, first
+from cnnlab.check.variants import Edited, fed, first
 from cnnlab.core.measures import luminance
 
 # 1 一批图的显著图
-
-
-def _map(image, target, model, pick=_scores):
-    return _gradient(image, target, model, pick).abs().amax(1)
 
 
 def _unit_maximum(heat):
@@ -33,10 +27,17 @@ def _leaves_grad(image, target, model):
     return leaf.grad.abs().amax(1)
 
 
+def my_saliency(image, target, model):
+    leaf = image.detach().clone().requires_grad_()
+    scores = model(leaf).gather(1, target[:, None])
+    gradient = torch.autograd.grad(scores.sum(), leaf)[0]
+    return gradient.abs().amax(dim=1)
+
+
 @exercise(
     "一批图的显著图",
     level=2,
-    ours=_map,
+    ours=my_saliency,
     probes=(
         lambda: classified([3, 1], (8, 7), 1, draw=noise),
         lambda: classified([0, 4, 2], (6, 5), 2, TinyNet(seed=9), noise),
@@ -51,48 +52,63 @@ def _leaves_grad(image, target, model):
         (lambda out, *_: (out >= 0).all(), "显著图里有负数：问的是变化有多大，不管方向。"),
     ),
     mistakes={
-        "sum": (lambda *a: _gradient(*a).abs().sum(1), "跨通道用了求和：这里问最敏感的那个通道。"),
-        "mean": (lambda *a: _gradient(*a).abs().mean(1), "跨通道取了平均：三个通道里挑最大的。"),
+        "sum": (
+            Edited(my_saliency, (".abs().amax(dim=1)", ".abs().sum(dim=1)")),
+            "跨通道用了求和：这里问最敏感的那个通道。",
+        ),
+        "mean": (
+            Edited(my_saliency, (".abs().amax(dim=1)", ".abs().mean(dim=1)")),
+            "跨通道取了平均：三个通道里挑最大的。",
+        ),
         "first_channel": (
-            lambda *a: _gradient(*a).abs()[:, 0],
+            Edited(my_saliency, (".amax(dim=1)", "[:, 0]")),
             "只看了第一个通道：三个里挑最大的。",
         ),
         "summed_first": (
-            lambda *a: _gradient(*a).sum(1).abs(),
+            Edited(my_saliency, (".abs().amax(dim=1)", ".sum(dim=1).abs()")),
             "先把三个通道相加了：一正一负会抵消；各取绝对值，再挑最大的。",
         ),
         "late_abs": (
-            lambda *a: _gradient(*a).amax(1).abs(),
+            Edited(my_saliency, (".abs().amax(dim=1)", ".amax(dim=1).abs()")),
             "先取最大再取绝对值，漏掉了最负的通道。",
         ),
         "relu": (
-            lambda *a: _gradient(*a).clamp_min(0).amax(1),
+            Edited(my_saliency, (".abs()", ".clamp(min=0)")),
             "负的梯度被丢掉了：它们也是敏感的像素。",
         ),
         "all_classes": (
-            lambda *a: _map(*a, lambda m, x, t: m(x)),
+            Edited(my_saliency, (".gather(1, target[:, None])", "")),
             "对全部类别的得分求了和：只取目标类。",
         ),
         "softmax": (
-            lambda *a: _map(*a, class_probabilities),
+            Edited(my_saliency, ("model(leaf)", "model(leaf).softmax(1)")),
             "你求的是概率的梯度：要对 softmax 之前的得分求。",
         ),
         "cross_entropy": (
-            lambda *a: _map(*a, lambda m, x, t: functional.cross_entropy(m(x), t, reduction="sum")),
+            Edited(
+                my_saliency,
+                (
+                    "model(leaf).gather(1, target[:, None])",
+                    "-model(leaf).log_softmax(1).gather(1, target[:, None])",
+                ),
+            ),
             "你求的是交叉熵的梯度：它混进了别的类别。",
         ),
-        "batch_mean": (lambda *a: _map(*a) / len(a[0]), "对批量取了平均：批量越大，图就越淡。"),
+        "batch_mean": (
+            Edited(my_saliency, ("scores.sum()", "scores.mean()")),
+            "对批量取了平均：批量越大，图就越淡。",
+        ),
         "predicted": (
-            lambda *a: _map(*a, lambda m, x, t: m(x).amax(1)),
+            Edited(my_saliency, (".gather(1, target[:, None])", ".amax(1)")),
             "用了网络自己预测的类别：题目给了 target。",
         ),
-        "first_target": (fed(_map, target=first), "都用了第一张图的类别。"),
+        "first_target": (fed(my_saliency, target=first), "都用了第一张图的类别。"),
         "times_input": (
-            lambda x, *a: (_gradient(x, *a) * x).abs().amax(1),
+            Edited(my_saliency, ("gradient.abs()", "(gradient * image).abs()")),
             "乘上了输入：那问的是贡献。",
         ),
         "normalized": (
-            lambda *a: _unit_maximum(_map(*a)),
+            lambda *a: _unit_maximum(my_saliency(*a)),
             "每张图除以了自己的最大值：归一化是画图时的事。",
         ),
         "left_grad": (
@@ -102,22 +118,29 @@ def _leaves_grad(image, target, model):
             "只对图像这一个张量求导的函数在 torch.autograd 里。",
         ),
         "euclidean": (
-            lambda *a: _gradient(*a).norm(dim=1),
+            Edited(my_saliency, (".abs().amax(dim=1)", ".norm(dim=1)")),
             "三个通道合成了长度：题目取绝对值最大的那个通道。",
         ),
         "mean_entropy": (
-            lambda *a: _map(*a, lambda m, x, t: functional.cross_entropy(m(x), t)),
+            Edited(
+                my_saliency,
+                (
+                    "model(leaf).gather(1, target[:, None])",
+                    "model(leaf).log_softmax(1).gather(1, target[:, None])",
+                ),
+                ("scores.sum()", "scores.mean()"),
+            ),
             "你求的是交叉熵在整批上的平均的梯度：只要目标类的得分。",
         ),
         "every_target": (
-            lambda *a: _map(*a, lambda m, x, t: m(x)[:, t]),
+            Edited(my_saliency, (".gather(1, target[:, None])", "[:, target]")),
             "m(x)[:, target] 得到的是 (N, N)：每张图只取自己那一类，要一一对应。",
         ),
         "next_class": (
-            lambda x, t, m: _map(x, (t + 1) % m(x).shape[1], m),
+            lambda x, t, m: my_saliency(x, (t + 1) % m(x).shape[1], m),
             "类别号差了一：从 0 数起。",
         ),
-        "stays_in_eval": (lambda x, t, m: _map(x, t, m.eval()),),
+        "stays_in_eval": (lambda x, t, m: my_saliency(x, t, m.eval()),),
     },
 )
 def saliency(image, target, model):

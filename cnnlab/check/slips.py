@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 from torch import Tensor, nn
 
-from cnnlab.check.compare import as_tensor, same
+from cnnlab.check.compare import as_tensor, parts, same
 from cnnlab.check.repair import repaired
 
 Pair = tuple[Tensor, Tensor]
@@ -378,13 +378,13 @@ def diagnosis(exercise, runs: list, answer: Callable | None) -> str | None:
     """
     if not runs:
         return None
-    parts = [_parts(run.output, run.expected) for run in runs]
-    told = _permuted(parts, exercise.tolerance)
+    answers = [parts(run.output, run.expected) for run in runs]
+    told = _permuted(answers, exercise.tolerance)
     if told:
         return told
     found = None
-    for place in range(len(parts[0])):
-        pairs = [(as_tensor(f), as_tensor(w)) for f, w in (part[place] for part in parts)]
+    for place in range(len(answers[0])):
+        pairs = [(as_tensor(f), as_tensor(w)) for _, f, w in (each[place] for each in answers)]
         if any(f is None or w is None or f.shape != w.shape or f.is_complex() for f, w in pairs):
             continue
         pairs = [(f.double(), w.double()) for f, w in pairs]
@@ -400,7 +400,8 @@ def diagnosis(exercise, runs: list, answer: Callable | None) -> str | None:
         found = _relation(pairs, exercise.tolerance, whole)
         if not found or found.endswith(_WEAK):
             found = beside_arguments(exercise, runs, pairs, whole) or found
-        found = _label(runs[0].expected, place) + found if found else None
+        if found and len(answers[0]) > 1:
+            found = f"{answers[0][place][0]}：{found}"
         break
     if found and not found.endswith(_WEAK):
         return found
@@ -408,12 +409,6 @@ def diagnosis(exercise, runs: list, answer: Callable | None) -> str | None:
     if told or not answer:
         return told
     return repaired(exercise, answer, [run.expected for run in runs]) or found
-
-
-def _label(expected, place: int) -> str:
-    if isinstance(expected, dict):
-        return f"键 {list(expected)[place]!r}："
-    return f"第 {place + 1} 个返回值：" if len(_parts(expected, expected)) > 1 else ""
 
 
 _WEAK = (
@@ -426,20 +421,12 @@ _WEAK = (
 )
 
 
-def _parts(output, expected) -> list[tuple]:
-    if isinstance(expected, dict):
-        return [(output[key], expected[key]) for key in expected]
-    if isinstance(expected, (tuple, list)):
-        return list(zip(output, expected, strict=True))
-    return [(output, expected)]
-
-
-def _permuted(parts: list[list[tuple]], tolerance: float) -> str | None:
+def _permuted(answers: list[list[tuple]], tolerance: float) -> str | None:
     """几个返回值本身都对，只是次序不对。"""
-    for order in itertools.permutations(range(len(parts[0]))) if len(parts[0]) <= 4 else ():
+    for order in itertools.permutations(range(len(answers[0]))) if len(answers[0]) <= 4 else ():
         if list(order) != sorted(order) and all(
-            all(same(part[i][0], part[j][1], tolerance) for i, j in enumerate(order))
-            for part in parts
+            all(same(each[i][1], each[j][2], tolerance) for i, j in enumerate(order))
+            for each in answers
         ):
             return "几个返回值都对，次序排错了。"
     return None

@@ -1,16 +1,15 @@
 """找错：同一个函数的五种写法，只有一种是对的；读者先选，再由检查说那一种错在哪里。
 
-牌在 deck；对错不另外记：选中的写法当场交给同一道练习的检查。
+牌是练习自己的：易读的答案，和错法表里由它改出来的前四种；选中的写法当场交给同一道练习的检查。
 """
 
-import inspect
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from cnnlab.check import deck, session
+from cnnlab.check import session
 from cnnlab.check.core import Verdict
 from cnnlab.check.session import Lines, printable
+from cnnlab.check.variants import Edited, built, source_of
 
 
 @dataclass(frozen=True)
@@ -42,9 +41,9 @@ def spot(id: str | None = None, answer=None, seed: int = 0) -> Spread | Lines | 
     不给编号时列出全部的牌；answer=... 是还没选，什么也不显示。同一个 seed 次序不变，换一个 seed 重新洗牌。
     """
     if id is None:
-        return Lines(f"找错：{len(deck.CARDS)} 题", tuple(map(_card_line, deck.CARDS)))
-    if id not in deck.CARDS:
-        raise ValueError(f"找错里没有 {id!r}；有：{'、'.join(deck.CARDS)}")
+        return Lines(f"找错：{len(cards())} 题", tuple(map(_card_line, cards())))
+    if id not in cards():
+        raise ValueError(f"找错里没有 {id!r}；有：{'、'.join(cards())}")
     if answer is ...:
         return None
     exercise, sources = session.find(id), versions(id, seed)
@@ -65,23 +64,27 @@ def _card_line(id: str) -> str:
     return f"`check.spot({id!r})`　{session.find(id).title}"
 
 
+def cards() -> list[str]:
+    """有牌的练习的编号，按书的次序：错法里有四种是由源码改出来的。"""
+    order = session.BOOK_ORDER.index
+    dealt = [item for item in session.exercises() if len(_edits(item)) == 4]
+    return [item.id for item in sorted(dealt, key=lambda item: order(item.slug))]
+
+
+def _edits(exercise) -> list[Edited]:
+    return [wrong for wrong, *_ in exercise.mistakes.values() if isinstance(wrong, Edited)][:4]
+
+
 def versions(id: str, seed: int = 0) -> list[str]:
     """洗过的五种源码，对的一种混在里面。"""
-    function, *edits = deck.CARDS[id]
-    right = inspect.getsource(function).rstrip()
-    made = [right, *(right.replace(old, new) for old, new in edits)]
+    exercise = session.find(id)
+    made = [source_of(exercise.ours), *(edit.source for edit in _edits(exercise))]
     random.Random(f"{id} {seed}").shuffle(made)
     return made
 
 
 def _judged(exercise, source: str) -> Verdict:
-    return exercise.examine(_built(source, exercise.function_name))
-
-
-def _built(source: str, name: str) -> Callable:
-    scope = dict(vars(deck))
-    exec(source, scope)
-    return scope[name]
+    return exercise.examine(built(source, exercise.ours))
 
 
 def _fault(verdict: Verdict) -> str:

@@ -8,22 +8,21 @@ from torch.nn import functional
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
 from cnnlab.check.gradients import BROKEN, gradient_flows
-from cnnlab.check.variants import fed
+from cnnlab.check.variants import Edited, fed
 
 # 1 内容损失
 
 
-def _squares(features):
-    return features.square().sum((1, 2, 3))
-
-
-def _content(features, target, weight, measure=_squares):
-    return weight * (measure(features - target) / measure(target)).sum()
+def my_content_loss(features, target, weight):
+    distance = (features - target).square().flatten(1).sum(1)
+    size = target.square().flatten(1).sum(1)
+    return weight * (distance / size).sum()
 
 
 @exercise(
     "内容损失",
     level=1,
+    ours=my_content_loss,
     probes=(
         lambda: (
             noise((2, 3, 4, 5), 1),
@@ -44,7 +43,7 @@ def _content(features, target, weight, measure=_squares):
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "absolute": (
-            lambda f, t, w: w * (f - t).square().sum(),
+            Edited(my_content_loss, (" / size", "")),
             "没有除以目标的平方和：换一层，权重的意思就变了。",
         ),
         "mean": (
@@ -52,31 +51,34 @@ def _content(features, target, weight, measure=_squares):
             "取了平均：这里约定每张图除以目标的平方和，再相加。",
         ),
         "batch": (
-            partial(_content, measure=lambda x: x.square().sum()),
+            Edited(my_content_loss, ("(distance / size).sum()", "distance.sum() / size.sum()")),
             "整批共用了一个分母：每张图除以自己的目标。",
         ),
-        "weight_squared": (fed(_content, weight=lambda w: w * w), "权重乘了两次。"),
+        "weight_squared": (fed(my_content_loss, weight=lambda w: w * w), "权重乘了两次。"),
         "root": (
-            partial(_content, measure=lambda x: x.flatten(1).norm(dim=1)),
+            Edited(my_content_loss, ("distance / size", "distance.sqrt() / size.sqrt()")),
             "开了根号：这里要平方距离。",
         ),
-        "batch_mean": (lambda f, t, w: _content(f, t, w) / len(f), "跨图取了平均：题目要相加。"),
+        "batch_mean": (
+            Edited(my_content_loss, ("(distance / size).sum()", "(distance / size).mean()")),
+            "跨图取了平均：题目要相加。",
+        ),
         "by_features": (
-            lambda f, t, w: w * (_squares(f - t) / _squares(f)).sum(),
+            Edited(my_content_loss, ("size = target", "size = features")),
             "除的是正在变的那一个：分母是目标。",
         ),
         "absolute_gap": (
-            partial(_content, measure=lambda x: x.abs().sum((1, 2, 3))),
+            Edited(my_content_loss, (".square()", ".abs()")),
             "用的是绝对值：题目要平方距离与平方和。",
         ),
         "norm_once": (
-            lambda f, t, w: w * (_squares(f - t) / t.flatten(1).norm(dim=1)).sum(),
+            Edited(my_content_loss, ("/ size", "/ size.sqrt()")),
             "分母没有平方：除以目标的平方和。",
         ),
-        "half": (fed(_content, weight=lambda w: w / 2), "多了一个 ½：题目没有它。"),
-        "no_weight": (fed(_content, weight=lambda _: 1.0), "没有乘 weight。"),
+        "half": (fed(my_content_loss, weight=lambda w: w / 2), "多了一个 ½：题目没有它。"),
+        "no_weight": (fed(my_content_loss, weight=lambda _: 1.0), "没有乘 weight。"),
         "each_channel": (
-            partial(_content, measure=lambda x: x.square().sum((2, 3))),
+            Edited(my_content_loss, (".flatten(1).sum(1)", ".flatten(2).sum(2)")),
             "每个通道各除了自己的平方和：一张图一个分母。",
         ),
         "half_distance": (
@@ -84,11 +86,14 @@ def _content(features, target, weight, measure=_squares):
             "这是 ½‖F − P‖²：没有除以目标的平方和，也没有 ½。",
         ),
         "pointwise": (
-            partial(_content, measure=torch.square),
+            Edited(my_content_loss, (".flatten(1).sum(1)", "")),
             "逐个数相除了：先各自求平方和，再相除。",
         ),
-        "first_image": (lambda f, t, w: _content(f[:1], t[:1], w), "只算了第一张图：各图相加。"),
-        "detached": (fed(_content, features=lambda f: f.detach()),),
+        "first_image": (
+            lambda f, t, w: my_content_loss(f[:1], t[:1], w),
+            "只算了第一张图：各图相加。",
+        ),
+        "detached": (fed(my_content_loss, features=lambda f: f.detach()),),
     },
 )
 def content_loss(features, target, weight):

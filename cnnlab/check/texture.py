@@ -8,14 +8,9 @@ from torch.nn import functional
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise
 from cnnlab.check.gradients import BROKEN, gradient_flows
-from cnnlab.check.variants import fed
+from cnnlab.check.variants import Edited, fed
 
 # 1 Gram 矩阵
-
-
-def _rows(features, share=None):
-    rows = features.flatten(2)
-    return rows @ rows.transpose(1, 2) / (features[0].numel() if share is None else share)
 
 
 def _mixed_batch(features):
@@ -23,10 +18,15 @@ def _mixed_batch(features):
     return (rows @ rows.T / rows.numel()).expand(len(features), -1, -1).clone()
 
 
+def my_gram(features):
+    rows = features.flatten(2)
+    return rows @ rows.transpose(1, 2) / features[0].numel()
+
+
 @exercise(
     "Gram 矩阵",
     level=1,
-    ours=_rows,
+    ours=my_gram,
     probes=(
         lambda: (noise((2, 3, 4, 5), 1),),
         lambda: (noise((3, 4, 3, 2), 2) + 0.5,),
@@ -38,34 +38,47 @@ def _mixed_batch(features):
     question="把全部位置打乱，它变不变？把通道打乱呢？",
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
-        "unnormalised": (partial(_rows, share=1), "没有除：图大一倍，矩阵就大几倍。"),
+        "unnormalised": (
+            Edited(my_gram, (" / features[0].numel()", "")),
+            "没有除：图大一倍，矩阵就大几倍。",
+        ),
         "positions": (
-            lambda f: _rows(f, f.shape[2] * f.shape[3]),
+            Edited(my_gram, ("features[0].numel()", "rows.shape[2]")),
             "只除了位置数：这里约定连通道数一起除。",
         ),
         "centred": (
-            fed(_rows, features=lambda f: f - f.mean((2, 3), keepdim=True)),
+            fed(my_gram, features=lambda f: f - f.mean((2, 3), keepdim=True)),
             "先减了均值：那是协方差，Gram 矩阵不减。",
         ),
         "batch": (_mixed_batch, "两张图被混在一起：批量的一维要单独留着。"),
         "reshape": (
-            fed(_rows, features=lambda f: f.permute(0, 2, 3, 1).reshape(f.shape)),
+            Edited(
+                my_gram,
+                (
+                    "features.flatten(2)",
+                    "features.permute(0, 2, 3, 1).reshape(features.flatten(2).shape)",
+                ),
+            ),
             "同一行里混进了不同通道：展平之前看看哪一维在最后。",
         ),
         "points": (
-            lambda f: f.flatten(2).mT @ f.flatten(2) / f[0].numel(),
+            Edited(my_gram, ("rows @ rows.transpose(1, 2)", "rows.transpose(1, 2) @ rows")),
             "得到的是点与点的矩阵：Gram 矩阵是通道与通道的，不是位置与位置的。",
         ),
         "whole_batch_share": (
-            lambda f: _rows(f, f.numel()),
+            Edited(my_gram, ("features[0].numel()", "features.numel()")),
             "把批量也除了进去：一张图的结果不该随同批的张数变。",
         ),
-        "channels_only": (lambda f: _rows(f, f.shape[1]), "只除了通道数：还要除以位置数。"),
-        "squeezed": (lambda f: _rows(f).squeeze(0), "只有一张图时少了一维：批量的一维要留着。"),
+        "channels_only": (
+            Edited(my_gram, ("features[0].numel()", "features.shape[1]")),
+            "只除了通道数：还要除以位置数。",
+        ),
+        "squeezed": (lambda f: my_gram(f).squeeze(0), "只有一张图时少了一维：批量的一维要留着。"),
         "correlation": (
-            fed(
-                partial(_rows, share=1),
-                features=lambda f: functional.normalize(f.flatten(2), dim=2),
+            Edited(
+                my_gram,
+                ("features.flatten(2)", "functional.normalize(features.flatten(2), dim=2)"),
+                (" / features[0].numel()", ""),
             ),
             "每一行先除以了自己的长度：那是夹角的余弦，响不响就看不出来了。",
         ),
@@ -85,9 +98,15 @@ def _mixed_batch(features):
             lambda f: f.mean((2, 3))[:, :, None] * f.mean((2, 3))[:, None],
             "先平均再相乘：同一位置的两个数先相乘，再相加。",
         ),
-        "squared": (fed(_rows, features=torch.square), "先取了平方：乘积是两个通道之间的。"),
+        "squared": (fed(my_gram, features=torch.square), "先取了平方：乘积是两个通道之间的。"),
         "mixed_rows": (
-            fed(_rows, features=lambda f: f.reshape(len(f), -1, f.shape[1]).mT),
+            Edited(
+                my_gram,
+                (
+                    "features.flatten(2)",
+                    "features.reshape(len(features), -1, features.shape[1]).mT",
+                ),
+            ),
             "同一行里混进了不同通道：直接把形状改成 (H·W, C) 不会换次序，要先 flatten 成 C 行。",
         ),
     },

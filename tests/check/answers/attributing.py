@@ -163,7 +163,7 @@ def integrated_linspace_mid(image, target, model, baseline, steps):
     return torch.stack(gs).mean(0) * (image - baseline)
 
 
-@wrong("integrated", "property")
+@wrong("integrated", "mistake")
 def integrated_scaled_image_only(image, target, model, baseline, steps):
     tot = torch.zeros_like(image)
     for k in range(steps):

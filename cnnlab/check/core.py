@@ -4,9 +4,11 @@
 """
 
 import inspect
+import io
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -198,8 +200,13 @@ class Exercise:
             kind = type(answer).__name__
             text = f"传进来的是 {kind}，不是函数：写成 {usage}，不带括号。"
             return Verdict("wrong", (text,), kind="form")
+        run = self.execute(answer, self.probes[0])
+        with redirect_stdout(io.StringIO()):  # 学习者的 print 只出现一遍
+            return self._examined(answer, run)
+
+    def _examined(self, answer: Callable, run: Run) -> Verdict:
         for number, probe in enumerate(self.probes):
-            run = self.execute(answer, probe)
+            run = self.execute(answer, probe) if number else run
             kind, hints = self._judged(answer, run)
             if isinstance(hints, BaseException):  # 性质检查里又调用了一次，那一次出了错
                 run, hints = Run(probe, error=hints), ()
@@ -240,7 +247,7 @@ class Exercise:
             hints = ((self._diagnosed(answer, tried=False) or "") + hints[0], *hints[1:])
         if run.error and not isinstance(run.error, Unfit):
             lines = self._error_lines(run.error)
-            return Verdict("error", lines, hints or translated(run.error), kind)
+            return Verdict("error", lines, hints or translated(run.error) or ("",), kind)
         return Verdict("wrong", (), hints, kind)
 
     def _diagnosed(self, answer: Callable, tried: bool = True) -> str | None:
@@ -274,7 +281,8 @@ class Exercise:
         lines = list(verdict.lines)
         if verdict.hints:
             levels = [*verdict.hints, *(None,) * (3 - len(verdict.hints))]
-            lines += [levels[0], levels[1] or self.idea, levels[2] or self.where][:hint]
+            told = [levels[0], levels[1] or self.idea, levels[2] or self.where][:hint]
+            lines += filter(None, told)
             if hint < 3:
                 usage = f"check.{self.name}({self.function_name}, hint={hint + 1})"
                 lines.append(f"下一级提示：`{usage}`")
@@ -334,7 +342,7 @@ class Exercise:
         if frame is not None:
             code = f"：`{frame.line}`" if frame.line else ""
             lines.append(f"出错的是 `{frame.name}` 的第 {frame.lineno} 行{code}")
-        elif isinstance(error, TypeError):
+        elif isinstance(error, TypeError) and "(" in self.stub:
             lines.append(f"检查按位置传入 `{self.stub.removeprefix(self.function_name)}`。")
         return tuple(lines)
 

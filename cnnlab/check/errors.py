@@ -40,6 +40,10 @@ TRANSLATIONS = (
         "还挂在计算图上的张量不能直接变成 NumPy 数组：先 detach()。",
     ),
     (r"^SystemExit", "函数里调用了 exit()：它会结束整个程序，删掉它。"),
+    (
+        r"between instances of 'tuple'|'tuple' object has no attribute|Tensor.*not tuple",
+        "有一个值是元组，不是张量：先拆开，如 (value,) = context.saved_tensors。",
+    ),
     (r"NoneType", "有一个值是 None：是不是忘了 return，或者没有反向传播就读了 .grad？"),
 )
 

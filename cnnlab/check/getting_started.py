@@ -289,6 +289,8 @@ def _by_adam(image, target, steps, rate):
         "accumulated": (
             partial(_descend, momentum=1.0),
             "步子越迈越大：每一步之前要把旧的梯度清零。",
+            "backward() 把新的梯度加在 .grad 里原有的上面，一步比一步大。",
+            "看 torch.optim.Optimizer.zero_grad 的文档：它放在 backward() 之前。",
         ),
         "ascends": (fed(_descend, rate=lambda r: -r), "离目标越来越远：方向反了。"),
         "mean": (

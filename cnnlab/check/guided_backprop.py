@@ -100,6 +100,11 @@ def relu_rules(value, gradient):
 
 def _applied(function, value, gradient):
     leaf, kept = value.detach().clone().requires_grad_(), gradient.clone()
+    written = getattr(function, "function", function)
+    if isinstance(written, torch.nn.Module) or (
+        isinstance(written, type) and not issubclass(written, torch.autograd.Function)
+    ):
+        raise Unfit("传进来的不是 torch.autograd.Function 的子类：它的反向不由你写。")
     apply = getattr(function, "apply", function)
     given = leaf * 1
     output = apply(given)

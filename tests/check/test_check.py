@@ -272,6 +272,7 @@ TORCH_ERRORS = {
     "形状对不上": lambda: TinyNet()(noise((1, 4, 6, 6))),
     "先 detach()": lambda: noise((2,)).requires_grad_().numpy(),
     "结束整个程序": lambda: sys.exit(),
+    "先拆开": lambda: (noise((2,)),) > 0,
     "有一个值是 None": lambda: noise((2,)) * noise((2,)).grad,
 }
 
@@ -692,3 +693,36 @@ def test_numpy_inside_a_differentiable_answer_is_not_told_to_detach():
 
     report = check.variation(squares)
     assert report.kind == "property" and "先 detach()" not in repr(report)
+
+
+def test_what_an_answer_prints_appears_once(capsys):
+    def my_square_gradient(image):
+        print("看一看")
+        return 3 * image
+
+    check.square_gradient(my_square_gradient)
+    assert capsys.readouterr().out == "看一看\n"
+
+
+def test_an_error_that_nobody_knows_still_has_hints():
+    def my_gram(features):
+        return {}["缺"]
+
+    lines = check.gram(my_gram).lines
+    assert lines[0].startswith("`KeyError") and lines[-1].endswith("hint=2)`")
+    assert check.gram.idea in check.gram(my_gram, hint=2).lines
+    assert check.gram(my_gram, hint=3).lines[-2:] == (check.gram.idea, check.gram.where)
+
+
+def test_a_tuple_compared_with_a_number_is_explained():
+    class MyGuidedReLU(torch.autograd.Function):
+        @staticmethod
+        def forward(context, value):
+            context.save_for_backward(value)
+            return value.clamp(min=0)
+
+        @staticmethod
+        def backward(context, gradient):
+            return gradient.clamp(min=0) * (context.saved_tensors > 0)
+
+    assert "先拆开" in check.autograd_rule(MyGuidedReLU).lines[2]

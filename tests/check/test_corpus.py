@@ -10,7 +10,7 @@ from answers.register import RIGHT, WRONG
 
 from cnnlab import check
 
-for _part in ("seeing", "searching", "attributing", "climbing", "inverting", "styling"):
+for _part in ("seeing", "searching", "attributing", "climbing", "inverting", "styling", "hasty"):
     import_module(f"answers.{_part}")
 
 

@@ -394,7 +394,7 @@ def _planted(seed, shape):
         ),
         "signed_everywhere": (
             lambda b, a: a.mean((0, 2, 3)) / b.mean((0, 2, 3)),
-            "负的激活也算了进去：ReLU 会把它们清零，先截到 0。",
+            "负的激活算了进去，不响应的通道也没有记 1：先截到 0，再求比。",
         ),
     },
 )

@@ -235,7 +235,7 @@ def _tied(shape, seed):
         ),
         "argsort_loose": (
             lambda *both: float(pearson(*(x.flatten().argsort() for x in both))),
-            "排序一次得到的是“第几名是谁”，名次是“谁是第几名”。",
+            "只排了一次序，得到的是“第几名是谁”；名次是“谁是第几名”，并列的还要取平均。",
         ),
     },
 )

@@ -142,6 +142,10 @@ class FeatureDecoder(nn.Module):
 
     @answers_where_asked
     def forward(self, activation: Tensor) -> Tensor:
+        if activation.shape[1:2] != self.level.shape:
+            raise ValueError(
+                f"解码网络收 {len(self.level)} 个通道的激活图，得到 {tuple(activation.shape)}；取训练它的那一层"
+            )
         scaled, side = activation / self.level.view(1, -1, 1, 1), self.size // 16
         planes = self.layers(stretched(scaled, (side, side)))
         return torch.sigmoid(stretched(planes, (self.size, self.size)))

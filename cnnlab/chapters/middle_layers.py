@@ -106,7 +106,11 @@ def predicted_maps(
     先预测、后真实，位置对齐，只留感受野整个在图像之内的位置；`kernels` 取自 `expanded_kernels`，
     `channels` 是它们的通道号，不给就从 0 起。
     """
-    _, stride, offset = field = _square_field(model, layer)
+    size, stride, offset = field = _square_field(model, layer)
+    if kernels.shape[-1] != size:
+        raise ValueError(
+            f"kernels 的边长是 {kernels.shape[-1]}，{layer} 的感受野是 {size}：用 expanded_kernels(model, {layer!r})"
+        )
     first = _first_inside(field)
     corner = first * stride + offset
     predicted = functional.conv2d(images[:, :, corner:, corner:], kernels.to(images), stride=stride)

@@ -112,6 +112,10 @@ def retrieval_score(
 @checked(query="N D", gallery="M D")
 def found_again(query: Tensor, gallery: Tensor, metric: Metric = "euclidean") -> Tensor:
     """第 i 个查询的最近邻是不是库里的第 i 个，(N,) 布尔：变过样的照片还找得到原照吗。"""
+    if len(query) > len(gallery):
+        raise ValueError(
+            f"查询有 {len(query)} 个，库只有 {len(gallery)} 个：第 i 个查询要有库里的第 i 个"
+        )
     index = nearest_neighbors(query, gallery, 1, metric).index[:, 0]
     return index == torch.arange(len(query), device=index.device)
 

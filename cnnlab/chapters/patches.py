@@ -120,6 +120,8 @@ class Patches:
 
     def rows(self, channels) -> "Patches":
         """只留这些通道的行。"""
+        if missing := [channel for channel in channels if channel not in self.channels]:
+            raise ValueError(f"这些区块里没有通道 {missing}；有的是 {list(self.channels)}")
         index = [self.channels.index(channel) for channel in channels]
         names = "values", "image_index", "boxes", "positions"
         parts = {name: getattr(self, name)[index] for name in names}

@@ -34,17 +34,7 @@ def positions_of(panel, frames: dict | None) -> tuple[list[tuple], int]:
     """控件的几个位置上的图：(图, {轴: 文字}, 替代文字)，和控件起先在第几个；拨完回到原处。"""
     boxes, controls = panel.boxes, panel.controls
     frames = some_values(boxes) if frames is None else frames
-    moved = [name for name, box in boxes.items() if box is not None]
-    if not isinstance(frames, dict) or not all(
-        isinstance(one, list | tuple) for one in frames.values()
-    ):
-        raise TypeError(
-            f"frames 应写成 {{控件: [几个值]}}，或一次运行里取几个时刻的个数，得到 {frames!r}"
-        )
-    if wrong := [name for name in frames if name not in moved]:
-        raise ValueError(
-            f"frames 里的 {'、'.join(wrong)} 不是可以拨的控件；有的是 {'、'.join(moved) or '无'}"
-        )
+    check_frames(frames, [name for name, box in boxes.items() if box is not None])
     grid = [
         dict(zip(frames, values, strict=True)) for values in itertools.product(*frames.values())
     ]
@@ -67,6 +57,19 @@ def positions_of(panel, frames: dict | None) -> tuple[list[tuple], int]:
     for name, value in before.items():
         boxes[name].value = value
     return made, start
+
+
+def check_frames(frames, movable: list[str]) -> None:
+    """frames 是 {控件: [几个值]}，控件都是拨得动的。"""
+    written = isinstance(frames, dict)
+    if not written or not all(isinstance(one, list | tuple) for one in frames.values()):
+        raise TypeError(
+            f"frames 应写成 {{控件: [几个值]}}，或一次运行里取几个时刻的个数，得到 {frames!r}"
+        )
+    if wrong := [name for name in frames if name not in movable]:
+        raise ValueError(
+            f"frames 里的 {'、'.join(wrong)} 不是可以拨的控件；有的是 {'、'.join(movable) or '无'}"
+        )
 
 
 def some_values(boxes: dict) -> dict:

@@ -146,3 +146,16 @@ def test_words_of_the_caller_are_in_the_refusal():
         cnnlab.class_image(load_model("efficientnet_lite0"), 3, size=48, settings=natural)
     with pytest.raises(ValueError, match="要一一对应"):
         cnnlab.facet_starts(photo.expand(4, -1, -1, -1), torch.rand(4, 5), torch.tensor([0, 1]))
+
+
+def test_what_does_not_belong_together_is_refused():
+    model, photo = load_model(), torch.rand(2, 3, 64, 64)
+    patches = cnnlab.max_activating_patches(model, photo, "fire2", [1, 2], k=1)
+    with pytest.raises(ValueError, match=r"没有通道 \[5\]；有的是 \[1, 2\]"):
+        patches.rows([2, 5])
+    with pytest.raises(ValueError, match="边长是 5，fire2/squeeze1x1 的感受野是 7"):
+        cnnlab.predicted_maps(model, photo, "fire2/squeeze1x1", torch.ones(2, 3, 5, 5))
+    with pytest.raises(ValueError, match="收 512 个通道"):
+        cnnlab.load_decoder()(torch.ones(1, 5, 3, 3))
+    with pytest.raises(ValueError, match="查询有 3 个，库只有 2 个"):
+        cnnlab.found_again(torch.eye(3), torch.eye(3)[:2])

@@ -186,7 +186,7 @@ def _panels(rows, titles, column_labels=None, row_labels=None, size=None, bar=Fa
     """rows 的图格，标题和行名已经写好：列少时不放大到失真，列多时恰好占满版面。"""
     columns, left = len(rows[0]), 0.0 if row_labels is None else 1.1
     room = WIDTH - left - (BAR if bar else 0.0)
-    three = 2.25 if row_labels is None and not bar else 2.7  # 三格不带行名：手机上不必左右拖
+    three = 2.18 if row_labels is None and not bar else 2.7  # 三格不带行名：手机上不必左右拖
     largest = {1: 3.4, 2: 2.7 if bar else 3.1, 3: three}.get(columns, 2.3)
     width = size or min(largest, room / columns - 0.08)
     tall = max(one.shape[0] / one.shape[1] for row in rows for one in row if one is not None)

@@ -56,6 +56,18 @@ def my_saliency(image, target, model):
             Edited(my_saliency, (".abs().amax(dim=1)", ".abs().sum(dim=1)")),
             "跨通道用了求和：这里问最敏感的那个通道。",
         ),
+        "late_abs": (
+            Edited(my_saliency, (".abs().amax(dim=1)", ".amax(dim=1).abs()")),
+            "先取最大再取绝对值，漏掉了最负的通道。",
+        ),
+        "softmax": (
+            Edited(my_saliency, ("model(leaf)", "model(leaf).softmax(1)")),
+            "你求的是概率的梯度：要对 softmax 之前的得分求。",
+        ),
+        "batch_mean": (
+            Edited(my_saliency, ("scores.sum()", "scores.mean()")),
+            "对批量取了平均：批量越大，图就越淡。",
+        ),
         "mean": (
             Edited(my_saliency, (".abs().amax(dim=1)", ".abs().mean(dim=1)")),
             "跨通道取了平均：三个通道里挑最大的。",
@@ -68,10 +80,6 @@ def my_saliency(image, target, model):
             Edited(my_saliency, (".abs().amax(dim=1)", ".sum(dim=1).abs()")),
             "先把三个通道相加了：一正一负会抵消；各取绝对值，再挑最大的。",
         ),
-        "late_abs": (
-            Edited(my_saliency, (".abs().amax(dim=1)", ".amax(dim=1).abs()")),
-            "先取最大再取绝对值，漏掉了最负的通道。",
-        ),
         "relu": (
             Edited(my_saliency, (".abs()", ".clamp(min=0)")),
             "负的梯度被丢掉了：它们也是敏感的像素。",
@@ -79,10 +87,6 @@ def my_saliency(image, target, model):
         "all_classes": (
             Edited(my_saliency, (".gather(1, target[:, None])", "")),
             "对全部类别的得分求了和：只取目标类。",
-        ),
-        "softmax": (
-            Edited(my_saliency, ("model(leaf)", "model(leaf).softmax(1)")),
-            "你求的是概率的梯度：要对 softmax 之前的得分求。",
         ),
         "cross_entropy": (
             Edited(
@@ -93,10 +97,6 @@ def my_saliency(image, target, model):
                 ),
             ),
             "你求的是交叉熵的梯度：它混进了别的类别。",
-        ),
-        "batch_mean": (
-            Edited(my_saliency, ("scores.sum()", "scores.mean()")),
-            "对批量取了平均：批量越大，图就越淡。",
         ),
         "predicted": (
             Edited(my_saliency, (".gather(1, target[:, None])", ".amax(1)")),

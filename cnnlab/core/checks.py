@@ -6,10 +6,21 @@
 import math
 import operator
 from collections.abc import Iterable
+from contextlib import suppress
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+def describe(value) -> str:
+    """一个参数是什么：张量说形状与类型，数与短的字照写，几个数的一组照写，别的说类型。"""
+    if isinstance(value, Tensor | np.ndarray):
+        return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    if value is None or isinstance(value, bool | int | float | str | np.generic | tuple | list):
+        text = repr(value)
+        return text if len(text) <= 60 else text[:60] + "…"
+    return value.__name__ if isinstance(value, type) else type(value).__name__
 
 
 def whole(value, name: str, least: int | None = None, most: int | None = None) -> int:
@@ -21,7 +32,7 @@ def whole(value, name: str, least: int | None = None, most: int | None = None) -
     except TypeError:
         number = None
     if number is None:
-        raise TypeError(f"{name} 是 {value!r}，应是整数")
+        raise TypeError(f"{name} 是 {describe(value)}，应是整数")
     if (least is not None and number < least) or (most is not None and number > most):
         bounds = f"应不小于 {least}" if most is None else f"应在 {least} 与 {most} 之间"
         raise ValueError(f"{name} 是 {number}，{bounds}")
@@ -44,10 +55,10 @@ def wholes(values, name: str, least: int | None = None, most: int | None = None)
 
 def two_wholes(value, name: str) -> tuple[int, int]:
     """(高, 宽) 或 (行, 列) 两个整数。"""
-    numbers = wholes(value, name)
-    if len(numbers) != 2:
-        raise ValueError(f"{name} 是 {value!r}，应是 (高, 宽) 或 (行, 列) 两个整数")
-    return numbers[0], numbers[1]
+    with suppress(TypeError, ValueError):
+        first, second = wholes(value, name)
+        return first, second
+    raise ValueError(f"{name} 是 {describe(value)}，应是 (高, 宽) 或 (行, 列) 两个整数")
 
 
 def finite_ends(values: Tensor, name: str) -> tuple[float, float]:
@@ -154,6 +165,8 @@ def _tensor_image(image) -> None:
         raise TypeError(
             f"图像应当是 torch.Tensor，得到的是 {type(image).__name__}；文件、PIL 图像或 numpy 数组先用 load_image 读入"
         )
+    if image.layout != torch.strided or image.is_meta:
+        raise ValueError("图像是稀疏的，或在 meta 设备上没有数；稀疏的先 image.to_dense()")
 
 
 def _floating_image(image: Tensor) -> None:

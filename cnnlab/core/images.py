@@ -11,7 +11,7 @@ import os
 import urllib.parse
 import urllib.request
 import warnings
-from io import BytesIO
+from io import BytesIO, TextIOBase
 from pathlib import Path
 
 import numpy as np
@@ -230,7 +230,10 @@ def _reading_problem(name: str, error: Exception) -> str:
 def _locate(source):
     """文件（路径或打开的文件）和它的名字。"""
     if hasattr(source, "read"):
-        return source, str(getattr(source, "name", "打开的文件"))
+        name = str(getattr(source, "name", "打开的文件"))
+        if getattr(source, "closed", False) or isinstance(source, TextIOBase):
+            raise ValueError(f"{name} 已经关上，或是按文字打开的；用 open(…, 'rb')，或直接传路径")
+        return source, name
     if isinstance(source, bytes | bytearray | memoryview):
         return BytesIO(source), "这段字节"
     if not isinstance(source, str | Path):
@@ -328,7 +331,7 @@ def _to_array(picture) -> np.ndarray:
             "这是 32 位整数的图，不知道最亮的是多少；先换算成 8 位、16 位或 [0, 1] 的浮点数"
         )
     if picture.mode.startswith("I") or picture.mode == "F":
-        values = np.asarray(picture, dtype=np.float32)
+        values = np.array(picture, dtype=np.float32)
         values = values if picture.mode == "F" else values / 65535
         return np.repeat(_checked_floats(values)[..., None], 3, axis=2)
     # La、RGBa 的颜色已经乘过透明度，先换回来

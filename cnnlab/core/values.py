@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cnnlab.core.checks import from_array, whole
+from cnnlab.core.checks import describe, from_array, whole
 
 
 def is_number(value) -> bool:
@@ -130,13 +130,3 @@ def as_tensor(value, name: str, shape: str = "") -> Tensor:
     if value.is_meta:
         raise ValueError(f"{name} 在 meta 设备上，只有形状，没有数")
     return value
-
-
-def describe(value) -> str:
-    """一个参数是什么：张量说形状与类型，数与短的字照写，别的说类型。"""
-    if isinstance(value, Tensor | np.ndarray):
-        return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
-    if value is None or isinstance(value, bool | int | float | str | np.generic):
-        text = repr(value)
-        return text if len(text) <= 60 else text[:60] + "…"
-    return value.__name__ if isinstance(value, type) else type(value).__name__

@@ -174,7 +174,7 @@ def random_crop(smallest: float, side: int = 0, *, generator: torch.Generator) -
     def crop(image: Tensor) -> Tensor:
         share, down, across, flip, soften = torch.rand(5, generator=generator).tolist()
         part = smallest + (1 - smallest) * share
-        height, width = (round(side * part) for side in image.shape[-2:])
+        height, width = (max(1, round(side * part)) for side in image.shape[-2:])
         top = round(down * (image.shape[-2] - height))
         left = round(across * (image.shape[-1] - width))
         seen = image[..., top : top + height, left : left + width]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
+from cnnlab.core.checks import describe
 from cnnlab.core.hooks import activations_of, as_seen, record_activations
 from cnnlab.core.relu_rules import is_compiled, override_relu_gradient
 from cnnlab.engine.terms import Term, Values, average_position
@@ -22,7 +23,7 @@ from cnnlab.networks.models import checked_scores
 
 @checked
 def objective(
-    model: nn.Module | None, terms: Term | Sequence[Term], *, transform=None
+    model: nn.Module | None, terms: Term | Sequence[Term], *, transform: Callable | None = None
 ) -> "Objective":
     """把各项合成一个损失：loss(image) → 标量，只算到最深的那一层。
 
@@ -71,8 +72,15 @@ class Objective:
         return functools.reduce(operator.add, parts.values())
 
     def _parts(self, image: Tensor) -> dict[str, Tensor]:
-        values = self.values(image)
-        return {term.name: term.weight * term.value(values) for term in self.terms}
+        values, parts = self.values(image), {}
+        for term in self.terms:
+            part = term.value(values)
+            if not isinstance(part, Tensor) or part.numel() != 1:
+                raise ValueError(
+                    f"{term.name} 这一项应给出一个数的张量，得到 {describe(part)}；先求和或求平均"
+                )
+            parts[term.name] = term.weight * part
+        return parts
 
     @property
     def ledger(self) -> dict[str, list[float]]:

@@ -54,6 +54,8 @@ def optimize_image(
     home, model = device_of(module), getattr(loss, "model", None)
     module.to(device_of(model) if isinstance(model, nn.Module) else home)
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    if not parameters:
+        raise ValueError("image 这个模块里没有要优化的参数；先 image.requires_grad_(True)")
     run = _Evaluation(module, parameters, loss, _one(transform, compose), on_step, home)
     run.stops_when_dead = transform is None and after_step is None
     project = _one(after_step, _in_turn)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
+from cnnlab.core.checks import check_images
 from cnnlab.core.hooks import device_of
 from cnnlab.core.values import pair
 
@@ -39,7 +40,7 @@ def start_image(
         spectrum = torch.fft.rfft2(noise) * _frequency_scale(*shape[-2:], decay=1.0)
         spectrum[..., 0, 0] = 0
         noise = torch.fft.irfft2(spectrum, s=shape[-2:])
-        noise = noise / noise.std(dim=(1, 2, 3), keepdim=True)
+        noise = noise / noise.std(dim=(1, 2, 3), keepdim=True).clamp_min(1e-12)
     return (0.5 + sd * noise).clamp(0, 1)
 
 
@@ -84,7 +85,7 @@ class FourierImage(nn.Module):
             shape = (n, 3, self.height, self.width // 2 + 1, 2)
             spectrum = sd * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
         else:
-            self.to(image.device)
+            self.to(check_images(image).device)
             spectrum = self.encode(image)
         self.spectrum = nn.Parameter(spectrum.contiguous())
 

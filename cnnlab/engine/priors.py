@@ -167,6 +167,8 @@ def center_mask(width: float = 0.25) -> Transform:
 @checked
 def clamp(low: float = 0.0, high: float = 1.0) -> Projection:
     """每一步之后截到 [low, high]。"""
+    if low > high:
+        raise ValueError(f"low 是 {low}，比 high（{high}）大；次序是 clamp(低, 高)")
     return lambda image, gradient, index: image.clamp(low, high)
 
 

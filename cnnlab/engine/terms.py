@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_maps, check_tensor, two_wholes
+from cnnlab.core.checks import check_maps, check_tensor, two_wholes, wholes
 from cnnlab.core.hooks import channel_list
+from cnnlab.core.values import number
 from cnnlab.networks.models import resolve_target, target_scores
 
 Values = dict[str, Tensor]
@@ -35,14 +36,20 @@ class Term:
     value: Callable[[Values], Tensor] | None
     weight: float = 1.0
     bind: Callable[[nn.Module], "Term"] | None = None
+    __array_ufunc__ = None  # numpy 的数组 * 项：由 __rmul__ 说明，不逐个去乘
 
     def __mul__(self, factor: float) -> "Term":
-        return replace(self, weight=self.weight * factor)
+        return replace(self, weight=self.weight * number(factor, "项的倍数"))
 
     __rmul__ = __mul__
 
     def __neg__(self) -> "Term":
         return self * -1.0
+
+    def __add__(self, other):
+        raise TypeError("项只能取负、乘一个数；几项放进一个列表：objective(model, [甲, -乙])")
+
+    __radd__ = __sub__ = __rsub__ = __truediv__ = __add__
 
     def bound(self, model: nn.Module | None) -> "Term":
         """有了网络之后的这一项。"""
@@ -85,32 +92,30 @@ def channel(layer: str, channel, position=None) -> Term:
 
     `channel` 是通道号，或每张图一个的列表；没有空间位置的层（N, K）取第 channel 个数。
     """
+    channels = wholes(channel, "channel", 0)
+    if position is not None and not (isinstance(position, str) and position == "center"):
+        position = two_wholes(position, 'position（可用 (行, 列)、"center" 或 None）')
 
     def value(values: Values) -> Tensor:
         activation = _maps(values, layer)
-        chosen = [channel] * len(activation) if isinstance(channel, int) else list(channel)
-        if len(chosen) != len(activation):
+        chosen = channel_list(channels, activation.shape[1])
+        if len(chosen) not in (1, len(activation)):
             raise ValueError(
                 f"给了 {len(chosen)} 个通道，图像却有 {len(activation)} 张；给一个，或每张图一个"
             )
-        if not all(0 <= each < activation.shape[1] for each in chosen):
-            raise ValueError(
-                f"通道号 {channel} 超出范围：{layer} 有 {activation.shape[1]} 个通道，编号从 0 开始"
-            )
+        chosen = chosen * (len(activation) // len(chosen))
         numbers = activation if activation.dim() == 2 else _at(activation, position, layer)
         return numbers[range(len(chosen)), chosen].sum()
 
-    return Term(
-        f"channel {layer}:{channel}" + ("" if position is None else f"@{position}"), (layer,), value
-    )
+    shown = channels[0] if len(channels) == 1 else channels
+    place = "" if position is None else f"@{position}"
+    return Term(f"channel {layer}:{shown}{place}", (layer,), value)
 
 
 def _maps(values: Values, layer: str) -> Tensor:
     """一层的激活；是图时，通道要在第二维。"""
     activation = check_tensor(values[layer], layer)
-    if activation.dim() != 2 and "image" in values:
-        check_maps(activation, layer, values["image"])
-    return activation
+    return activation if activation.dim() == 2 else check_maps(activation, layer, values["image"])
 
 
 def _at(activation: Tensor, position, layer: str) -> Tensor:
@@ -118,9 +123,7 @@ def _at(activation: Tensor, position, layer: str) -> Tensor:
     if position is None:
         return average_position(activation)
     height, width = activation.shape[-2:]
-    if position == "center":
-        position = height // 2, width // 2
-    row, column = two_wholes(position, 'position（可用 (行, 列)、"center" 或 None）')
+    row, column = (height // 2, width // 2) if position == "center" else position
     if not (0 <= row < height and 0 <= column < width):
         raise ValueError(f"位置 {position} 超出范围：{layer} 在这张图上是 {height}×{width}")
     return activation.movedim(1, -1)[:, row, column]
@@ -143,9 +146,9 @@ def half_squared_norm(layer: str, channels=None) -> Term:
         activation = values[layer] if channels is None else _maps(values, layer)
         amount = activation.detach()
         if channels is not None:
-            wanted = channel_list(channels, amount.shape[1])
+            kept = channel_list(channels, amount.shape[1])
             amount = torch.zeros_like(amount)
-            amount[:, wanted] = activation.detach()[:, wanted]
+            amount[:, kept] = activation.detach()[:, kept]
         return with_gradient(activation, amount.square().sum() / 2, amount)
 
     return Term(f"half_squared_norm {layer}", (layer,), value)
@@ -165,10 +168,7 @@ def feature_distance(target: Tensor, layer: str, *, relative: bool = True) -> Te
 
     def value(values: Values) -> Tensor:
         activation = values[layer]
-        if activation.shape[1:] != target.shape[1:]:
-            raise ValueError(
-                f"{layer} 的激活是 {tuple(activation.shape)}，目标是 {tuple(target.shape)}：两张图的尺寸应当相同"
-            )
+        _check_target(f"{layer} 的激活", activation.shape, target)
         wanted, size = target.to(activation), sizes.to(activation)
         return ((activation - wanted).square().flatten(1).sum(1) / size).sum()
 
@@ -191,7 +191,15 @@ def _divisor(activation: Tensor, normalize: str) -> int:
     return {"chw": count * height * width, "hw": height * width, "none": 1}[normalize]
 
 
-@checked(target="N C D")
+def _check_target(what: str, shape: tuple[int, ...], target: Tensor) -> None:
+    """目标与现在的同形；目标只有一张时，一批各图都比它。"""
+    if tuple(shape[1:]) != target.shape[1:] or len(target) not in (1, shape[0]):
+        raise ValueError(
+            f"{what}是 {tuple(shape)}，目标是 {tuple(target.shape)}：图的尺寸、层的通道应相同，目标有一张或一样多张"
+        )
+
+
+@checked(target="N C C")
 def gram_distance(
     target: Tensor, layer: str, *, normalize: Normalize = "chw", relative: bool = True
 ) -> Term:
@@ -206,11 +214,9 @@ def gram_distance(
     scale = 1 / sizes if relative else torch.ones_like(sizes)
 
     def value(values: Values) -> Tensor:
-        activation = values[layer]
-        if activation.shape[1] != target.shape[1]:
-            raise ValueError(
-                f"{layer} 有 {activation.shape[1]} 个通道，目标 Gram 矩阵却是 {tuple(target.shape)}"
-            )
+        activation = check_maps(values[layer], layer, values["image"])
+        count, channels = activation.shape[:2]
+        _check_target(f"{layer} 的 Gram 矩阵", (count, channels, channels), target)
         features, divisor = activation.detach().flatten(2), _divisor(activation, normalize)
         wanted, weight = target.to(features), scale.to(features)
         difference = features @ features.mT / divisor - wanted
@@ -248,7 +254,10 @@ def similarity(layer: str, views: int = 1) -> Term:
     """
 
     def value(values: Values) -> Tensor:
-        grams = functional.normalize(gram_matrix(values[layer]).flatten(1), dim=1)
+        maps = check_maps(values[layer], layer, values["image"])
+        grams = functional.normalize(gram_matrix(maps).flatten(1), dim=1)
+        if len(grams) % views:
+            raise ValueError(f"一批 {len(grams)} 张不能分成 {views} 份一样多的；改 views")
         parts = grams.unflatten(0, (views, -1))
         cosines = parts @ parts.transpose(1, 2)
         return cosines.triu(1).sum()

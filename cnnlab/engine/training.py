@@ -9,7 +9,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,6 +63,7 @@ def random_square(image: Tensor, size: int, generator: torch.Generator) -> Tenso
     return resize(image[..., top : top + side, left : left + side], (size, size))
 
 
+@checked
 def shuffled_batches(*tensors: Tensor, batch_size: int = 64, seed: int = 0) -> Batches:
     """把几个一样长的张量打乱、分批：第 step 步的那一批只由 `seed` 和 step 决定，每一轮重新打乱。
 
@@ -230,12 +231,17 @@ class _Run:
                 stacklevel=4,
             )
         finally:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
 
     def load(self, path: Path) -> None:
         """有存档就接着练；不是这个网络、这样的训练的存档就报错，什么也不覆盖。"""
         if not path.exists():
             return
+        if path.is_dir():
+            raise ValueError(
+                f"checkpoint 是文件夹 {path}；要一个存档文件的路径，如 {path / 'run.pt'}"
+            )
         state = _read_checkpoint(path)
         _check_same_network(self.network, state["network"], path)
         there = state["identity"]
@@ -293,7 +299,8 @@ def _read_checkpoint(path) -> dict:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ValueError(f"存档 {path} 读不出来，可能损坏了：{error}；删掉它重新开始") from None
+        kind = type(error).__name__
+        raise ValueError(f"存档 {path} 读不出来，可能损坏了（{kind}）；删掉它重新开始") from None
     parts = ("network", "optimizer", "identity", "record")
     if not isinstance(state, dict) or state.get("kind") != "cnnlab training":
         raise ValueError(f"{path} 不是训练的存档；换一个 checkpoint 路径")

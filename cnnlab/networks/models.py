@@ -128,7 +128,7 @@ class VisionModel(nn.Module):
     def name(self, index: int) -> str:
         """一个类别号的中文名；没有中文名时是英文名，没有类别名时是编号本身。"""
         chinese = getattr(self.categories, "chinese", None)
-        return self.label(index) if chinese is None else chinese[_category_index(self, int(index))]
+        return self.label(index) if chinese is None else chinese[_category_index(self, index)]
 
     def weight(self, layer: str) -> Tensor:
         """一层的权重：CPU 上的一份副本，改它不影响网络。"""
@@ -139,6 +139,7 @@ class VisionModel(nn.Module):
 
     def label(self, index: int) -> str:
         """一个类别号的中英文名字。"""
+        index = _category_index(self, index)
         if hasattr(self.categories, "label"):
             return self.categories.label(index)
         return str(index if self.categories is None else self.categories[index])

@@ -6,6 +6,7 @@
 import csv
 import os
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 
 from cnnlab.core.arguments import checked
+from cnnlab.core.checks import whole
 from cnnlab.core.images import PHOTO_FOLDER, load_image
 from cnnlab.core.names import unknown
 from cnnlab.core.paths import DATA
@@ -46,16 +48,26 @@ class ImageSet:
         return len(self.names)
 
     def __getitem__(self, key):
-        """名字或序号给出一张图 (1, 3, H, W)；切片或序号列表给出较小的 ImageSet。"""
-        if isinstance(key, str):
-            key = self.index(key)
-        if isinstance(key, (int, np.integer)):
-            if not -len(self) <= key < len(self):
-                raise IndexError(f"序号 {key} 超出范围：这组图共 {len(self)} 张")
-            return self.images[int(key)][None]
-        order = range(len(self))[key] if isinstance(key, slice) else [int(k) for k in key]
+        """名字或序号给出一张图 (1, 3, H, W)；切片、名字或序号的列表、布尔的掩码给出较小的 ImageSet。"""
+        if isinstance(key, torch.Tensor | np.ndarray):
+            key = key.tolist()
+        if isinstance(key, slice):
+            order = list(range(len(self))[key])
+        elif isinstance(key, Iterable) and not isinstance(key, str):
+            order = self._rows(list(key))
+        else:
+            return self.images[self._rows([key])]
         columns = (self.names, self.categories, self.attribution)
-        return ImageSet(self.images[list(order)], *(tuple(c[i] for i in order) for c in columns))
+        return ImageSet(self.images[order], *(tuple(c[i] for i in order) for c in columns))
+
+    def _rows(self, keys) -> list[int]:
+        """各个名字或序号的行号；全是真假的是掩码，与图一样多。"""
+        if keys and len(keys) == len(self) and all(isinstance(key, bool) for key in keys):
+            return [row for row, kept in enumerate(keys) if kept]
+        rows = [self.index(key) if isinstance(key, str) else whole(key, "序号") for key in keys]
+        if wrong := [row for row in rows if not -len(self) <= row < len(self)]:
+            raise IndexError(f"序号 {wrong[0]} 超出范围：这组图共 {len(self)} 张")
+        return rows
 
     def index(self, name: str) -> int:
         """名字的序号；没有这个名字则抛 ValueError，列出最像的几个。"""

@@ -300,3 +300,18 @@ def test_formats_that_cannot_be_read_are_named(tmp_path):
         load_image(tmp_path / "i.tif")
     with pytest.raises(ValueError, match="空的"):
         load_image(Image.new("RGB", (0, 5)))
+
+
+def test_files_opened_as_text_or_closed_are_told(tmp_path):
+    path = save_image(torch.rand(1, 3, 8, 8), tmp_path / "a.png")
+    with open(path, "rb") as closed:
+        pass
+    for source in (closed, io.StringIO("字")):
+        with pytest.raises(ValueError, match="'rb'"):
+            load_image(source)
+
+
+def test_a_grey_float_picture_is_read_without_a_warning(recwarn):
+    grey = Image.fromarray(np.full((4, 4), 0.25, np.float32))
+    assert torch.equal(load_image(grey), torch.full((1, 3, 4, 4), 0.25))
+    assert not recwarn.list

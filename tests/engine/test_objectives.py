@@ -1,12 +1,23 @@
 """objectives：只算到最深的一层；账本相加就是损失；份额相加是一；用过之后什么也不留。"""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from cnnlab.core.checks import is_chinese
 from cnnlab.engine.objectives import objective
-from cnnlab.engine.priors import l2, total_variation
-from cnnlab.engine.terms import channel, class_score, half_squared_norm, image_prior
+from cnnlab.engine.priors import blur, l2, total_variation
+from cnnlab.engine.terms import (
+    channel,
+    class_score,
+    feature_distance,
+    gram_distance,
+    gram_matrix,
+    half_squared_norm,
+    image_prior,
+    similarity,
+)
 
 
 class Counting(nn.Module):
@@ -96,7 +107,7 @@ def test_model_is_left_as_it_was_also_after_an_error(tiny_cnn, photo, assert_no_
     tiny_cnn.train()
     with pytest.raises(ValueError, match="conv9"):
         objective(tiny_cnn, channel("conv9", 0))(photo)
-    with pytest.raises(ValueError, match="通道号"):
+    with pytest.raises(ValueError, match="没有通道"):
         objective(tiny_cnn, channel("conv1", 99))(photo)
     assert tiny_cnn.training
     assert_no_hooks(tiny_cnn)
@@ -107,3 +118,69 @@ def test_wrong_terms_are_refused(tiny_cnn):
         objective(tiny_cnn, [])
     with pytest.raises(TypeError, match="image_prior"):
         objective(tiny_cnn, [l2])
+
+
+def refused(call):
+    """一句中文的错，不是库的。"""
+    with pytest.raises((ValueError, TypeError)) as caught:
+        call()
+    assert is_chinese(caught.value), caught.value
+
+
+TWO = torch.rand(2, 8, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: class_score(3) + class_score(4),
+        lambda: sum([class_score(3), class_score(4)]),
+        lambda: class_score(3) - image_prior(l2),
+        lambda: class_score(3) / 2,
+        lambda: class_score(3) * "a",
+        lambda: class_score(3) * float("nan"),
+        lambda: class_score(3) * class_score(4),
+        lambda: np.ones(2) * class_score(3),
+        lambda: channel("conv1", 1.0),
+        lambda: channel("conv1", "3"),
+        lambda: channel("conv1", None),
+        lambda: channel("conv1", 3, "middle"),
+        lambda: channel("conv1", 3, (1,)),
+        lambda: channel("conv1", 3, (0.5, 0)),
+        lambda: objective(None, image_prior(lambda image: None))(TWO),
+        lambda: objective(None, image_prior(lambda image: 1.0))(TWO),
+        lambda: objective(None, image_prior(lambda image: image.mean((1, 2, 3))))(TWO),
+        lambda: objective(None, image_prior(l2), transform=[blur]),
+        lambda: gram_distance(torch.rand(1, 8, 5), "conv1"),
+    ],
+)
+def test_terms_are_scaled_and_listed_and_anything_else_is_told(wrong):
+    refused(wrong)
+
+
+@pytest.mark.parametrize(
+    "term",
+    [
+        half_squared_norm("conv1", [9999]),
+        half_squared_norm("conv1", -1),
+        feature_distance(torch.cat([TWO, TWO[:1]]), "conv1"),
+        gram_distance(gram_matrix(torch.cat([TWO, TWO[:1]])), "conv1"),
+        similarity("conv1", views=3),
+        similarity("fc"),
+        gram_distance(torch.rand(1, 5, 5), "fc"),
+    ],
+    ids=lambda term: term.name,
+)
+def test_a_term_that_does_not_fit_the_batch_or_the_layer_is_told(tiny_cnn, photo, term):
+    refused(lambda: objective(tiny_cnn, term)(torch.cat([photo, photo])))
+
+
+def test_numbers_of_numpy_and_torch_are_channels_places_and_weights(tiny_cnn, photo):
+    plain = objective(tiny_cnn, 2 * channel("conv1", 3, (1, 1)))(photo)
+    for three, place, two in (
+        (np.int64(3), np.array([1, 1]), np.float32(2)),
+        (torch.tensor(3), torch.tensor([1, 1]), torch.tensor(2.0)),
+    ):
+        term = two * channel("conv1", three, place)
+        assert term.name == "channel conv1:3@(1, 1)" and isinstance(term.weight, float)
+        assert torch.equal(objective(tiny_cnn, term)(photo), plain)

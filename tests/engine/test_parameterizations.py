@@ -81,6 +81,12 @@ def test_same_size_of_step_in_the_spectrum_moves_low_frequencies_further():
     assert 8 < changes[0] / changes[1] < 16
 
 
+def test_a_start_of_one_pixel_is_a_number_and_a_picture_to_255_is_refused(photo):
+    assert torch.equal(start_image("pink", 1), torch.full((1, 3, 1, 1), 0.5))
+    with pytest.raises(ValueError, match="除以 255"):
+        FourierImage(image=photo * 255)
+
+
 def test_fourier_image_wants_a_size_or_an_image(photo):
     with pytest.raises(ValueError, match="size 或 image"):
         FourierImage()

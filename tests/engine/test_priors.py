@@ -160,6 +160,11 @@ def test_clips_reset_exactly_the_smallest_pixels():
         priors.clip_small_norm(100)
 
 
+def test_clamp_wants_the_lower_bound_first():
+    with pytest.raises(ValueError, match="次序"):
+        priors.clamp(1, 0)
+
+
 def test_clamp_is_idempotent():
     project = priors.clamp()
     image = project(torch.randn(1, 3, 4, 4), None, 0)

@@ -9,8 +9,9 @@ from cnnlab.engine.objectives import objective
 from cnnlab.networks.models import wrap_model
 
 
-def value_of(term, **values):
-    return term.value(values)
+def value_of(term, a):
+    """层 "a" 的激活是 a 时这一项的值；图像与它同长宽。"""
+    return term.value({"a": a, "image": torch.zeros(len(a), 3, *a.shape[2:] or (1, 1))})
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ def test_closed_form_gram_gradient_equals_autograd(activation, relative, channel
 
 
 def test_gram_distance_refuses_other_channels_and_a_zero_target(activation):
-    with pytest.raises(ValueError, match="4 个通道"):
+    with pytest.raises(ValueError, match="层的通道应相同"):
         value_of(terms.gram_distance(torch.ones(1, 3, 3), "a"), a=activation)
     with pytest.raises(ValueError, match="全为 0"):
         terms.gram_distance(torch.zeros(1, 4, 4), "a")

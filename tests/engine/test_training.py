@@ -349,3 +349,28 @@ def test_two_processes_equal_one_with_the_doubled_batch(tmp_path):
             atol=0,
         )
     assert together["record"]["losses"] == pytest.approx(alone["record"]["losses"], rel=1e-5)
+
+
+def test_a_checkpoint_that_cannot_be_a_file_is_told_or_only_warned_of(tmp_path):
+    network, (images, labels) = nn.Linear(4, 2), (torch.rand(8, 4), torch.arange(8))
+    batches = shuffled_batches(images, labels, batch_size=4)
+
+    def loss(network, batch):
+        return network(batch[0]).square().mean()
+
+    with pytest.raises(ValueError, match="文件夹"):
+        fit(network, loss, batches, steps=1, checkpoint=tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.warns(RuntimeWarning, match="写不进"):
+        record = fit(network, loss, batches, steps=1, checkpoint=tmp_path / "file" / "run.pt")
+    assert record.steps == 1 and not record.interrupted
+    (tmp_path / "text").write_text("不是存档", encoding="utf-8")
+    with pytest.raises(ValueError, match="读不出来") as caught:
+        fit(network, loss, batches, steps=1, checkpoint=tmp_path / "text")
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("wrong", [{"seed": 1.5}, {"batch_size": 0}, {"batch_size": "4"}])
+def test_wrong_batches_are_told(wrong):
+    with pytest.raises((ValueError, TypeError), match=next(iter(wrong))):
+        shuffled_batches(torch.rand(8, 4), **wrong)

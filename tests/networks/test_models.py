@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from cnnlab.core.checks import is_chinese
 from cnnlab.core.hooks import activations_of
 from cnnlab.core.images import load_image
 from cnnlab.core.relu_rules import override_relu_gradient
@@ -326,3 +327,19 @@ def test_a_wrapped_network_keeps_its_precision_and_takes_any_picture():
     for image in (torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8).double()):
         scores = model(image)
         assert scores.shape == (2, 4) and scores.dtype == torch.float32
+
+
+def test_class_numbers_that_are_not_there_are_told(model, tiny_cnn, photo):
+    few = wrap_model(tiny_cnn, mean=(0.5,) * 3, std=(0.25,) * 3, categories=["甲", "乙"])
+    assert model.name("giant panda") == "大熊猫"
+    for wrong in (
+        lambda: few.top(photo),
+        lambda: few.name(4),
+        lambda: model.name(None),
+        lambda: model.label(None),
+        lambda: model(photo.to_sparse()),
+        lambda: model(photo.to("meta")),
+    ):
+        with pytest.raises((ValueError, TypeError)) as caught:
+            wrong()
+        assert is_chinese(caught.value)

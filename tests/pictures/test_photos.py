@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from cnnlab.core.checks import is_chinese
 from cnnlab.core.images import load_image
 from cnnlab.pictures import data_sets
 from cnnlab.pictures import photos as datasets
@@ -93,6 +94,18 @@ def test_image_set_indexing(small_photos):
         small_photos[215]
     with pytest.raises(ValueError, match="koala"):
         small_photos.index("kaola")
+
+
+def test_image_set_takes_masks_names_and_single_numbers(small_photos):
+    mask = torch.zeros(len(small_photos), dtype=torch.bool)
+    mask[[2, 5]] = True
+    for key in (mask, mask.numpy(), mask.tolist(), [2, 5], list(small_photos[[2, 5]].names)):
+        assert small_photos[key].names == (small_photos.names[2], small_photos.names[5])
+    assert torch.equal(small_photos[torch.tensor(2)], small_photos[2])
+    for wrong in (1.5, None, [1.5], mask[:3], [0, 999], ["斑马"]):
+        with pytest.raises((ValueError, TypeError, IndexError)) as caught:
+            small_photos[wrong]
+        assert is_chinese(caught.value)
 
 
 def test_image_set_is_frozen(small_photos):

@@ -391,7 +391,7 @@ def calls(w) -> dict:
         "photo_as_class": lambda: c.photo_as_class(w.model, w.image, 9, steps=2),
         "score_kept": lambda: c.score_kept(w.model, w.image, 388),
         "scores_before_relu": lambda: c.scores_before_relu(w.model, w.image, 388),
-        "class_facets": lambda: c.class_facets(w.model, 388, w.album, facets=2, steps=3).image,
+        "class_facets": lambda: c.class_facets(w.model, 388, w.album, facets=2, steps=2).image,
         "cluster_photos": lambda: c.cluster_photos(w.features, 3),
         "facet_starts": lambda: c.facet_starts(w.album, w.features[:12], w.labels[:12]),
         "code_image": lambda: c.code_image(w.classifier, [3, 5], w.generator, steps=3).image,

@@ -1,6 +1,7 @@
 """课程本身：练习上面没有印着答案，星数跟着解答的长短走，猜测、找错、大作业都连得上。"""
 
 import ast
+import importlib
 import inspect
 import io
 import json
@@ -186,6 +187,19 @@ def test_each_chapter_leads_to_its_practice(slug):
 def test_every_project_follows_a_chapter():
     linked = {name for slug in SLUGS for name in re.findall(r"\(projects/(\w+)\.", text_of(slug))}
     assert linked == pages("projects")
+
+
+@pytest.mark.parametrize("name", sorted(pages("projects")))
+def test_every_project_shows_what_its_answers_draw(name, monkeypatch):
+    """目标图在项目页和解答页上都有；画它的工具把要写的格全换成了解答。"""
+    assert (BOOK / "images" / f"project_{name}.webp").exists()
+    for page in (f"projects/{name}", f"solutions/projects/{name}"):
+        assert f"images/project_{name}.webp)" in text_of(page)
+    monkeypatch.syspath_prepend(str(BOOK.parent / "tools"))
+    answered = importlib.import_module("make_project_pictures").answered(name)
+    sources = [cell.source for cell in answered.cells if cell.cell_type == "code"]
+    assert any(source.startswith("def my_") for source in sources)
+    assert not any("你的代码" in source for source in sources)
 
 
 def test_the_deck_is_dealt_in_the_order_of_the_book():

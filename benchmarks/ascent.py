@@ -17,7 +17,7 @@ from cnnlab.engine.objectives import objective
 from cnnlab.engine.optimize import adam, optimize_image, sgd
 from cnnlab.engine.priors import clamp, jitter
 from cnnlab.engine.terms import channel, half_squared_norm
-from cnnlab.networks.squeezenet import squeezenet
+from cnnlab.networks.squeezenet import blueprint
 
 SIZE, STEPS, CHANNEL = 224, 32, 10
 
@@ -47,7 +47,11 @@ def methods(layer: str) -> dict:
         torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)),
     )
     part = part_of(
-        squeezenet().requires_grad_(False).eval().to(memory_format=torch.channels_last), layer
+        blueprint("default")
+        .module.requires_grad_(False)
+        .eval()
+        .to(memory_format=torch.channels_last),
+        layer,
     )
     pixels = photo.contiguous(memory_format=torch.channels_last).requires_grad_()
     loss = objective(model, -channel(layer, CHANNEL))
@@ -57,7 +61,7 @@ def methods(layer: str) -> dict:
             activation = part(pixels)
             torch.autograd.grad(activation, pixels, activation.detach())
 
-    plain, kept = squeezenet().eval(), {}
+    plain, kept = blueprint("default").module.eval(), {}
     getattr(plain, layer).register_forward_hook(
         lambda module, inputs, output: kept.update(activation=output)
     )
@@ -87,7 +91,7 @@ def lucent_method(layer: str) -> dict:
         from lucent.optvis import param, render
     except ImportError:
         return {}
-    network = squeezenet().eval()
+    network = blueprint("default").module.eval()
     options = {"thresholds": (STEPS,), "progress": False, "show_image": False, "transforms": []}
 
     def run(**changed):

@@ -10,7 +10,7 @@ from interleaved import compare
 
 from cnnlab import load_model, max_activating_patches, photos
 from cnnlab.core.hooks import activations_of
-from cnnlab.networks.squeezenet import squeezenet
+from cnnlab.networks.squeezenet import blueprint
 
 
 def main(layer: str = "fire5") -> None:
@@ -19,7 +19,10 @@ def main(layer: str = "fire5") -> None:
     images = photos(size=224).images
     model, bare = (
         load_model(),
-        squeezenet().eval().requires_grad_(False).to(memory_format=torch.channels_last),
+        blueprint("default")
+        .module.eval()
+        .requires_grad_(False)
+        .to(memory_format=torch.channels_last),
     )
     upto = torch.nn.Sequential()
     for name, module in bare.named_children():

@@ -4,6 +4,7 @@
 """
 
 import ast
+import importlib
 import os
 import subprocess
 import sys
@@ -266,3 +267,18 @@ def test_every_exported_name_exists():
 
     missing = [name for name in EXPORTED if not hasattr(cnnlab, name)]
     assert not missing, f"_exports 里登记了却没有：{missing}"
+
+
+@pytest.mark.parametrize("folder", ["benchmarks", "tools"])
+def test_programs_beside_the_package_import_what_there_is(folder):
+    """没有测试会跑到的程序，导入的名字也要都在。"""
+    missing = []
+    for path in sorted((ROOT / folder).glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "cnnlab":
+                there = importlib.import_module(node.module)
+                missing += [
+                    f"{path.name}：{a.name}" for a in node.names if not hasattr(there, a.name)
+                ]
+    assert missing == []

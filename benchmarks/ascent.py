@@ -46,13 +46,7 @@ def methods(layer: str) -> dict:
         load_model(),
         torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(0)),
     )
-    part = part_of(
-        blueprint("default")
-        .module.requires_grad_(False)
-        .eval()
-        .to(memory_format=torch.channels_last),
-        layer,
-    )
+    part = part_of(load_model().network, layer)
     pixels = photo.contiguous(memory_format=torch.channels_last).requires_grad_()
     loss = objective(model, -channel(layer, CHANNEL))
 

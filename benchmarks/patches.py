@@ -10,20 +10,13 @@ from interleaved import compare
 
 from cnnlab import load_model, max_activating_patches, photos
 from cnnlab.core.hooks import activations_of
-from cnnlab.networks.squeezenet import blueprint
 
 
 def main(layer: str = "fire5") -> None:
     """打印两组比值和激活占的内存。"""
     torch.set_num_threads(1)
     images = photos(size=224).images
-    model, bare = (
-        load_model(),
-        blueprint("default")
-        .module.eval()
-        .requires_grad_(False)
-        .to(memory_format=torch.channels_last),
-    )
+    model, bare = (load_model(), load_model().network)
     upto = torch.nn.Sequential()
     for name, module in bare.named_children():
         upto.add_module(name, module)

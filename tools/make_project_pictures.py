@@ -18,13 +18,14 @@ WIDEST = 900
 
 
 def answered(name: str) -> nbformat.NotebookNode:
-    """项目的笔记本：要写的格换成解答里同名的格，核对的格去掉。"""
+    """项目的笔记本：要写的格换成解答里同名的格，每一处检查都要通过。"""
     page = nbformat.read(BOOK / "projects" / f"{name}.ipynb", as_version=4)
     solution = nbformat.read(BOOK / "solutions" / "projects" / f"{name}.ipynb", as_version=4)
     steps = {cell.id: cell.source for cell in solution.cells if cell.id.startswith("step-")}
-    page.cells = [cell for cell in page.cells if "check" not in cell.metadata.get("tags", [])]
     for cell in page.cells:
-        cell.source = steps.get(cell.id, cell.source) if cell.cell_type == "code" else cell.source
+        cell.source = steps.get(cell.id, cell.source)
+        if "check" in cell.metadata.get("tags", ()):
+            cell.source = f"_report = {cell.source}\nassert _report, repr(_report)"
     return page
 
 

@@ -17,6 +17,9 @@ import nbformat
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tools"))
+from make_project_pictures import answered  # noqa: E402
+
 STARTUP = """import sys
 sys.path[:0] = [{root!r}, {tests!r}]
 import simulated_accelerator
@@ -41,23 +44,10 @@ def startup_folder(float64: bool) -> str:
     return str(folder)
 
 
-def solve(notebook, path: Path) -> None:
-    """小项目的骨架填上解答；每一处检查都要通过。"""
-    answers = nbformat.read(ROOT / "book/solutions/projects" / path.name, as_version=4)
-    known = {tag: cell.source for cell in answers.cells for tag in cell.metadata.get("tags", ())}
-    for cell in notebook.cells:
-        tags = cell.metadata.get("tags", ())
-        for tag in tags:
-            cell.source = known.get(tag, cell.source) if tag.startswith("project-") else cell.source
-        if "check" in tags:
-            cell.source = f"_report = {cell.source}\nassert _report, repr(_report)"
-
-
 def run(path: Path) -> dict:
     """跑一本笔记本：秒数、设备、各处算了几次、出错的格。"""
-    notebook = nbformat.read(path, as_version=4)
-    if path.parent.name == "projects":
-        solve(notebook, path)
+    project = path.parent == ROOT / "book/projects"
+    notebook = answered(path.stem) if project else nbformat.read(path, as_version=4)
     if path.parent.name != "book":
         notebook.cells.insert(0, nbformat.v4.new_code_cell(PREPARE))
     notebook.cells.append(nbformat.v4.new_code_cell(REPORT))

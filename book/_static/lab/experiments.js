@@ -46,7 +46,7 @@ const labExperiments = (() => {
     ],
     hint:
       "在照片上移动指针，亲手盖住一块，看前五名怎样变；按一下定住，再按放开。" +
-      "也可以用 Tab 键选中照片，再按方向键。右边是窗走遍整张照片的结果。",
+      "也可以用 Tab 键选中照片，再按方向键。上面的图是窗走遍整张照片的结果。",
     probes: true,
     compute({ image, options }, onPartial) {
       const stride = Math.min(options.stride, options.window);
@@ -183,7 +183,7 @@ const labExperiments = (() => {
       slider("steps", "每个尺度几步", 4, 40, 2, 10),
       slider("stepSize", "一步多大", 0.004, 0.04, 0.002, 0.014),
     ],
-    hint: "从左边的照片出发，放大一层看见的东西。",
+    hint: "从照片出发，放大一层看见的东西。",
     compute: ({ image, options }, onPartial) => labEngine.run("dream", image, options, onPartial),
     draw(canvas, { pixels, side, value }, { options }) {
       picture(canvas, pixels, side);

@@ -6,7 +6,7 @@ import torch
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
-from cnnlab.check.variants import Edited, fed
+from cnnlab.check.variants import fed
 from cnnlab.core.hooks import activations_of, record_activations
 
 # 1 取出一层的输出
@@ -200,16 +200,13 @@ def my_tiles(activation):
     question="哪一把尺会把不响的通道画成有发现的样子？",
     mistakes={
         "flat_nan": (
-            Edited(my_tiles, ("torch.where(span > 0, span, 1)", "span")),
+            ("torch.where(span > 0, span, 1)", "span"),
             "处处相同的图除成了 NaN：最大值等于最小值，题目说画成 0。",
         ),
         "flat_bright": (
-            Edited(
-                my_tiles,
-                (
-                    "(activation - low) / torch.where(span > 0, span, 1)",
-                    "torch.where(span > 0, (activation - low) / span, 1)",
-                ),
+            (
+                "(activation - low) / torch.where(span > 0, span, 1)",
+                "torch.where(span > 0, (activation - low) / span, 1)",
             ),
             "没有起伏的图画成了白的：不响的通道被画成了有发现。",
         ),
@@ -218,29 +215,26 @@ def my_tiles(activation):
             "各用一把尺时只除了最大值：最小值也要拉到 0。",
         ),
         "common_is_each": (
-            Edited(my_tiles, ("positive / top if top > 0 else positive", "each.clone()")),
+            ("positive / top if top > 0 else positive", "each.clone()"),
             "两把尺画出来一样：同一把尺要让全部通道除以同一个数。",
         ),
         "common_range": (
-            Edited(
-                my_tiles,
-                (
-                    "common = positive / top if top > 0 else positive",
-                    "bottom = activation.min()\n    common = (activation - bottom) / (activation.max() - bottom)",
-                ),
+            (
+                "common = positive / top if top > 0 else positive",
+                "bottom = activation.min()\n    common = (activation - bottom) / (activation.max() - bottom)",
             ),
             "同一把尺时最小值也拉了：0 不再是黑，通道之间的比例变了。",
         ),
         "absolute": (
-            Edited(my_tiles, ("positive = activation.clamp(min=0)", "positive = activation.abs()")),
+            ("positive = activation.clamp(min=0)", "positive = activation.abs()"),
             "同一把尺时取了绝对值：负数应画成黑，不是亮。",
         ),
         "all_zero": (
-            Edited(my_tiles, ("high.flatten() <= 0", "(activation == 0).flatten(1).all(1)")),
+            ("high.flatten() <= 0", "(activation == 0).flatten(1).all(1)"),
             "全是负数的通道漏掉了：没有一个正数，就是不响。",
         ),
         "all_silent": (
-            Edited(my_tiles, ("positive / top if top > 0 else positive", "positive / top")),
+            ("positive / top if top > 0 else positive", "positive / top"),
             "全部通道都不响时，同一把尺除出了 NaN：没有正数时分母是 0。",
         ),
         "each_after_relu": (
@@ -248,7 +242,7 @@ def my_tiles(activation):
             "各用一把尺之前先把负数截掉了：那一种要从真正的最小值拉起。",
         ),
         "below_zero": (
-            Edited(my_tiles, ("high.flatten() <= 0", "high.flatten() < 0")),
+            ("high.flatten() <= 0", "high.flatten() < 0"),
             "最大值恰好是 0 的通道漏掉了：没有一个正数，就是不响。",
         ),
     },

@@ -22,6 +22,7 @@ from cnnlab.check.effects import EFFECTS, changed, isolated, leaves, snapshot
 from cnnlab.check.errors import is_unfinished, learner_frame, plain_message, translated
 from cnnlab.check.session import STATES, printable
 from cnnlab.check.slips import diagnosis
+from cnnlab.check.variants import wrong_ways
 
 GENERIC = (
     "形式都对，值不对，也不像常见的错法。",
@@ -125,6 +126,7 @@ class Exercise:
     oracle：与书中代码写法不同的参考实现；开放构造题可以没有，只看 properties。
     ours：大图和真网络上也快的实现，供 or_else；不给就用 oracle。
     mistakes：键 -> (错误实现, 提示一[, 提示二, 提示三])；没有提示的由性质或副作用说话。
+        错误实现是函数，或 ours 的源码里的一对 (原文, 改成)，几对放一个列表。
     properties：(谓词(返回值, *实参), 提示一[, …])；laws：(谓词(call, *实参), 提示一[, …])。
     tell：(返回值, *实参) -> 一句话，填进性质的提示一里的 {}，说学习者自己量到的数。
     run：怎样从学习者给的东西得到返回值，默认直接调用；allow：允许的副作用，键见 EFFECTS。
@@ -356,7 +358,9 @@ class Exercise:
         return (f"查过了：{'、'.join(stages)}。", f"接着想：{self.question}", self.link)
 
 
-def exercise(title: str, *, asked: str = "", open_ended: bool = False, **parts) -> Callable:
+def exercise(
+    title: str, *, asked: str = "", open_ended: bool = False, ours=None, mistakes=(), **parts
+) -> Callable:
     """装饰一个函数，得到一道练习：函数体是参考实现，练习名、编号、学习者的签名都由它来。
 
     练习名是函数名；编号是章名加它在模块里的次序；学习者写的叫 my_练习名，参数照抄，asked 另给名字。
@@ -372,6 +376,8 @@ def exercise(title: str, *, asked: str = "", open_ended: bool = False, **parts) 
             title=title,
             stub=stub_of(reference, asked or f"my_{name}"),
             oracle=None if open_ended else reference,
+            ours=ours,
+            mistakes=wrong_ways(dict(mistakes), ours),
             **parts,
         )
 

@@ -8,7 +8,7 @@ from torch.nn import functional
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, in_training, noise, uniform
 from cnnlab.check.gradients import central_differences, gradient_of
-from cnnlab.check.variants import Edited, fed
+from cnnlab.check.variants import fed
 
 # 1 梯度等于激活
 
@@ -125,59 +125,43 @@ def my_dream_step(image, gradient, size):
     question="除以梯度的范数也能去掉大小。换一个更大的图，两种除法的步子会怎样变？",
     laws=((_scale_free, "梯度整体放大一千倍，这一步应当不变，你的变了。"),),
     mistakes={
-        "raw": (Edited(my_dream_step, (" / typical", "")), "没有归一化：换一层，步长就炸了。"),
+        "raw": ((" / typical", ""), "没有归一化：换一层，步长就炸了。"),
         "norm": (
-            Edited(
-                my_dream_step,
-                (
-                    "gradient.abs().mean(dim=(1, 2, 3), keepdim=True)",
-                    "gradient.flatten(1).norm(dim=1)[:, None, None, None]",
-                ),
+            (
+                "gradient.abs().mean(dim=(1, 2, 3), keepdim=True)",
+                "gradient.flatten(1).norm(dim=1)[:, None, None, None]",
             ),
             "除的是范数：步子会随像素的个数变小，这里除以绝对值的平均。",
         ),
-        "maximum": (
-            Edited(my_dream_step, (".mean(", ".amax(")),
-            "除的是最大值：一个离群的像素就能让整张图几乎不动。",
-        ),
+        "maximum": ((".mean(", ".amax("), "除的是最大值：一个离群的像素就能让整张图几乎不动。"),
         "batch": (
-            Edited(my_dream_step, ("dim=(1, 2, 3)", "dim=(0, 1, 2, 3)")),
+            ("dim=(1, 2, 3)", "dim=(0, 1, 2, 3)"),
             "整批共用了一个平均：每张图各算各的，互不影响。",
         ),
-        "descends": (
-            Edited(my_dream_step, ("image + size", "image - size")),
-            "方向反了：要让激活变大，沿着梯度走。",
-        ),
-        "free": (Edited(my_dream_step, (".clamp(0, 1)", "")), "没有截断：像素跑出了 [0, 1]。"),
+        "descends": (("image + size", "image - size"), "方向反了：要让激活变大，沿着梯度走。"),
+        "free": ((".clamp(0, 1)", ""), "没有截断：像素跑出了 [0, 1]。"),
         "each_channel": (
-            Edited(my_dream_step, ("dim=(1, 2, 3)", "dim=(2, 3)")),
+            ("dim=(1, 2, 3)", "dim=(2, 3)"),
             "三个通道各除了自己的平均：一张图一个数，颜色才不会变。",
         ),
         "deviation": (
-            Edited(my_dream_step, ("gradient.abs().mean(", "gradient.std(")),
+            ("gradient.abs().mean(", "gradient.std("),
             "除的是标准差：题目要绝对值的平均。",
         ),
         "signed_mean": (
-            Edited(my_dream_step, ("gradient.abs()", "gradient")),
+            ("gradient.abs()", "gradient"),
             "平均之前没有取绝对值：正负会抵消，除出来又大又可能反向。",
         ),
         "sign": (
-            Edited(my_dream_step, ("gradient / typical", "gradient.sign()")),
+            ("gradient / typical", "gradient.sign()"),
             "只用了梯度的正负号：每个像素走了一样多。",
         ),
         "root_mean_square": (
-            Edited(
-                my_dream_step,
-                ("gradient.abs()", "gradient.square()"),
-                ("keepdim=True)", "keepdim=True).sqrt()"),
-            ),
+            [("gradient.abs()", "gradient.square()"), ("keepdim=True)", "keepdim=True).sqrt()")],
             "除的是均方根：题目要绝对值的平均。",
         ),
         "clamps_the_step": (
-            Edited(
-                my_dream_step,
-                ("(image + size * gradient / typical)", "image + (size * gradient / typical)"),
-            ),
+            ("(image + size * gradient / typical)", "image + (size * gradient / typical)"),
             "截断的是步子：要截断的是走完的图。",
         ),
     },

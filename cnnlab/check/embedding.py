@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
-from cnnlab.check.variants import Edited, fed
+from cnnlab.check.variants import fed
 
 # 1 主成分
 
@@ -56,7 +56,6 @@ def _stretched(count, width, seed):
     where="看本章“想法”一节的公式和 torch.linalg.svd 的文档，用 full_matrices=False。",
     question="如果有一个特征的单位从米换成毫米，第一主成分会变成什么？",
     run=_up_to_sign,
-    tolerance=1e-6,
     mistakes={
         "not_centred": (
             partial(_projected, centre=False),
@@ -290,52 +289,35 @@ def my_purity(x, labels, k):
     question="三类各占一半、三分之一、六分之一时，随机标签的纯度大约是多少？",
     mistakes={
         "itself": (
-            Edited(my_purity, ("    distances.fill_diagonal_(torch.inf)\n", "")),
+            ("    distances.fill_diagonal_(torch.inf)\n", ""),
             "把自己也算成了邻居：自己总与自己同类，纯度被抬高了。",
         ),
         "farthest": (
-            Edited(
-                my_purity,
-                ("    distances.fill_diagonal_(torch.inf)\n", ""),
-                (", largest=False", ""),
-            ),
+            [("    distances.fill_diagonal_(torch.inf)\n", ""), (", largest=False", "")],
             "取成了最远的 k 个：距离越小越近。",
         ),
         "per_class": (
-            Edited(
-                my_purity,
-                (
-                    "float(alike.double().mean())",
-                    "float(sum(alike[labels == c].double().mean() for c in range(3))) / 3",
-                ),
+            (
+                "float(alike.double().mean())",
+                "float(sum(alike[labels == c].double().mean() for c in range(3))) / 3",
             ),
             "先按类取了平均：这里每个点的分量相同。",
         ),
-        "first": (
-            Edited(my_purity, ("topk(k,", "topk(1,")),
-            "只看了最近的一个：题目要 k 个近邻里的比例。",
-        ),
+        "first": (("topk(k,", "topk(1,"), "只看了最近的一个：题目要 k 个近邻里的比例。"),
         "majority": (
-            Edited(
-                my_purity,
-                ("labels[nearest] == labels[:, None]", "labels[nearest].mode(1).values == labels"),
-            ),
+            ("labels[nearest] == labels[:, None]", "labels[nearest].mode(1).values == labels"),
             "数的是多数表决对不对：题目要同类的比例，三个里有两个同类记三分之二。",
         ),
         "count": (
-            Edited(my_purity, ("alike.double().mean()", "alike.double().sum(1).mean()")),
+            ("alike.double().mean()", "alike.double().sum(1).mean()"),
             "给的是同类邻居的个数：再除以 k。",
         ),
         "one_more": (
-            Edited(
-                my_purity,
-                ("    distances.fill_diagonal_(torch.inf)\n", ""),
-                ("topk(k,", "topk(k + 1,"),
-            ),
+            [("    distances.fill_diagonal_(torch.inf)\n", ""), ("topk(k,", "topk(k + 1,")],
             "取了 k + 1 个而没有去掉自己：自己那一个也算进了比例。",
         ),
         "first_axis": (
-            Edited(my_purity, ("torch.cdist(x, x)", "torch.cdist(x[:, :1], x[:, :1])")),
+            ("torch.cdist(x, x)", "torch.cdist(x[:, :1], x[:, :1])"),
             "只用了第一列算距离：各列都要算。",
         ),
     },

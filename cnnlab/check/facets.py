@@ -145,7 +145,6 @@ def _gaussian(
     idea="坐标从 −½ 到 ½，正中是 0；高斯的指数是到中心的距离平方除以两倍的方差，带负号。",
     where="看 torch.linspace；行、列两个坐标用广播合成一张图。",
     question="换成 Adam，这个遮罩为什么就不起作用了？",
-    tolerance=1e-6,
     mistakes={
         "pixels": (
             partial(_gaussian, axis=lambda place, side: place - (side - 1) / 2),

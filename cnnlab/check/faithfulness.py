@@ -11,7 +11,7 @@ from cnnlab.check.core import Unfit, exercise
 from cnnlab.check.fixtures import TinyNet, noise, permuted, uniform
 from cnnlab.check.gradients import central_differences, gradient_of
 from cnnlab.check.ranks import first_come, kendall, pearson
-from cnnlab.check.variants import Edited, fed
+from cnnlab.check.variants import fed
 
 # 1 打乱一层
 
@@ -362,47 +362,36 @@ def my_deletion(image, target, model, heat, steps):
     idea="先给像素排名次，第 k 步换掉名次在前的那些：一步比一步多，从不放回。",
     where="看本章“删掉它、放回它”一节；名次可以用两次 argsort 得到。",
     question="换成黑色、平均色、模糊，三条曲线的高低会一样吗？",
-    tolerance=1e-6,
     mistakes={
         "weakest": (
-            Edited(my_deletion, ("descending=True", "descending=False")),
+            ("descending=True", "descending=False"),
             "从最弱的像素删起了：要从最强的开始。",
         ),
         "apart": (
-            Edited(my_deletion, ("n, : round", "n, round(max(k - 1, 0) * count / steps) : round")),
+            ("n, : round", "n, round(max(k - 1, 0) * count / steps) : round"),
             "每一步只删了自己那一份，前面删的又放回去了：要累积。",
         ),
-        "black": (
-            Edited(my_deletion, ("= color[n]", "= 0")),
-            "删掉的像素填成了黑色：题目要这张图自己的平均色。",
-        ),
+        "black": (("= color[n]", "= 0"), "删掉的像素填成了黑色：题目要这张图自己的平均色。"),
         "batch": (
-            Edited(
-                my_deletion,
-                (
-                    "mean((2, 3), keepdim=True)",
-                    "mean((0, 2, 3), keepdim=True).expand(len(image), -1, 1, 1)",
-                ),
+            (
+                "mean((2, 3), keepdim=True)",
+                "mean((0, 2, 3), keepdim=True).expand(len(image), -1, 1, 1)",
             ),
             "填的是整批图的平均色：每张图用自己的。",
         ),
         "probability": (
-            Edited(
-                my_deletion,
-                ("model(covered.view_as(image))", "model(covered.view_as(image)).softmax(1)"),
-            ),
+            ("model(covered.view_as(image))", "model(covered.view_as(image)).softmax(1)"),
             "返回了概率：题目要 softmax 之前的得分。",
         ),
         "grey": (
-            Edited(my_deletion, ("mean((2, 3), keepdim=True)", "mean((1, 2, 3), keepdim=True)")),
+            ("mean((2, 3), keepdim=True)", "mean((1, 2, 3), keepdim=True)"),
             "三个通道填了同一个数：平均色是一种颜色，有三个分量。",
         ),
         "insertion": (
-            Edited(
-                my_deletion,
+            [
                 ("covered = image.flatten(2)", "covered = color.expand(-1, -1, count)"),
                 ("= color[n]", "= image.flatten(2)[n][:, order[n, : round(k * count / steps)]]"),
-            ),
+            ],
             "做的是插入：从平均色开始往回放；题目是从原图开始往下删。",
         ),
         "ahead": (
@@ -410,13 +399,10 @@ def my_deletion(image, target, model, heat, steps):
             "早删了一步：第 0 列是原图，一个像素也没有删。",
         ),
         "reversed": (
-            Edited(my_deletion, ("stack(scores,", "stack(scores[::-1],")),
+            ("stack(scores,", "stack(scores[::-1],"),
             "列的次序反了：第 0 列一个像素也没有删。",
         ),
-        "half": (
-            Edited(my_deletion, ("= color[n]", "= 0.5")),
-            "填的是 0.5 的灰：题目要这张图自己的平均色。",
-        ),
+        "half": (("= color[n]", "= 0.5"), "填的是 0.5 的灰：题目要这张图自己的平均色。"),
     },
 )
 def deletion(image, target, model, heat, steps):
@@ -504,7 +490,6 @@ def _against_the_rest(image, mask, target, model, heat):
     idea="图没有指向方块，可能是图的错，也可能是网络根本没看方块。先用干预定真相，再评图。",
     where="看本章“埋一条捷径”一节；mask 是布尔张量，(N, H, W)。",
     question="网络没有用方块，图却指着方块，这样的图在你的实验里会怎样露馅？",
-    tolerance=1e-6,
     mistakes={
         "share_only": (
             partial(_evidence, density=False),

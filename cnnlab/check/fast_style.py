@@ -10,7 +10,7 @@ from torch.nn import functional
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
 from cnnlab.check.gradients import BROKEN, central_differences, gradient_flows
-from cnnlab.check.variants import Edited, fed, first
+from cnnlab.check.variants import fed, first
 
 # 1 实例归一化
 
@@ -167,7 +167,6 @@ def _moved_in_place(network, image, target, model, rate):
     idea="损失先经过 model，再经过 network，求导时从后往前各过一遍；但只有 network 的参数要走。",
     where="看本章“训练”一节；torch.autograd.grad 问哪些张量，就只求那些张量的导数。",
     question="model 的权重冻结了，为什么梯度还能穿过它？",
-    tolerance=1e-6,
     mistakes={
         "no_grad": (_blocked, "model 被包在 no_grad 里，梯度断了：权重冻结，但梯度要穿过去。"),
         "ascent": (partial(_descended, sign=1), "损失变大了：要沿梯度的反方向走。"),
@@ -505,87 +504,65 @@ def my_adain(content, style):
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "swapped": (
-            Edited(
-                my_adain,
-                ("/ deviation * new_deviation + new_mean", "/ new_deviation * deviation + mean"),
-            ),
+            ("/ deviation * new_deviation + new_mean", "/ new_deviation * deviation + mean"),
             "用谁的均值去还原？还原用的统计量应当来自 style。",
         ),
         "mean_only": (
-            Edited(my_adain, (" * new_deviation", "")),
+            (" * new_deviation", ""),
             "只换了均值，标准差还是 1：再乘上 style 的标准差。",
         ),
-        "batch": (
-            Edited(my_adain, ("(2, 3)", "(0, 2, 3)")),
-            "统计量跨了图：每张图换上的是它自己那张 style。",
-        ),
+        "batch": (("(2, 3)", "(0, 2, 3)"), "统计量跨了图：每张图换上的是它自己那张 style。"),
         "unwashed": (
-            Edited(my_adain, ("(content - mean) / deviation", "content")),
+            ("(content - mean) / deviation", "content"),
             "还没有减去 content 自己的均值、除以自己的标准差。",
         ),
         "shift_first": (
-            Edited(
-                my_adain,
-                (
-                    "(content - mean) / deviation * new_deviation + new_mean",
-                    "((content - mean) / deviation + new_mean) * new_deviation",
-                ),
+            (
+                "(content - mean) / deviation * new_deviation + new_mean",
+                "((content - mean) / deviation + new_mean) * new_deviation",
             ),
             "次序反了：先乘标准差，再加均值。",
         ),
         "unbiased": (
-            Edited(my_adain, ("correction=0", "correction=1")),
+            ("correction=0", "correction=1"),
             "方差除的是个数减一：这里用个数本身（correction=0）。",
         ),
-        "variance": (Edited(my_adain, (".sqrt()", "")), "用了方差：要开方，成为标准差。"),
-        "no_epsilon": (
-            Edited(my_adain, (" + 1e-5", "")),
-            "方差没有加 1e-5：起伏很小的通道上看得出来。",
-        ),
-        "std_only": (
-            Edited(my_adain, ("+ new_mean", "+ mean")),
-            "均值还是 content 的：标准差和均值都要换。",
-        ),
+        "variance": ((".sqrt()", ""), "用了方差：要开方，成为标准差。"),
+        "no_epsilon": ((" + 1e-5", ""), "方差没有加 1e-5：起伏很小的通道上看得出来。"),
+        "std_only": (("+ new_mean", "+ mean"), "均值还是 content 的：标准差和均值都要换。"),
         "washed": (
-            Edited(my_adain, (" * new_deviation + new_mean", "")),
+            (" * new_deviation + new_mean", ""),
             "只归一化了 content：还要换上 style 的标准差和均值。",
         ),
         "roles": (
-            Edited(
-                my_adain,
-                (
-                    "(content - mean) / deviation * new_deviation + new_mean",
-                    "(content - new_mean) / new_deviation * deviation + mean",
-                ),
+            (
+                "(content - mean) / deviation * new_deviation + new_mean",
+                "(content - new_mean) / new_deviation * deviation + mean",
             ),
             "两边的统计量用反了：用 content 的去洗，换上 style 的。",
         ),
-        "no_shift": (Edited(my_adain, (" + new_mean", "")), "没有加上 style 的均值。"),
+        "no_shift": ((" + new_mean", ""), "没有加上 style 的均值。"),
         "shift_only": (
-            Edited(my_adain, ("(content - mean) / deviation * new_deviation", "content - mean")),
+            ("(content - mean) / deviation * new_deviation", "content - mean"),
             "标准差没有换：先除以 content 的，再乘 style 的。",
         ),
-        "not_centred": (
-            Edited(my_adain, ("(content - mean)", "content")),
-            "没有先减去 content 的均值。",
-        ),
+        "not_centred": (("(content - mean)", "content"), "没有先减去 content 的均值。"),
         "one_style": (
-            Edited(
-                my_adain,
+            [
                 ("style.mean((2, 3)", "style.mean((0, 2, 3)"),
                 ("style.var((2, 3)", "style.var((0, 2, 3)"),
-            ),
+            ],
             "style 的统计量跨了图：每张图配自己的那一张。",
         ),
         "outside": (
-            Edited(my_adain, (" + 1e-5).sqrt()", ").sqrt() + 1e-5")),
+            (" + 1e-5).sqrt()", ").sqrt() + 1e-5"),
             "小量加在了开方之外：先把 1e-5 加到方差上，再开方。",
         ),
         "halfway": (
             lambda c, s: (c + my_adain(c, s)) / 2,
             "与 content 对半混了：题目要完全换过去。",
         ),
-        "layer": (Edited(my_adain, ("(2, 3)", "(1, 2, 3)")), "统计量跨了通道：每个通道各换各的。"),
+        "layer": (("(2, 3)", "(1, 2, 3)"), "统计量跨了通道：每个通道各换各的。"),
         "first_style": (fed(my_adain, style=first), "都用了第一张 style：每张图配自己的那一张。"),
     },
 )

@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import in_range, noise, uniform
-from cnnlab.check.variants import Edited, fed
+from cnnlab.check.variants import fed
 from cnnlab.check.watching import called_functions
 
 # 1 把卷积核拼成一张图
@@ -131,16 +131,13 @@ def my_convolution(image, weight, bias, stride, padding):
     allow=("random",),
     laws=((_without_the_library, "调用了现成的卷积：这道题要用 unfold 和矩阵乘法自己做。"),),
     mistakes={
-        "no_bias": (
-            Edited(my_convolution, (" + bias[:, None]", "")),
-            "少了偏置：每个输出通道还要加一个常数。",
-        ),
+        "no_bias": ((" + bias[:, None]", ""), "少了偏置：每个输出通道还要加一个常数。"),
         "flipped": (
-            Edited(my_convolution, ("weight.flatten(1)", "weight.flip(2, 3).flatten(1)")),
+            ("weight.flatten(1)", "weight.flip(2, 3).flatten(1)"),
             "你翻转了核：深度学习里的卷积是互相关，不翻转。",
         ),
         "transposed": (
-            Edited(my_convolution, ("weight.flatten(1)", "weight.transpose(2, 3).flatten(1)")),
+            ("weight.flatten(1)", "weight.transpose(2, 3).flatten(1)"),
             "核的行和列对调了：拉平核与拉平图像块要用同一个次序。",
         ),
         "folded_wrong": (
@@ -149,7 +146,7 @@ def my_convolution(image, weight, bias, stride, padding):
         ),
         "library": (functional.conv2d,),
         "bias_summed": (
-            Edited(my_convolution, ("bias[:, None]", "bias.sum()")),
+            ("bias[:, None]", "bias.sum()"),
             "偏置加错了维：每个输出通道只加它自己的那一个数。",
         ),
         "replicated": (

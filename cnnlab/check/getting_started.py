@@ -7,7 +7,7 @@ import torch
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
 from cnnlab.check.gradients import gradient_of
-from cnnlab.check.variants import Edited, fed
+from cnnlab.check.variants import fed
 from cnnlab.check.watching import called_autograd
 
 # 1 像素 -> 图像
@@ -180,49 +180,33 @@ def my_finite_difference(function, image, position, step):
     laws=((_error_ratio, "步长缩到十分之一，三次函数上的误差应当缩到约百分之一，你的不是。"),),
     mistakes={
         "one_sided": (
-            Edited(
-                my_finite_difference,
-                ("- function(behind)) / (2 * step)", "- function(image)) / step"),
-            ),
+            ("- function(behind)) / (2 * step)", "- function(image)) / step"),
             "误差只按步长缩小：两边各走一步。",
         ),
         "backward_sided": (
-            Edited(
-                my_finite_difference,
-                (
-                    "function(ahead) - function(behind)) / (2 * step)",
-                    "function(image) - function(behind)) / step",
-                ),
+            (
+                "function(ahead) - function(behind)) / (2 * step)",
+                "function(image) - function(behind)) / step",
             ),
             "只往回走了一步：往前也走一步，误差小一个量级。",
         ),
-        "one_width": (
-            Edited(my_finite_difference, ("/ (2 * step)", "/ step")),
-            "大了一倍：两个端点之间隔着几个步长？",
-        ),
+        "one_width": (("/ (2 * step)", "/ step"), "大了一倍：两个端点之间隔着几个步长？"),
         "swapped": (
-            Edited(
-                my_finite_difference, ("(ahead) - function(behind)", "(behind) - function(ahead)")
-            ),
+            ("(ahead) - function(behind)", "(behind) - function(ahead)"),
             "符号反了：用往前一步的值减往后一步的值。",
         ),
         "low_precision": (
-            Edited(
-                my_finite_difference,
-                ("(ahead) - function(behind)", "(ahead).float() - function(behind).float()"),
-            ),
+            ("(ahead) - function(behind)", "(ahead).float() - function(behind).float()"),
             "精度不够：两个相近的数相减，有效数字所剩无几，换 float64。",
         ),
-        "in_place": (
-            Edited(my_finite_difference, ("image.clone(), image.clone()", "image, image.clone()")),
-        ),
+        "in_place": (("image.clone(), image.clone()", "image, image.clone()"),),
         "exact": (_slope, "用了自动求导：这道题不求导，只拿两个函数值相减。"),
         "half_steps": (
             fed(my_finite_difference, step=lambda s: s / 2),
             "两边各走了半步，合起来才一步：题目要两边各走一个 step。",
         ),
         "only_back": (
-            Edited(my_finite_difference, ("    behind[position] -= step\n", "")),
+            ("    behind[position] -= step\n", ""),
             "只有一边离开了原图，除的却是两个步长：往回也要从原图走一步。",
         ),
         "everywhere": (

@@ -10,7 +10,7 @@ from cnnlab.check.fixtures import TinyNet, classified, noise, uniform
 from cnnlab.check.gradients import class_probabilities, pixel_gradient
 from cnnlab.check.ranks import first_come, kendall, pearson
 from cnnlab.check.rules import by_hand, rule_function, swapping, swapping_all
-from cnnlab.check.variants import Edited, fed
+from cnnlab.check.variants import fed
 
 # 1 三条规则
 
@@ -41,39 +41,35 @@ def my_relu_rules(value, gradient):
     question="三条规则里，哪一条的结果与 value 完全无关？",
     mistakes={
         "guided_is_deconv": (
-            Edited(my_relu_rules, ("deconvolution * (value > 0)", "deconvolution")),
+            ("deconvolution * (value > 0)", "deconvolution"),
             "你的引导式规则只看传回的梯度：那是反卷积网络，前向的门也要关。",
         ),
         "guided_is_plain": (
-            Edited(my_relu_rules, ("deconvolution * (value > 0)", "plain")),
+            ("deconvolution * (value > 0)", "plain"),
             "你的引导式规则只有前向的门：那是普通反向传播，负的梯度也要拦下。",
         ),
         "zero_open": (
-            Edited(my_relu_rules, ("value > 0", "value >= 0")),
+            ("value > 0", "value >= 0"),
             "value 恰好为 0 的地方，门是关着的：ReLU 只放行大于 0 的数。",
         ),
         "swapped": (
-            Edited(
-                my_relu_rules, ("[plain, deconvolution, guided]", "[deconvolution, plain, guided]")
-            ),
+            ("[plain, deconvolution, guided]", "[deconvolution, plain, guided]"),
             "普通与反卷积网络的次序对调了。",
         ),
         "absolute": (
-            Edited(my_relu_rules, ("deconvolution * (value > 0)", "plain.abs()")),
+            ("deconvolution * (value > 0)", "plain.abs()"),
             "负的梯度被翻成了正的：要清零。",
         ),
         "guided_first": (
-            Edited(
-                my_relu_rules, ("[plain, deconvolution, guided]", "[plain, guided, deconvolution]")
-            ),
+            ("[plain, deconvolution, guided]", "[plain, guided, deconvolution]"),
             "反卷积网络与引导式的次序对调了：两道门都有的是引导式。",
         ),
         "times_value": (
-            Edited(my_relu_rules, ("(value > 0)", "value.clamp(min=0)")),
+            ("(value > 0)", "value.clamp(min=0)"),
             "乘的是 value 的大小：门只管放不放行，放行时原样传下去。",
         ),
         "forward_again": (
-            Edited(my_relu_rules, ("[plain,", "[value.clamp(min=0),")),
+            ("[plain,", "[value.clamp(min=0),"),
             "普通规则给的是前向的输出：要传的是梯度。",
         ),
         "all_absolute": (
@@ -81,7 +77,7 @@ def my_relu_rules(value, gradient):
             "先取了梯度的绝对值：负的梯度要拦下，不是翻成正的。",
         ),
         "value_back": (
-            Edited(my_relu_rules, ("[plain, deconvolution,", "[plain, value.clamp(min=0),")),
+            ("[plain, deconvolution,", "[plain, value.clamp(min=0),"),
             "第二条给的是前向的输出：反卷积网络截的是传回来的梯度。",
         ),
     },

@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise
-from cnnlab.check.variants import Edited
 
 # 1 数一数卷积核
 
@@ -184,25 +183,23 @@ def my_composed_kernel(first, second):
     ),
     mistakes={
         "same_size": (
-            Edited(my_composed_kernel, ("return result", "return result[:, :, :k, :k]")),
+            ("return result", "return result[:, :, :k, :k]"),
             "大小没有长：两个窗口错开着叠起来，比任何一个都大。",
         ),
         "flipped": (
-            Edited(my_composed_kernel, ("second[:, :, i, j]", "second.flip(2, 3)[:, :, i, j]")),
+            ("second[:, :, i, j]", "second.flip(2, 3)[:, :, i, j]"),
             "合成时翻转错了一层：两层都是互相关，合成的核是两个核的真卷积。",
         ),
         "flipped_first": (
-            Edited(my_composed_kernel, (", first)", ", first.flip(2, 3))")),
+            (", first)", ", first.flip(2, 3))"),
             "第一层的核不该翻转：副本是原样错开的。",
         ),
         "one_channel": (
-            Edited(
-                my_composed_kernel, ("second[:, :, i, j], first", "second[:, :1, i, j], first[:1]")
-            ),
+            ("second[:, :, i, j], first", "second[:, :1, i, j], first[:1]"),
             "中间的通道只用了一个：要对全部中间通道相加。",
         ),
         "channel_mean": (
-            Edited(my_composed_kernel, ("return result", "return result / first.shape[0]")),
+            ("return result", "return result / first.shape[0]"),
             "中间的通道是相加，不是平均。",
         ),
     },

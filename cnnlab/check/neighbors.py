@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from cnnlab.check.core import Unfit, exercise
 from cnnlab.check.fixtures import TinyNet, noise, permuted
-from cnnlab.check.variants import Edited
 from cnnlab.check.watching import work_of
 
 # 1 从激活到特征向量
@@ -113,33 +112,25 @@ def my_squared_distances(query, gallery):
     ),
     mistakes={
         "cross_sign": (
-            Edited(my_squared_distances, ("other - 2", "other + 2")),
+            ("other - 2", "other + 2"),
             "交叉项的符号反了：越像的两个向量，内积越大，距离应当越小。",
         ),
         "no_query_norm": (
-            Edited(my_squared_distances, ("own + other", "other")),
+            ("own + other", "other"),
             "少了查询自己的平方和：名次不变，距离的值不对。",
         ),
-        "no_gallery_norm": (
-            Edited(my_squared_distances, ("own + other", "own")),
-            "少了库里向量的平方和：长的向量会占便宜。",
-        ),
+        "no_gallery_norm": (("own + other", "own"), "少了库里向量的平方和：长的向量会占便宜。"),
         "root": (
-            Edited(
-                my_squared_distances, ("distances.clamp(min=0)", "distances.clamp(min=0).sqrt()")
-            ),
+            ("distances.clamp(min=0)", "distances.clamp(min=0).sqrt()"),
             "多开了一次根号：要的是距离的平方。",
         ),
-        "single_cross": (
-            Edited(my_squared_distances, ("- 2 * query", "- query")),
-            "交叉项少了一半：展开完全平方再数一遍。",
-        ),
+        "single_cross": (("- 2 * query", "- query"), "交叉项少了一半：展开完全平方再数一遍。"),
         "big_tensor": (lambda q, g: (q[:, None] - g).square().sum(2),),
         "looped": (lambda q, g: torch.stack([(one - g).square().sum(1) for one in q]),),
-        "no_clamp": (Edited(my_squared_distances, (".clamp(min=0)", "")),),
+        "no_clamp": ((".clamp(min=0)", ""),),
         "absolute": (lambda q, g: torch.cdist(q, g, p=1), "各维相加的是绝对值：要平方和。"),
         "mean": (
-            Edited(my_squared_distances, (".clamp(min=0)", ".clamp(min=0) / query.shape[1]")),
+            (".clamp(min=0)", ".clamp(min=0) / query.shape[1]"),
             "除以了维数：要平方之和，不是平均。",
         ),
     },

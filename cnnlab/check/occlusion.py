@@ -9,7 +9,7 @@ from torch.nn import functional
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, WindowNet, classified, noise, uniform
 from cnnlab.check.gradients import class_scores
-from cnnlab.check.variants import Edited, fed, first
+from cnnlab.check.variants import fed, first
 
 # 1 窗的位置
 
@@ -99,84 +99,60 @@ def my_occlusion_map(image, target, model, window, stride):
     question="窗数一多就慢。怎样把几扇窗拼成一批，而结果一个数也不变？",
     mistakes={
         "kept": (
-            Edited(
-                my_occlusion_map,
+            [
                 ("        for i, top", "        covered = image.clone()\n        for i, top"),
                 ("                covered = image.clone()\n", ""),
-            ),
+            ],
             "前一扇窗还留在图上：每扇窗都要从原图开始。",
         ),
         "probability": (
-            Edited(my_occlusion_map, (").gather(1", ").softmax(1).gather(1")),
+            (").gather(1", ").softmax(1).gather(1"),
             "给的是概率的下降：softmax 把别的类也搅了进来，这里要得分。",
         ),
-        "black": (
-            Edited(my_occlusion_map, ("] = color", "] = 0")),
-            "窗里填的是 0：在像素上 0 是黑色，不是这张图的平均色。",
-        ),
+        "black": (("] = color", "] = 0"), "窗里填的是 0：在像素上 0 是黑色，不是这张图的平均色。"),
         "batch_mean": (
-            Edited(
-                my_occlusion_map, ("mean((2, 3), keepdim=True)", "mean((0, 2, 3), keepdim=True)")
-            ),
+            ("mean((2, 3), keepdim=True)", "mean((0, 2, 3), keepdim=True)"),
             "平均色取自整批：每张图该用自己的。",
         ),
         "grey_mean": (
-            Edited(
-                my_occlusion_map, ("mean((2, 3), keepdim=True)", "mean((1, 2, 3), keepdim=True)")
-            ),
+            ("mean((2, 3), keepdim=True)", "mean((1, 2, 3), keepdim=True)"),
             "三个通道填了同一个数：平均色是一种颜色，有三个分量。",
         ),
-        "after": (
-            Edited(my_occlusion_map, ("before - after", "after")),
-            "给的是遮住之后的得分：题目要的是掉了多少。",
-        ),
-        "negated": (
-            Edited(my_occlusion_map, ("before - after", "after - before")),
-            "符号反了：得分下降记作正数。",
-        ),
+        "after": (("before - after", "after"), "给的是遮住之后的得分：题目要的是掉了多少。"),
+        "negated": (("before - after", "after - before"), "符号反了：得分下降记作正数。"),
         "first_target": (
             fed(my_occlusion_map, target=first),
             "整批都用了第一张图的目标类：每张图有自己的。",
         ),
         "graph": (lambda x, t, m, *a: my_occlusion_map(x, t, m, *a) + 0 * m(x).sum(),),
         "outside": (
-            Edited(
-                my_occlusion_map,
+            [
                 ("covered = image.clone()", "covered = color.expand_as(image).clone()"),
                 ("] = color", "] = image[:, :, top : top + window, left : left + window]"),
-            ),
+            ],
             "遮的是窗外，窗里反而留着：填色的是窗里。",
         ),
         "short": (
-            Edited(
-                my_occlusion_map,
-                ("+ window, left : left + window", "+ window - 1, left : left + window - 1"),
-            ),
+            ("+ window, left : left + window", "+ window - 1, left : left + window - 1"),
             "窗少盖了一行一列：切片的终点不含，要到起点加 window。",
         ),
-        "grey": (
-            Edited(my_occlusion_map, ("] = color", "] = 0.5")),
-            "窗里填的是 0.5 的灰：题目要这张图自己的平均色。",
-        ),
+        "grey": (("] = color", "] = 0.5"), "窗里填的是 0.5 的灰：题目要这张图自己的平均色。"),
         "own_window": (
-            Edited(
-                my_occlusion_map,
-                (
-                    "] = color",
-                    "] = image[:, :, top : top + window, left : left + window].mean((2, 3), True)",
-                ),
+            (
+                "] = color",
+                "] = image[:, :, top : top + window, left : left + window].mean((2, 3), True)",
             ),
             "填的是窗里那一块的平均色：要整张图的平均色。",
         ),
         "every_target": (
-            Edited(my_occlusion_map, (".gather(1, target[:, None])[:, 0]", "[:, target].sum(1)")),
+            (".gather(1, target[:, None])[:, 0]", "[:, target].sum(1)"),
             "scores[:, target] 得到的是 (N, N)：每张图只取自己那一类，要一一对应。",
         ),
         "relative": (
-            Edited(my_occlusion_map, ("before - after", "(before - after) / before")),
+            ("before - after", "(before - after) / before"),
             "除以了原来的得分：题目要掉了多少，不是掉了几成。",
         ),
-        "in_place": (Edited(my_occlusion_map, ("covered = image.clone()", "covered = image")),),
+        "in_place": (("covered = image.clone()", "covered = image"),),
     },
 )
 def occlusion_map(image, target, model, window, stride):

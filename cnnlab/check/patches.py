@@ -7,7 +7,7 @@ import torch
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, noise, uniform
 from cnnlab.check.gradients import gradient_of
-from cnnlab.check.variants import Edited, fed
+from cnnlab.check.variants import fed
 from cnnlab.check.watching import work_of
 from cnnlab.core.hooks import activations_of
 
@@ -38,39 +38,35 @@ def my_receptive_size(layers):
     question="把步幅全改成 1，同样的层数看到的范围怎样增长？",
     mistakes={
         "no_product": (
-            Edited(my_receptive_size, ("jump *= stride", "jump = stride")),
+            ("jump *= stride", "jump = stride"),
             "步幅没有累乘：前面每过一次步幅 2，后面的一格就值两格。",
         ),
         "late": (
-            Edited(my_receptive_size, ("(kernel - 1) * jump", "(kernel - 1) * jump * stride")),
+            ("(kernel - 1) * jump", "(kernel - 1) * jump * stride"),
             "本层的步幅用早了：核内相邻两格的距离由前面各层决定。",
         ),
         "sign": (
-            Edited(my_receptive_size, ("start -= padding", "start += padding")),
+            ("start -= padding", "start += padding"),
             "起点的符号反了：填充让第一个窗口往图像外面移。",
         ),
         "whole_kernel": (
-            Edited(my_receptive_size, ("(kernel - 1) * jump", "kernel * jump")),
+            ("(kernel - 1) * jump", "kernel * jump"),
             "多加了：核长 k 的窗口，两端的格子之间只隔 k − 1 格。",
         ),
         "stride_first": (
-            Edited(
-                my_receptive_size,
+            [
                 ("layers:\n", "layers:\n        jump *= stride\n"),
                 ("* jump\n        jump *= stride\n", "* jump\n"),
-            ),
+            ],
             "先更新了步幅，再用它：大小和起点要用更新之前的步幅。",
         ),
         "never_scaled": (
-            Edited(my_receptive_size, ("(kernel - 1) * jump", "kernel - 1")),
+            ("(kernel - 1) * jump", "kernel - 1"),
             "核长没有乘步幅：前面各层的步幅之积，是核里相邻两格在图像上的距离。",
         ),
-        "added": (
-            Edited(my_receptive_size, ("jump *= stride", "jump += stride")),
-            "步幅相加了：一层层传下来，步幅是相乘。",
-        ),
+        "added": (("jump *= stride", "jump += stride"), "步幅相加了：一层层传下来，步幅是相乘。"),
         "unscaled_start": (
-            Edited(my_receptive_size, ("padding * jump", "padding")),
+            ("padding * jump", "padding"),
             "填充没有乘步幅：深一层的填充补的是那一层的格，一格值好几个像素。",
         ),
         "backwards": (
@@ -78,22 +74,16 @@ def my_receptive_size(layers):
             "层的次序反了：layers 从第一层排到最后一层。",
         ),
         "less_padding": (
-            Edited(my_receptive_size, ("(kernel - 1) * jump", "(kernel - 1 - 2 * padding) * jump")),
+            ("(kernel - 1) * jump", "(kernel - 1 - 2 * padding) * jump"),
             "大小里减去了填充：填充只移动起点，不改变一个窗口有多大。",
         ),
         "own_stride": (
-            Edited(my_receptive_size, ("* jump\n", "* stride\n")),
+            ("* jump\n", "* stride\n"),
             "核长和填充乘的是本层的步幅：该乘前面各层步幅之积。",
         ),
-        "no_padding": (
-            Edited(my_receptive_size, ("        start -= padding * jump\n", "")),
-            "没有用上填充：起点由它决定。",
-        ),
+        "no_padding": (("        start -= padding * jump\n", ""), "没有用上填充：起点由它决定。"),
         "centre": (
-            Edited(
-                my_receptive_size,
-                ("return size, jump, start", "return size, jump, int(start + size / 2)"),
-            ),
+            ("return size, jump, start", "return size, jump, int(start + size / 2)"),
             "给的是窗口的中心：题目要起点，就是最左边的那个像素。",
         ),
     },

@@ -10,7 +10,7 @@ from cnnlab.check.fixtures import CamNet, TinyNet, classified, in_range, in_trai
 from cnnlab.check.gradients import class_scores as _scores
 from cnnlab.check.gradients import pixel_differences as _differences
 from cnnlab.check.gradients import pixel_gradient as _gradient
-from cnnlab.check.variants import Edited, fed, first
+from cnnlab.check.variants import fed, first
 from cnnlab.core.measures import luminance
 
 # 1 一批图的显著图
@@ -53,58 +53,46 @@ def my_saliency(image, target, model):
     ),
     mistakes={
         "sum": (
-            Edited(my_saliency, (".abs().amax(dim=1)", ".abs().sum(dim=1)")),
+            (".abs().amax(dim=1)", ".abs().sum(dim=1)"),
             "跨通道用了求和：这里问最敏感的那个通道。",
         ),
         "late_abs": (
-            Edited(my_saliency, (".abs().amax(dim=1)", ".amax(dim=1).abs()")),
+            (".abs().amax(dim=1)", ".amax(dim=1).abs()"),
             "先取最大再取绝对值，漏掉了最负的通道。",
         ),
         "softmax": (
-            Edited(my_saliency, ("model(leaf)", "model(leaf).softmax(1)")),
+            ("model(leaf)", "model(leaf).softmax(1)"),
             "你求的是概率的梯度：要对 softmax 之前的得分求。",
         ),
-        "batch_mean": (
-            Edited(my_saliency, ("scores.sum()", "scores.mean()")),
-            "对批量取了平均：批量越大，图就越淡。",
-        ),
+        "batch_mean": (("scores.sum()", "scores.mean()"), "对批量取了平均：批量越大，图就越淡。"),
         "mean": (
-            Edited(my_saliency, (".abs().amax(dim=1)", ".abs().mean(dim=1)")),
+            (".abs().amax(dim=1)", ".abs().mean(dim=1)"),
             "跨通道取了平均：三个通道里挑最大的。",
         ),
-        "first_channel": (
-            Edited(my_saliency, (".amax(dim=1)", "[:, 0]")),
-            "只看了第一个通道：三个里挑最大的。",
-        ),
+        "first_channel": ((".amax(dim=1)", "[:, 0]"), "只看了第一个通道：三个里挑最大的。"),
         "summed_first": (
-            Edited(my_saliency, (".abs().amax(dim=1)", ".sum(dim=1).abs()")),
+            (".abs().amax(dim=1)", ".sum(dim=1).abs()"),
             "先把三个通道相加了：一正一负会抵消；各取绝对值，再挑最大的。",
         ),
-        "relu": (
-            Edited(my_saliency, (".abs()", ".clamp(min=0)")),
-            "负的梯度被丢掉了：它们也是敏感的像素。",
-        ),
+        "relu": ((".abs()", ".clamp(min=0)"), "负的梯度被丢掉了：它们也是敏感的像素。"),
         "all_classes": (
-            Edited(my_saliency, (".gather(1, target[:, None])", "")),
+            (".gather(1, target[:, None])", ""),
             "对全部类别的得分求了和：只取目标类。",
         ),
         "cross_entropy": (
-            Edited(
-                my_saliency,
-                (
-                    "model(leaf).gather(1, target[:, None])",
-                    "-model(leaf).log_softmax(1).gather(1, target[:, None])",
-                ),
+            (
+                "model(leaf).gather(1, target[:, None])",
+                "-model(leaf).log_softmax(1).gather(1, target[:, None])",
             ),
             "你求的是交叉熵的梯度：它混进了别的类别。",
         ),
         "predicted": (
-            Edited(my_saliency, (".gather(1, target[:, None])", ".amax(1)")),
+            (".gather(1, target[:, None])", ".amax(1)"),
             "用了网络自己预测的类别：题目给了 target。",
         ),
         "first_target": (fed(my_saliency, target=first), "都用了第一张图的类别。"),
         "times_input": (
-            Edited(my_saliency, ("gradient.abs()", "(gradient * image).abs()")),
+            ("gradient.abs()", "(gradient * image).abs()"),
             "乘上了输入：那问的是贡献。",
         ),
         "normalized": (
@@ -118,22 +106,21 @@ def my_saliency(image, target, model):
             "只对图像这一个张量求导的函数在 torch.autograd 里。",
         ),
         "euclidean": (
-            Edited(my_saliency, (".abs().amax(dim=1)", ".norm(dim=1)")),
+            (".abs().amax(dim=1)", ".norm(dim=1)"),
             "三个通道合成了长度：题目取绝对值最大的那个通道。",
         ),
         "mean_entropy": (
-            Edited(
-                my_saliency,
+            [
                 (
                     "model(leaf).gather(1, target[:, None])",
                     "model(leaf).log_softmax(1).gather(1, target[:, None])",
                 ),
                 ("scores.sum()", "scores.mean()"),
-            ),
+            ],
             "你求的是交叉熵在整批上的平均的梯度：只要目标类的得分。",
         ),
         "every_target": (
-            Edited(my_saliency, (".gather(1, target[:, None])", "[:, target]")),
+            (".gather(1, target[:, None])", "[:, target]"),
             "m(x)[:, target] 得到的是 (N, N)：每张图只取自己那一类，要一一对应。",
         ),
         "next_class": (

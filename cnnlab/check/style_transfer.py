@@ -8,7 +8,7 @@ from torch.nn import functional
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
 from cnnlab.check.gradients import BROKEN, gradient_flows
-from cnnlab.check.variants import Edited, fed
+from cnnlab.check.variants import fed
 
 # 1 内容损失
 
@@ -42,53 +42,38 @@ def my_content_loss(features, target, weight):
     question="features 全为 0 时，每张图贡献多少？这与层有关吗？",
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
-        "absolute": (
-            Edited(my_content_loss, (" / size", "")),
-            "没有除以目标的平方和：换一层，权重的意思就变了。",
-        ),
+        "absolute": ((" / size", ""), "没有除以目标的平方和：换一层，权重的意思就变了。"),
         "mean": (
             lambda f, t, w: w * (f - t).square().mean(),
             "取了平均：这里约定每张图除以目标的平方和，再相加。",
         ),
         "batch": (
-            Edited(my_content_loss, ("(distance / size).sum()", "distance.sum() / size.sum()")),
+            ("(distance / size).sum()", "distance.sum() / size.sum()"),
             "整批共用了一个分母：每张图除以自己的目标。",
         ),
         "weight_squared": (fed(my_content_loss, weight=lambda w: w * w), "权重乘了两次。"),
         "root": (
-            Edited(my_content_loss, ("distance / size", "distance.sqrt() / size.sqrt()")),
+            ("distance / size", "distance.sqrt() / size.sqrt()"),
             "开了根号：这里要平方距离。",
         ),
         "batch_mean": (
-            Edited(my_content_loss, ("(distance / size).sum()", "(distance / size).mean()")),
+            ("(distance / size).sum()", "(distance / size).mean()"),
             "跨图取了平均：题目要相加。",
         ),
-        "by_features": (
-            Edited(my_content_loss, ("size = target", "size = features")),
-            "除的是正在变的那一个：分母是目标。",
-        ),
-        "absolute_gap": (
-            Edited(my_content_loss, (".square()", ".abs()")),
-            "用的是绝对值：题目要平方距离与平方和。",
-        ),
-        "norm_once": (
-            Edited(my_content_loss, ("/ size", "/ size.sqrt()")),
-            "分母没有平方：除以目标的平方和。",
-        ),
+        "by_features": (("size = target", "size = features"), "除的是正在变的那一个：分母是目标。"),
+        "absolute_gap": ((".square()", ".abs()"), "用的是绝对值：题目要平方距离与平方和。"),
+        "norm_once": (("/ size", "/ size.sqrt()"), "分母没有平方：除以目标的平方和。"),
         "half": (fed(my_content_loss, weight=lambda w: w / 2), "多了一个 ½：题目没有它。"),
         "no_weight": (fed(my_content_loss, weight=lambda _: 1.0), "没有乘 weight。"),
         "each_channel": (
-            Edited(my_content_loss, (".flatten(1).sum(1)", ".flatten(2).sum(2)")),
+            (".flatten(1).sum(1)", ".flatten(2).sum(2)"),
             "每个通道各除了自己的平方和：一张图一个分母。",
         ),
         "half_distance": (
             lambda f, t, w: w * (f - t).square().sum() / 2,
             "这是 ½‖F − P‖²：没有除以目标的平方和，也没有 ½。",
         ),
-        "pointwise": (
-            Edited(my_content_loss, (".flatten(1).sum(1)", "")),
-            "逐个数相除了：先各自求平方和，再相除。",
-        ),
+        "pointwise": ((".flatten(1).sum(1)", ""), "逐个数相除了：先各自求平方和，再相除。"),
         "first_image": (
             lambda f, t, w: my_content_loss(f[:1], t[:1], w),
             "只算了第一张图：各图相加。",

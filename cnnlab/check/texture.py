@@ -8,7 +8,7 @@ from torch.nn import functional
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise
 from cnnlab.check.gradients import BROKEN, gradient_flows
-from cnnlab.check.variants import Edited, fed
+from cnnlab.check.variants import fed
 
 # 1 Gram 矩阵
 
@@ -38,12 +38,9 @@ def my_gram(features):
     question="把全部位置打乱，它变不变？把通道打乱呢？",
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
-        "unnormalised": (
-            Edited(my_gram, (" / features[0].numel()", "")),
-            "没有除：图大一倍，矩阵就大几倍。",
-        ),
+        "unnormalised": ((" / features[0].numel()", ""), "没有除：图大一倍，矩阵就大几倍。"),
         "positions": (
-            Edited(my_gram, ("features[0].numel()", "rows.shape[2]")),
+            ("features[0].numel()", "rows.shape[2]"),
             "只除了位置数：这里约定连通道数一起除。",
         ),
         "centred": (
@@ -52,34 +49,30 @@ def my_gram(features):
         ),
         "batch": (_mixed_batch, "两张图被混在一起：批量的一维要单独留着。"),
         "reshape": (
-            Edited(
-                my_gram,
-                (
-                    "features.flatten(2)",
-                    "features.permute(0, 2, 3, 1).reshape(features.flatten(2).shape)",
-                ),
+            (
+                "features.flatten(2)",
+                "features.permute(0, 2, 3, 1).reshape(features.flatten(2).shape)",
             ),
             "同一行里混进了不同通道：展平之前看看哪一维在最后。",
         ),
         "points": (
-            Edited(my_gram, ("rows @ rows.transpose(1, 2)", "rows.transpose(1, 2) @ rows")),
+            ("rows @ rows.transpose(1, 2)", "rows.transpose(1, 2) @ rows"),
             "得到的是点与点的矩阵：Gram 矩阵是通道与通道的，不是位置与位置的。",
         ),
         "whole_batch_share": (
-            Edited(my_gram, ("features[0].numel()", "features.numel()")),
+            ("features[0].numel()", "features.numel()"),
             "把批量也除了进去：一张图的结果不该随同批的张数变。",
         ),
         "channels_only": (
-            Edited(my_gram, ("features[0].numel()", "features.shape[1]")),
+            ("features[0].numel()", "features.shape[1]"),
             "只除了通道数：还要除以位置数。",
         ),
         "squeezed": (lambda f: my_gram(f).squeeze(0), "只有一张图时少了一维：批量的一维要留着。"),
         "correlation": (
-            Edited(
-                my_gram,
+            [
                 ("features.flatten(2)", "functional.normalize(features.flatten(2), dim=2)"),
                 (" / features[0].numel()", ""),
-            ),
+            ],
             "每一行先除以了自己的长度：那是夹角的余弦，响不响就看不出来了。",
         ),
         "covariance": (
@@ -100,13 +93,7 @@ def my_gram(features):
         ),
         "squared": (fed(my_gram, features=torch.square), "先取了平方：乘积是两个通道之间的。"),
         "mixed_rows": (
-            Edited(
-                my_gram,
-                (
-                    "features.flatten(2)",
-                    "features.reshape(len(features), -1, features.shape[1]).mT",
-                ),
-            ),
+            ("features.flatten(2)", "features.reshape(len(features), -1, features.shape[1]).mT"),
             "同一行里混进了不同通道：直接把形状改成 (H·W, C) 不会换次序，要先 flatten 成 C 行。",
         ),
     },
@@ -165,7 +152,6 @@ _relative = _weighted(lambda g, a: _squares(g - a) / _squares(a))
     idea="每层除以目标自己的大小，各层的数才可比；再按权重加起来。",
     where="看本章“想法”一节的公式。",
     question="哪一层的权重设为 0，图上的什么会先变？",
-    tolerance=1e-6,
     properties=((lambda out, grams, targets, weights: out >= 0, "损失不该是负数。"),),
     laws=((gradient_flows(), *BROKEN),),
     mistakes={

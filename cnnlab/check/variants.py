@@ -22,6 +22,19 @@ def first(batch):
     return batch[:1].expand_as(batch)
 
 
+def wrong_ways(mistakes: dict[str, tuple], function: Callable | None) -> dict[str, tuple]:
+    """错法表里的 (原文, 改成) 都换成改了源码的 function；已经是函数的不动。"""
+    return {
+        key: (
+            wrong
+            if callable(wrong)
+            else Edited(function, *(wrong if isinstance(wrong, list) else [wrong])),
+            *hints,
+        )
+        for key, (wrong, *hints) in mistakes.items()
+    }
+
+
 class Edited:
     """源码改了几处的 function：Edited(f, ("+ bias", "")) 忘了偏置；用到时才读源码、编译。"""
 

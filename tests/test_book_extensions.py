@@ -173,11 +173,11 @@ def test_wide_pictures_keep_a_width_at_which_their_text_is_read(finishing, tmp_p
     for name, pixels, dpi in ((wide, 900, 100), (narrow, 780, 120)):
         Image.new("L", (pixels, 20)).save(tmp_path / f"{name}.png", dpi=(dpi, dpi))
     widths = finishing.least_widths(tmp_path)
-    assert widths == {f"{wide}.png": 486}
+    assert widths == {f"{wide}.png": 471}
     page = "".join(f'<img alt="图" src="../_images/{name}.png" />' for name in (wide, narrow))
-    made = finishing.with_texts(page, {}, {f"{wide}.png": 486})
+    made = finishing.with_texts(page, {}, {f"{wide}.png": 471})
     first, second = re.findall(r"(?:<div[^>]*>)?<img[^>]*>(?:</div>)?", made)
-    assert first.startswith('<div class="output cnnlab-wide">') and "min-width: 486px" in first
+    assert first.startswith('<div class="output cnnlab-wide">') and "min-width: 471px" in first
     assert second.startswith("<img") and "min-width" not in second
 
 

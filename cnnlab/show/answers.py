@@ -22,8 +22,7 @@ def show_answers(images, answers, *, count: int = 5, caption: str = "", alt: str
     pictures = _rows(images, 8)[0]
     if len(answers) != len(pictures):
         raise ValueError(f"照片有 {len(pictures)} 张，回答有 {len(answers)} 份：要一一对应")
-    most = WIDTH if len(pictures) > 5 else 6.4  # 五张以内，手机上不必左右拖
-    wide = min(2.4, most / len(pictures))
+    wide = min(2.4, WIDTH / len(pictures))
     _, axes = plt.subplots(
         2, len(pictures), figsize=(wide * len(pictures), wide + 0.3 * count),
         height_ratios=[wide, 0.3 * count], layout="constrained", squeeze=False,
@@ -36,8 +35,8 @@ def show_answers(images, answers, *, count: int = 5, caption: str = "", alt: str
         below.set(xlim=(0, 1), ylim=(count - 0.4, -0.6))
         for order, (name, value) in enumerate(top[:count]):
             below.barh(order, value, 0.86, color=PALETTE[4], alpha=0.75)
-            below.text(0.01, order, name.split(" (")[0], va="center", fontsize=10.5)
-            below.text(1, order, f"{value:.2f}", va="center", ha="right", fontsize=10)
+            below.text(0.01, order, name.split(" (")[0], va="center")
+            below.text(1, order, f"{value:.2f}", va="center", ha="right")
     panels = Panels(axes.flatten())
     describe(panels.figure, caption, alt)
     return panels

@@ -10,7 +10,7 @@ from torch import nn
 
 from cnnlab.chapters.patches import Patches, ranked_patches
 from cnnlab.core.arguments import checked
-from cnnlab.show.figures import CONTROL, PALETTE, PHOTO_DPI, Panels, drawing
+from cnnlab.show.figures import CONTROL, PALETTE, TEXT, WIDTH, Panels, drawing
 from cnnlab.show.layers import field_text
 
 PARTS = ("最强", "中间", "最弱")
@@ -29,16 +29,16 @@ def neuron_card(model: nn.Module, layer: str, channel: int, images, *, k: int = 
         raise ValueError(f"每行要 {k} 个区块，图像只有 {len(images)} 张：多给些图像，或减小 k")
     count = len(images)
     ranking = ranked_patches(model, images, layer, channel, count, part="top")
-    page = plt.figure(figsize=(3.4 + 1.04 * k, 4.4), dpi=PHOTO_DPI, layout="constrained")
-    grid = page.add_gridspec(3, k + 1, width_ratios=[1] * k + [2.6])
+    page = plt.figure(figsize=(WIDTH, 18 / k + 2.6), layout="constrained")
+    grid = page.add_gridspec(4, k, height_ratios=[1, 1, 1, 0.28 * k])
     panels = Panels()
     for row, first in enumerate((0, (count - k) // 2, count - k)):
         places = [page.add_subplot(grid[row, at], projection="cnnlab") for at in range(k)]
         _patch_row(places, PARTS[row], ranking, first)
         panels += places
-    _histogram(page.add_subplot(grid[:, k]), ranking.values[0].cpu().numpy(), k)
+    _histogram(page.add_subplot(grid[3, :]), ranking.values[0].cpu().numpy(), k)
     about = [f"{layer} 第 {channel} 通道", field_text(model, layer), f"{count} 张图"]
-    page.suptitle(" · ".join(filter(None, about)), fontsize=13)
+    page.suptitle(" · ".join(filter(None, about)), fontsize=12)
     return panels
 
 
@@ -46,9 +46,9 @@ def _patch_row(panels, name: str, ranking: Patches, first: int) -> None:
     """名次 first 起的一行区块，上方写激活。"""
     for order, panel in enumerate(panels, first):
         panel.imshow(ranking.crop(0, order).permute(1, 2, 0).clamp(0, 1).cpu().numpy())
-        panel.set_title(f"{float(ranking.values[0, order]):.3g}", fontsize=10, pad=3)
+        panel.set_title(f"{float(ranking.values[0, order]):.3g}", fontsize=TEXT, pad=3)
         panel.set(xticks=[], yticks=[])
-    panels[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=11.5)
+    panels[0].set_ylabel(name, rotation=0, ha="right", va="center")
 
 
 def _histogram(chart, values: np.ndarray, k: int) -> None:
@@ -56,8 +56,6 @@ def _histogram(chart, values: np.ndarray, k: int) -> None:
     chart.hist(values, bins=24, color=CONTROL)
     chart.axvline(values[k - 1], color=PALETTE[1], linestyle="--", linewidth=1.4)
     silent = float((values <= 0).mean())
-    chart.set_title(f"虚线以右是最强的 {k} 张；{silent:.0%} 的图上为 0", fontsize=10, pad=4)
-    chart.set_xlabel("图上的最大激活", fontsize=10)
-    chart.set_ylabel("图数", fontsize=10)
-    chart.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    chart.tick_params(labelsize=9)
+    chart.set_title(f"虚线以右是最强的 {k} 张；{silent:.0%} 的图上为 0", fontsize=TEXT, pad=4)
+    chart.set(xlabel="图上的最大激活", ylabel="图数")
+    chart.yaxis.set_major_locator(MaxNLocator(4, integer=True))

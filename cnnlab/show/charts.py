@@ -10,6 +10,7 @@ from cnnlab.core.arguments import checked
 from cnnlab.show.figures import (
     CONTROL,
     PALETTE,
+    TEXT,
     WIDTH,
     QuietAxes,
     describe,
@@ -153,9 +154,9 @@ def show_bars(
                         yerr=spread, capsize=3, label=name,
                         color=CONTROL if gray else PALETTE[order % len(PALETTE)])  # fmt: skip
         texts = [number.format(height).replace("-", "−") for height in heights]
-        axes.bar_label(bars, texts, fontsize=9.5, padding=2)
+        axes.bar_label(bars, texts, padding=2)
     room = (axes.figure.get_figwidth() - 0.8) / len(names) - 0.1
-    axes.set_xticks(across, [wrap_text(str(name), room, 11) for name in names])
+    axes.set_xticks(across, [wrap_text(str(name), room, TEXT) for name in names])
     axes.set_ylabel(ylabel)
     axes.set_title(title, loc="left" if len(series) > 1 else "center")
     axes.margins(y=0.14)

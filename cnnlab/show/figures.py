@@ -16,21 +16,24 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 FONT = "Noto Sans SC"
-WIDTH = 9.0  # 英寸；缩到书页宽（700–900 像素）后字仍有 12 像素以上
-PHOTO_DPI = 100  # 照片多的图占地方，分辨率略低于曲线图
+PHONE = 358  # 像素，390 宽的手机上正文的宽度
+TEXT = 11  # 图里最小的字号（磅）
+MARGIN = 0.05  # 英寸，裁边时四周留的白
+# 英寸，图至多这么宽：整张缩到手机那么宽，最小的字还有 8 像素高；电脑上每英寸 120 像素，恰好一栏
+WIDTH = PHONE * TEXT / 72 / 8 - 2 * MARGIN
+LARGEST = 2.9  # 英寸，一格至多这么宽：再大，224 像素的照片就糊了
 # 前七色是 Okabe、Ito（2008）的色盲安全色，去掉了白底上看不清的黄色；后三色为十类备用
 PALETTE = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#4D4D4D",
     "#882255", "#999933", "#5D3A1A",
 )  # fmt: skip
-TITLE = 12  # 图格标题与行名的字号
-BAR = 0.95  # 颜色条占的宽度
+BAR = 0.95  # 英寸，颜色条占的宽度
 CONTROL = "#A6A6A6"
 STYLE = {
     "font.family": [FONT, "DejaVu Sans"],  # 次序要紧：反过来，中文与公式混排会出方框
-    "font.size": 11,
+    "font.size": TEXT,
     "axes.titlesize": 12,
-    "axes.labelsize": 11,
+    "axes.labelsize": TEXT,
     "axes.titlepad": 8,
     "axes.unicode_minus": True,
     "axes.prop_cycle": matplotlib.cycler(color=PALETTE),
@@ -46,10 +49,11 @@ STYLE = {
     "xtick.major.width": 0.7,
     "ytick.major.width": 0.7,
     "legend.frameon": False,
-    "legend.fontsize": 10.5,
+    "legend.fontsize": TEXT,
     "lines.linewidth": 2.0,
     "figure.dpi": 120,
     "savefig.dpi": "figure",
+    "savefig.pad_inches": MARGIN,
     "figure.facecolor": "white",
     "axes.facecolor": "white",
     "image.cmap": "gray",
@@ -199,7 +203,7 @@ def panel_grid(
 
     left 是左边留给行名的宽度；bar 在右边留出颜色条。
     """
-    gap, line = 0.08, 0.215
+    gap, line = 0.08, TEXT * 1.25 / 72
     lines = [
         max((text.count("\n") + 1 for text in titles[start : start + columns] if text), default=0)
         for start in range(0, rows * columns, columns)
@@ -207,7 +211,7 @@ def panel_grid(
     tops = [count * line + (0.07 if count else 0.0) for count in lines]
     width = left + columns * (cell[0] + gap) - gap + (BAR if bar else 0.0)
     height = rows * (cell[1] + gap) - gap + sum(tops)
-    figure = plt.figure(FigureClass=PageFigure, figsize=(width, height), dpi=PHOTO_DPI)
+    figure = plt.figure(FigureClass=PageFigure, figsize=(width, height))
     panels = Panels()
     for row, column in itertools.product(range(rows), range(columns)):
         x = left + column * (cell[0] + gap)
@@ -217,7 +221,7 @@ def panel_grid(
         panel.spines[:].set(visible=True, color="#BFBFBF", linewidth=0.5)
         panels.append(panel)
     for panel, text in zip(panels, titles, strict=False):
-        panel.set_title(text, fontsize=TITLE, pad=4, linespacing=1.15)
+        panel.set_title(text, fontsize=TEXT, pad=4, linespacing=1.15)
     return panels
 
 
@@ -227,8 +231,8 @@ def describe(figure: Figure, caption: str, alt: str) -> None:
     if caption:
         # 写在图的边界之外：显示与保存时按内容裁边，会把它包进来
         width = max(figure.get_figwidth(), 6.0)
-        figure.text(0, -0.08 / figure.get_figheight(), wrap_text(caption, width, 11.5),
-                    fontsize=11.5, va="top", linespacing=1.4, color="#404040")  # fmt: skip
+        figure.text(0, -0.08 / figure.get_figheight(), wrap_text(caption, width, TEXT),
+                    fontsize=TEXT, va="top", linespacing=1.4, color="#404040")  # fmt: skip
 
 
 def add_bar(panels: Panels, shown, label: str = "") -> Axes:
@@ -241,6 +245,6 @@ def add_bar(panels: Panels, shown, label: str = "") -> Axes:
     bar_axes = figure.add_axes(place)
     bar = figure.colorbar(shown, cax=bar_axes, ticks=matplotlib.ticker.MaxNLocator(5))
     bar.outline.set_visible(False)
-    bar_axes.tick_params(labelsize=9.5, length=2.5)
-    bar.set_label(label, fontsize=10)
+    bar_axes.tick_params(length=2.5)
+    bar.set_label(label)
     return bar_axes

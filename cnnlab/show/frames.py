@@ -12,14 +12,11 @@ from collections.abc import Sequence
 from matplotlib import pyplot as plt
 from PIL import Image, ImageOps
 
-from cnnlab.show.figures import use_style
+from cnnlab.show.figures import MARGIN, PHONE, WIDTH, use_style
 
 MOST_BYTES = 36_000
 WIDEST = 900  # 像素，书页的宽度
 PIXELS = 100  # 每英寸
-# 图里的标题 12 磅，六分之一英寸：一英寸占 54 像素时高 9 像素，再小就看不清
-READABLE = 54
-PHONE = 375  # 手机上正文宽 358 像素：不比它宽多少的图照旧缩小
 
 # body.jp-Notebook 是导出的网页：那里没有内核，总是用静态的。
 # 连着内核的面板在场时静态的一份藏起来；断了线的（存过状态的笔记本重新打开）藏的是面板。
@@ -92,8 +89,8 @@ def static_page(
 
 def least_width(pixels: int, per_inch: float) -> int:
     """一张图缩到多宽，里面的字还看得清；缩到手机那么宽也看得清的图是 0。"""
-    least = round(READABLE * pixels / per_inch)
-    return least if least > PHONE else 0
+    least = round(PHONE * pixels / per_inch / (WIDTH + 2 * MARGIN))
+    return least if least > PHONE + 2 else 0  # 裁边的舍入可以多出一两个像素
 
 
 def picture_tag(source: str, alt: str) -> str:

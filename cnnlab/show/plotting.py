@@ -15,13 +15,15 @@ from cnnlab.core.measures import LUMA
 from cnnlab.show.charts import show_bars, show_curve, show_scatter
 from cnnlab.show.figures import (
     BAR,
-    TITLE,
+    LARGEST,
+    TEXT,
     WIDTH,
     Panels,
     add_bar,
     describe,
     drawing,
     panel_grid,
+    text_width,
     use_style,
     wrap_text,
 )
@@ -39,6 +41,7 @@ __all__ = [
     "use_style",
 ]
 
+NAME = 0.85  # 英寸，左边行名的一行至多这么宽
 SCALES = ("none", "each", "common", "symmetric", "symmetric_each", "bright", "signed")
 
 
@@ -183,20 +186,20 @@ def _picture(one) -> np.ndarray | None:
 
 
 def _panels(rows, titles, column_labels=None, row_labels=None, size=None, bar=False) -> Panels:
-    """rows 的图格，标题和行名已经写好：列少时不放大到失真，列多时恰好占满版面。"""
-    columns, left = len(rows[0]), 0.0 if row_labels is None else 1.1
+    """rows 的图格，标题和行名已经写好：列少时不放大到失真，列多时恰好占满一栏。"""
+    columns, names = len(rows[0]), [wrap_text(str(one), NAME, TEXT) for one in row_labels or ()]
+    longest = max((text_width(line) for name in names for line in name.split("\n")), default=0)
+    left = longest * TEXT / 72 + 0.1 * bool(names)
     room = WIDTH - left - (BAR if bar else 0.0)
-    three = 2.18 if row_labels is None and not bar else 2.7  # 三格不带行名：手机上不必左右拖
-    largest = {1: 3.4, 2: 2.7 if bar else 3.1, 3: three}.get(columns, 2.3)
-    width = size or min(largest, room / columns - 0.08)
+    width = min(size or LARGEST, room / columns - 0.08)
     tall = max(one.shape[0] / one.shape[1] for row in rows for one in row if one is not None)
     texts = _titles(titles, column_labels, rows, width)
     panels = panel_grid(len(rows), columns, (width, width * tall), texts, left=left, bar=bar)
-    for row, label in enumerate(row_labels or ()):
+    for row, name in enumerate(names):
         # 画在整张图上：这一行的第一格留空时，行名也在
         panels.figure.text(
-            -0.1 / width, 0.5, wrap_text(str(label), 0.98, TITLE), fontsize=TITLE,
-            ha="right", va="center", linespacing=1.3, transform=panels[row * columns].transAxes,
+            -0.1 / width, 0.5, name, fontsize=TEXT, ha="right", va="center", linespacing=1.3,
+            transform=panels[row * columns].transAxes,
         )  # fmt: skip
     return panels
 
@@ -209,7 +212,7 @@ def _titles(titles, column_labels, rows, width: float) -> list[str]:
     columns = len(rows[0])
     if len(given) > len(rows) * columns or (column_labels is not None and len(given) != columns):
         raise ValueError(f"标题有 {len(given)} 个，图格是 {len(rows)} 行 {columns} 列")
-    return [wrap_text(str(text), width, TITLE) for text in given]
+    return [wrap_text(str(text), width, TEXT) for text in given]
 
 
 def _paint(panels, rows, scale, cmap) -> list:

@@ -1,5 +1,6 @@
 """画图：数值到颜色的对应、版面、中文字体，都量得出来。"""
 
+import io
 import itertools
 import warnings
 
@@ -10,10 +11,14 @@ import torch
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
 from matplotlib.image import AxesImage
+from matplotlib.text import Text
+from PIL import Image
 
+from cnnlab.show.answers import show_answers
 from cnnlab.show.charts import show_bars, show_curve, show_scatter
-from cnnlab.show.figures import FONT, font_path, text_width, use_style, wrap_text
+from cnnlab.show.figures import FONT, PHONE, font_path, text_width, use_style, wrap_text
 from cnnlab.show.film import show_film
+from cnnlab.show.frames import least_width
 from cnnlab.show.plotting import show_filmstrip, show_grid, show_map
 
 
@@ -124,11 +129,33 @@ def test_grid_leaves_tensors_alone():
     assert torch.equal(images.detach(), before) and images.grad is None
 
 
-def test_figure_is_never_wider_than_the_page():
-    for count in (1, 3, 8, 40):
-        figure = show_grid(torch.rand(count, 3, 4, 4), row_labels=None).figure
-        assert figure.get_figwidth() * figure.dpi <= 1600
-        assert figure.get_figwidth() <= 9.0
+ROW = [torch.rand(3, 8, 8)] * 8
+FIGURES = {
+    "八格，标题长": lambda: show_grid(ROW, titles=["一个要折行的标题 0.97"] * 8),
+    "两行，行名长，有色条": lambda: show_grid(
+        torch.randn(2, 8, 4, 4), row_labels=["梯度×输入的绝对值", "积分梯度"], scale="common", colorbar="秩相关"
+    ),
+    "要一格七英寸": lambda: show_grid(ROW[:2], size=7.0, heading="两张", caption="说明" * 60),
+    "热力图": lambda: show_map(torch.rand(5, 3, 8, 8), torch.randn(5, 4, 4)),
+    "八个回答": lambda: show_answers(torch.rand(8, 3, 8, 8), [[("金刚鹦鹉 (macaw)", 0.9)] * 5] * 8),
+    "条形": lambda: show_bars({name: dict.fromkeys("甲乙丙丁戊己", 0.5) for name in ("真", "假")}),
+    "曲线": lambda: show_curve({"测得": [1, 2, 3], "对照": [3, 2, 1]}, log=True, title="两条"),
+    "散点": lambda: show_scatter(torch.rand(20, 2), labels=["很长的类名", "短"] * 10),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_phone_shows_the_whole_figure_and_its_smallest_text(name):
+    figure = FIGURES[name]().figure
+    file = io.BytesIO()
+    figure.savefig(file, bbox_inches="tight")
+    picture = Image.open(file)
+    inches = picture.width / picture.info["dpi"][0]
+    assert least_width(picture.width, picture.info["dpi"][0]) == 0, "要左右拖着看"
+    sizes = {text.get_fontsize() for text in figure.findobj(Text) if text.get_text().strip()}
+    assert min(sizes) / 72 * PHONE / max(inches, PHONE / 120) >= 7.95, (
+        "缩到手机那么宽，字小于 8 像素"
+    )
 
 
 def test_map_shows_nothing_where_heat_is_zero_and_red_at_the_top():

@@ -44,6 +44,27 @@ def _found(layers: dict[str, nn.Module], name: str) -> nn.Module:
     return layers[name]
 
 
+def output_shapes(model: nn.Module, image: Tensor) -> dict[str, tuple]:
+    """各层输出的形状 {层名: 形状}，按算完的先后；没有用到的、输出不是一个张量的层不在里面。"""
+    shapes = {}
+
+    def note(name: str) -> Callable:
+        def hook(module, inputs, output):
+            if isinstance(output, Tensor):
+                shapes.setdefault(name, tuple(output.shape))
+
+        return hook
+
+    layers = named_layers(model).items()
+    with (
+        torch.no_grad(),
+        evaluating(model),
+        hooked([(layer.register_forward_hook, note(name)) for name, layer in layers]),
+    ):
+        run_model(model, image)
+    return shapes
+
+
 def layer_names(layers) -> list[str]:
     """一个层名或一组层名，变成列表。"""
     if isinstance(layers, str | Tensor) or not isinstance(layers, Iterable):
@@ -217,7 +238,11 @@ def _reason(message: str, image: Tensor, model: nn.Module) -> str | None:
     ):
         return f"图像太小：{shape[-2:]}，{name} 的某一层已经没有像素可算；放大后再试"
     if found := re.search(r"Wrong image \w+! Expected (\d+)", message):
-        return f"图像是 {shape[-2:]}，{name} 只收 {found[1]}×{found[1]} 的图；先 resize(image, {found[1]})，合成图像时不用会改尺寸的变换（robust=False）"
+        side = found[1]
+        return (
+            f"图像是 {shape[-2:]}，{name} 只收 {side}×{side} 的图；先 resize(image, {side})（面板里写 photo_size={side}，"
+            f"工作台里写 size={side}），合成图像时不用会改尺寸的变换（robust=False）"
+        )
     if found := re.search(r"mat1 and mat2 shapes cannot be multiplied", message):
         return f"图像是 {shape[-2:]}，{name} 的线性层接不上（{message}）；换成它训练时的尺寸"
     return None

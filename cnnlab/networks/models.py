@@ -165,7 +165,7 @@ def load_model(
         penultimate=blueprint.penultimate,
         class_map=blueprint.class_map,
     )
-    model.from_zoo = True
+    model.from_zoo = weights is not None  # 随机的权重再取一次就不同了
     return model.to(default_device() if device is None else device)
 
 
@@ -181,6 +181,7 @@ def wrap_model(
     """把任意 torch 分类网络包成 VisionModel；在副本上做，调用者的网络原样不动。
 
     `mean`、`std` 是它训练时对 [0, 1] 图像用的归一化；`layers` 是 {层名: 模块路径}，不给就用模块路径。
+    `categories` 是类别名，ImageNet 的 1000 类是 `load_model().categories`；不给就用类别号指明目标。
     """
     return VisionModel(
         copy.deepcopy(module),
@@ -261,7 +262,12 @@ def _category_index(model: nn.Module, target) -> int:
     if isinstance(target, str):
         if hasattr(categories, "index_of"):
             return categories.index_of(target)
-        names = [] if categories is None else list(categories)
+        if categories is None:
+            raise ValueError(
+                f"这个网络没有类别名，不知道 {target!r} 是哪一类；写类别号，或在 wrap_model(…, categories=[…]) 里"
+                "给出名字，ImageNet 的 1000 类是 load_model().categories"
+            )
+        names = list(categories)
         if target in names:
             return names.index(target)
         raise unknown("类别", target, names, hint="，或用类别号")

@@ -12,16 +12,17 @@ import io
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import ipywidgets
 from torch import nn
 from traitlets import TraitError
 
 from cnnlab.core.images import load_image
-from cnnlab.networks.categories import imagenet_categories
+from cnnlab.networks.categories import Categories, imagenet_categories
 from cnnlab.pictures.drawn_styles import STYLES
 from cnnlab.pictures.drawn_textures import TEXTURES
-from cnnlab.show.layers import ChannelGrid, Layers, layers_of
+from cnnlab.show.layers import ChannelGrid, Layers, layers_of, networks_of
 
 PHOTOS = "duck panda dog koala red_panda scarlet_macaw lemur polar_bear hedgehog bison cat petra"
 # 控件名 -> 它可以充当的参数名，和控件旁的字
@@ -106,7 +107,7 @@ class Control:
     """一个控件：`box` 画出来（None 是不变的参数），`watched` 的 value 变了就是动了，`read` 给出 (值, 代码)。
 
     `names` 是菜单各项的短名字：标签里还写着别的（层的感受野和形状）时，`put` 也认它；`grid` 是点选通道的激活图；
-    `content` 是上传的内容的散列，代码相同、内容不同的两次靠它分开。
+    `content` 是上传的内容的散列，代码相同、内容不同的两次靠它分开；`store` 把上传的文件存到硬盘上，代码才读得到它。
     """
 
     box: ipywidgets.Widget | None
@@ -115,6 +116,7 @@ class Control:
     names: tuple[str, ...] = ()
     grid: ChannelGrid | None = None
     content: Callable[[], str] = str
+    store: Callable[[], str] = str
 
     def put(self, value) -> str:
         """拨到一个值，返回写在静态滑块旁的文字；菜单按名字、标签或序号。"""
@@ -147,6 +149,8 @@ def make_controls(controls: dict, defaults: Callable, size: int) -> dict[str, Co
             made[name] = menu(by_label, defaults(name), LABELS[name], names=tuple(given))
         elif layers and name == "channel" and type(given) is int:
             made[name] = channel_control(given, made["layer"], layers)
+        elif name == "category" and not isinstance(given, list | dict):
+            made[name] = category_control(given, LABELS[name], categories_of(controls))
         else:
             made[name] = make_control(name, given, defaults(name), size)
     return {name: made[name] for name in controls}
@@ -168,8 +172,6 @@ def make_control(name: str, given, default, size: int) -> Control:
     label = LABELS.get(name, name)
     if name in ("photo", "style", "texture") and not isinstance(given, dict):
         return picture_control(name, given, size, label)
-    if name == "category":
-        return category_control(given, label)
     if isinstance(given, Control):
         return given
     if isinstance(given, ipywidgets.Widget):
@@ -252,12 +254,26 @@ def menu(
     return Control(box, box, lambda: items[box.value], names)
 
 
-def category_control(start: str, label: str) -> Control:
-    """1000 个类，用中文或英文打几个字来找；没有这个名字时一句话列出相近的。"""
-    names = imagenet_categories()
+def categories_of(controls: dict) -> Categories | None:
+    """面板里的网络的类别名；没有网络时是 ImageNet 的，网络没有类别名时是 None。"""
+    for network in networks_of(controls.get("model")):
+        names = getattr(network, "categories", None)
+        return names if names is None or isinstance(names, Categories) else Categories(names)
+    return imagenet_categories()
+
+
+def category_control(start: str | int, label: str, names: Categories | None) -> Control:
+    """一个类：用中文或英文打几个字来找，没有这个名字时一句话列出相近的；没有类别名的网络打类别号。"""
+    if names is None:
+        if isinstance(start, str):
+            raise ValueError(
+                f"这个网络没有类别名，不知道 {start!r} 是哪一类；写类别号，如 category=0，"
+                "或在 wrap_model(…, categories=[…]) 里给出名字"
+            )
+        return plain(ipywidgets.BoundedIntText(value=start, max=10**6, description=label))
     box = ipywidgets.Combobox(
         options=[names.label(index) for index in range(len(names))],
-        value=names.label(names.index_of(start)),
+        value=names.label(start if isinstance(start, int) else names.index_of(start)),
         description=label,
         continuous_update=False,
         style=WIDE,
@@ -298,9 +314,12 @@ def picture_control(name: str, given, size: int, label: str) -> Control:
             own["image"] = read_upload(own["name"], own["data"], size)
         return own["image"], f"load_image({own['name']!r}, {size})"
 
+    def store() -> str:
+        return store_upload(**own) if box.value.startswith("⬆ ") else ""
+
     button.observe(arrive, "value")
     row = ipywidgets.HBox([box, button], layout={"flex_flow": "row wrap"})
-    return Control(row, box, read, content=lambda: own.get("content", ""))
+    return Control(row, box, read, content=lambda: own.get("content", ""), store=store)
 
 
 def picture_source(name: str) -> tuple[str, list[str]]:
@@ -319,17 +338,39 @@ def read_upload(name: str, data: bytes, size: int):
     return load_image(file, size)
 
 
+def store_upload(name: str, data: bytes, **_) -> str:
+    """上传的文件存在笔记本旁边，返回一句话；那里已有同名的另一个文件就不动它。"""
+    path = Path(name)
+    if not path.exists():
+        path.write_bytes(data)
+    if path.read_bytes() == data:
+        return f"，照片存成 {path}，那行代码从这里读它"
+    return f"，照片没有存：这里已有另一个 {path}，那行代码读到的是它；给照片换个名字再传"
+
+
 def uploaded(value) -> tuple[str, bytes]:
     """FileUpload 的值：ipywidgets 7 里是 {文件名: {content}}，8 里是一组 {name, content}。"""
     if isinstance(value, dict):
         name, file = list(value.items())[-1]
-        return name, bytes(file["content"])
-    return value[-1]["name"], bytes(value[-1]["content"])
+    else:
+        name, file = value[-1]["name"], value[-1]
+    return Path(name).name, bytes(file["content"])
 
 
 def code_of(value) -> str:
-    """写出一个参数的代码；网络写成 load_model(...)。"""
-    if isinstance(value, nn.Module):
-        name = getattr(value, "network_name", "squeezenet1_1")
-        return "load_model()" if name == "squeezenet1_1" else f"load_model({name!r})"
-    return repr(value)
+    """写出一个参数的代码；load_model 取来的网络写成 load_model(...)，自己的写它的变量名。"""
+    if not isinstance(value, nn.Module):
+        return repr(value)
+    if not getattr(value, "from_zoo", False):
+        return variable_of(value)
+    name = value.network_name
+    return "load_model()" if name == "squeezenet1_1" else f"load_model({name!r})"
+
+
+def variable_of(value) -> str:
+    """笔记本里哪个变量是它；找不到时是 model。"""
+    from IPython import get_ipython
+
+    known = getattr(get_ipython(), "user_ns", {})
+    own = (name for name, one in known.items() if one is value and not name.startswith("_"))
+    return next(own, "model")

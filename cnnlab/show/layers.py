@@ -17,7 +17,7 @@ from torch import nn
 
 from cnnlab.chapters.activation_maps import activation_tiles
 from cnnlab.chapters.patches import receptive_field
-from cnnlab.core.hooks import activations_of
+from cnnlab.core.hooks import activations_of, output_shapes
 from cnnlab.show.frames import data_uri
 
 SIDE, COLUMNS = 40, 16  # 一格的边长（像素）、一行几格
@@ -64,6 +64,21 @@ def layers_of(given, names, size: int | tuple[int, int]) -> Layers | None:
         return None
     labels = {name: label_of(networks[0], name, shapes[0][name], min(size)) for name in names}
     return Layers(shapes[0], labels)
+
+
+def spread_layers(network, size: int, most: int = 12) -> list[str]:
+    """一个网络由浅到深的几层，输出是激活图（大于 1×1）；先取最外面的，不到四层再往里一级，太多就匀着取。"""
+    shapes = output_shapes(network, torch.zeros(1, 3, size, size))
+    maps = [name for name, shape in shapes.items() if len(shape) == 4 and min(shape[2:]) > 1]
+    depths = sorted({name.count(".") for name in maps})
+    for depth in depths:
+        shown = [name for name in maps if name.count(".") <= depth]
+        if len(shown) >= 4:
+            break
+    if not maps:
+        raise ValueError("这个网络没有一层的输出是激活图 (N, C, h, w)，工作台看不进去")
+    places = torch.linspace(0, len(shown) - 1, min(most, len(shown))).round().int().tolist()
+    return [shown[place] for place in places]
 
 
 def label_of(network, name: str, shape: tuple, size: int) -> str:

@@ -138,14 +138,19 @@ class Panel:
         return self
 
     def save(self) -> str:
-        """把最后的图存成 PNG，返回文件名；合成的图连同全部设置，别的图连同那行代码。"""
+        """把最后的图存成 PNG，返回文件名；合成的图连同全部设置，别的图连同那行代码；上传的照片也存一份。"""
         if self.outcome is None:
             self._tell("还没有图可存，先运行", wrong=True)
             return ""
         digest = hashlib.sha1(self.code.encode()).hexdigest()[:6]
         path = f"{self.call.name.strip('<>')}-{digest}.png"
-        self.outcome.save(path)
-        self._tell(f"存成 {path}")
+        try:
+            self.outcome.save(path)
+            stored = "".join(control.store() for control in self.controls.values())
+        except OSError as error:
+            self._tell(f"没有存成：{error}；笔记本所在的文件夹要写得进去", wrong=True)
+            return ""
+        self._tell(f"存成 {path}{stored}")
         return path
 
     def _tell(self, text: str, wrong: bool = False) -> None:
@@ -237,9 +242,9 @@ class Panel:
     # 没有内核时
 
     def _draw_frames(self, frames) -> None:
-        """画好的几帧：frames 是 {控件: 几个值}，或一次运行里取几个时刻；慢的函数给 {} 就等“运行”。"""
-        if frames == {} and self.slow:
-            self._tell("按“运行”")
+        """画好的几帧：frames 是 {控件: 几个值}，或一次运行里取几个时刻；给 {} 就一帧也不画，慢的函数等“运行”。"""
+        if frames == {}:
+            self._tell("按“运行”") if self.slow else self.run()
             return
         if isinstance(frames, int):
             steps = []

@@ -10,6 +10,9 @@ import html
 import ipywidgets
 
 from cnnlab.core.arguments import checked
+from cnnlab.core.hooks import named_layers
+from cnnlab.show.controls import categories_of
+from cnnlab.show.layers import spread_layers
 from cnnlab.show.panel import Panel
 
 LAYERS = ["fire5", "conv1", "relu1", "fire2", "fire3", "fire4", "fire6", "fire7", "fire8", "fire9"]
@@ -51,6 +54,20 @@ METHODS = {
         {"layer": LAYERS, "channel": 12, "size": [96, 128], "steps": (16, 128, 16)},
     ),
 }
+
+
+def suited(methods: dict, model, size: int) -> dict:
+    """各种方法的控件，换成这个网络有的层和类别：没有 LAYERS 的换成它自己的几层，没有大熊猫的从 0 号类起。"""
+    names = categories_of({"model": model})
+    known = names is not None and {"大熊猫", "giant panda"} & {*names, *(names.chinese or ())}
+    changes = {} if known else {"category": 0}
+    if not set(LAYERS) <= set(named_layers(model)):
+        changes["layer"] = spread_layers(model, size)[::-1]
+        changes["channel"] = 0
+    return {
+        method: (function, {name: changes.get(name, given) for name, given in controls.items()})
+        for method, (function, controls) in methods.items()
+    }
 
 
 class Workbench:
@@ -137,9 +154,10 @@ def workbench(model=None, *, size: int = 160, methods: dict | None = None) -> Wo
     """
     import cnnlab
 
-    methods = METHODS if methods is None else methods
+    model = model or cnnlab.load_model()
+    methods = suited(METHODS, model, size) if methods is None else methods
     if not methods:
         raise ValueError(
             'methods 是空的；写成 {名字: (函数名, 控件)}，如 {"显著图": ("saliency_map", {"photo": "panda"})}'
         )
-    return Workbench(model or cnnlab.load_model(), size, methods)
+    return Workbench(model, size, methods)

@@ -23,6 +23,8 @@ from cnnlab import (
     load_model,
     occlusion_map,
     photo,
+    saliency_map,
+    wrap_model,
 )
 from cnnlab.engine.optimize import Step
 from cnnlab.show.controls import Choice, make_control, uploaded
@@ -309,6 +311,32 @@ def test_an_uploaded_photo_is_used_and_a_text_file_is_refused():
     assert "不是图像文件" in panel.says.value
 
 
+def test_saving_keeps_the_uploaded_photo_so_that_the_code_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    panel = explore(lambda image: image, photo=["duck"], photo_size=32)
+    button = panel.controls["image"].box.children[1]
+    content = encoded(Image.new("RGB", (40, 30), "red"), "PNG")
+    change = {"name": "value", "old": (), "owner": button, "type": "change"}
+    button.notify_change({**change, "new": ({"name": "../mine.png", "content": content},)})
+    picture = panel.save()
+    assert "照片存成 mine.png" in panel.says.value and (tmp_path / picture).exists()
+    assert torch.equal(load_image("mine.png", 32), panel.outcome.result)
+    (tmp_path / "mine.png").write_bytes(b"another")
+    panel.save()
+    assert "已有另一个 mine.png" in panel.says.value
+    assert (tmp_path / "mine.png").read_bytes() == b"another"
+    panel.boxes["photo"].value = "duck"
+    panel.save()
+    assert "照片" not in panel.says.value
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path, monkeypatch):
+    panel = explore(stripes, count=(1, 5), frames={})
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(panel.outcome, "save", lambda path: (tmp_path / "no" / path).read_text())
+    assert panel.save() == "" and "没有存成" in panel.says.value
+
+
 def encoded(picture, kind: str, **options) -> bytes:
     file = io.BytesIO()
     picture.save(file, kind, **options)
@@ -571,3 +599,27 @@ def test_what_is_no_function_and_what_takes_nothing_is_named():
 def test_a_partial_function_is_explored_without_a_line_of_code():
     panel = explore(functools.partial(stripes, angle=1), count=(1, 3), kind=["a"], dark=False)
     assert "partial" not in panel.line.value + panel.image.value and len(panel.frames) == 3
+
+
+def test_the_category_is_one_of_the_network():
+    model = load_model()
+    own = wrap_model(model.network, mean=(0.5,) * 3, std=(0.5,) * 3)
+    panel = explore(saliency_map, model=own, photo="panda", category=7, photo_size=64)
+    assert panel.code == "saliency_map(model, photo('panda', 64), 7)"
+    with pytest.raises(ValueError, match="这个网络没有类别名"):
+        explore(saliency_map, model=own, photo="panda", category="鹅", photo_size=64)
+    named = wrap_model(
+        model.network,
+        mean=(0.5,) * 3,
+        std=(0.5,) * 3,
+        categories=[f"第 {k} 类" for k in range(1000)],
+    )
+    panel = explore(saliency_map, model=named, photo="panda", category=7, photo_size=64)
+    assert panel.code == "saliency_map(model, photo('panda', 64), '第 7 类')"
+
+
+def test_random_weights_are_not_written_as_trained_ones():
+    panel = explore(
+        saliency_map, model=load_model(weights=None), photo="panda", category=7, photo_size=64
+    )
+    assert panel.code.startswith("saliency_map(model, ")

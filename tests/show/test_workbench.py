@@ -3,6 +3,8 @@
 import inspect
 
 import pytest
+import torch
+from torch import nn
 
 import cnnlab
 from cnnlab.show.controls import ROLES
@@ -66,3 +68,43 @@ def test_a_workbench_of_one_method_and_of_none(model):
         workbench(model, methods={})
     with pytest.raises(ValueError, match="cnnlab 里没有这个函数"):
         workbench(model, methods={"甲": ("no_such", {}), **one})
+
+
+def own_network():
+    """读者自己的网络：没有类别名，没有书里的层，结尾也不是类激活图认得的。"""
+    torch.manual_seed(0)
+    stages = [nn.Conv2d(3, 8, 3), nn.GELU(), nn.Conv2d(8, 6, 3), nn.MaxPool2d(2)]
+    head = [nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 5)]
+    return nn.Sequential(*stages, *head)
+
+
+def test_a_network_of_ones_own_is_looked_into():
+    own = cnnlab.wrap_model(own_network(), mean=(0.5,) * 3, std=(0.5,) * 3)
+    bench = workbench(own, size=32)
+    assert bench.methods["Grad-CAM"][1]["layer"] == ["4", "3", "2", "1", "0"]
+    assert bench.panel("显著图").code == "saliency_map(model, photo('panda', 32), 0)"
+    assert bench.panel("Grad-CAM").code == "grad_cam(model, photo('panda', 32), 0, '4')"
+    panel = bench.panel("显著图")
+    panel.boxes["category"].value = 4
+    assert panel.code == "saliency_map(model, photo('panda', 32), 4)"
+    panel.boxes["category"].value = 5
+    assert "编号 0 到 4" in panel.says.value
+
+
+def test_a_method_that_refuses_a_network_says_so_in_its_place():
+    own = cnnlab.wrap_model(own_network(), mean=(0.5,) * 3, std=(0.5,) * 3)
+    bench = workbench(own, size=32)
+    menu, _ = bench.places[0].children
+    menu.value = "类激活图"
+    assert "只对结尾是" in bench.panel("类激活图").says.value
+    menu.value = "三条 ReLU 规则"
+    assert "GELU" in bench.panel("三条 ReLU 规则").says.value
+    menu.value = "显著图"
+    assert bench.panel("显著图").code.startswith("saliency_map(model")
+
+
+def test_the_second_shipped_network_has_its_own_layers():
+    bench = workbench(cnnlab.load_model("efficientnet_lite0"), size=64)
+    layers = bench.methods["Grad-CAM"][1]["layer"]
+    assert 4 <= len(layers) <= 12 and "fire5" not in layers
+    assert bench.panel("Grad-CAM").code.startswith("grad_cam(load_model('efficientnet_lite0')")

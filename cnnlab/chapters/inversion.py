@@ -130,7 +130,7 @@ class FeatureDecoder(nn.Module):
         super().__init__()
         if size % 16:
             raise ValueError(f"size 是 {size}，应为 16 的倍数")
-        self.size = size
+        self.size, self.channels = size, channels
         self.register_buffer("level", torch.ones(channels))  # 各通道的典型大小，训练时量出
         widths = [width, width, 2 * width // 3, width // 2]
         layers = [nn.Conv2d(channels, width, 1), nn.BatchNorm2d(width), nn.LeakyReLU(0.2)]
@@ -140,12 +140,9 @@ class FeatureDecoder(nn.Module):
             layers += [convolution, nn.BatchNorm2d(after), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*layers, nn.Conv2d(after, 3, 3, padding=1))
 
+    @checked(activation="N channels h w")
     @answers_where_asked
     def forward(self, activation: Tensor) -> Tensor:
-        if activation.shape[1:2] != self.level.shape:
-            raise ValueError(
-                f"解码网络收 {len(self.level)} 个通道的激活图，得到 {tuple(activation.shape)}；取训练它的那一层"
-            )
         scaled, side = activation / self.level.view(1, -1, 1, 1), self.size // 16
         planes = self.layers(stretched(scaled, (side, side)))
         return torch.sigmoid(stretched(planes, (self.size, self.size)))

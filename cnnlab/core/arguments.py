@@ -84,6 +84,9 @@ def checked(function=None, /, **shapes):
 
     @functools.wraps(function)
     def run(*arguments, **options):
+        if torch.compiler.is_compiling() or torch._C._functorch.peek_interpreter_stack():
+            # torch.compile、vmap 之内的张量没有数可看
+            return function(*arguments, **options)
         if torch.is_inference_mode_enabled():
             # 求梯度要出推断模式；给的图换成能求梯度的副本（见 _tensor）
             with torch.inference_mode(False):
@@ -128,7 +131,13 @@ def _bind(function, signature, arguments, options):
 
 def _check_each(arguments: dict, rules: dict, signature) -> None:
     """给了的参数各自核对，换成算法收的样子；默认值不必。"""
-    known = {}
+    # 形状里的小写名字可以是对象自己的一个数：code="N code_size"
+    owner = arguments.get("self")
+    known = {
+        key: (f"{type(owner).__name__}.{key}", number)
+        for key, number in getattr(owner, "__dict__", {}).items()
+        if isinstance(number, int)
+    }
     for name, value in arguments.items():
         rule = rules.get(name)
         if value is signature.parameters[name].default:
@@ -160,10 +169,18 @@ def _rules(function, signature, shapes) -> dict[str, str | Callable | None]:
     """{参数名: 张量的形状，或核对的函数 (值, 名字) → 值；None 是不核对}。"""
     hints = typing.get_type_hints(function)
     return {
-        name: shapes.get(name) or _by_kind(hints.get(name), name) or _by_default(parameter.default)
+        name: shapes.get(name)
+        or _by_kind(_each(hints.get(name), parameter), name)
+        or _by_default(parameter.default)
         for name, parameter in signature.parameters.items()
-        if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if parameter.kind != parameter.VAR_KEYWORD
     }
+
+
+def _each(hint, parameter):
+    """*tensors: Tensor 收到的是一组张量。"""
+    several_given = hint is not None and parameter.kind == parameter.VAR_POSITIONAL
+    return Sequence[hint] if several_given else hint
 
 
 def _by_kind(hint, name: str) -> str | Callable | None:
@@ -300,11 +317,12 @@ def _picture(value, name: str, spec: str):
     for part in ("image", "images"):
         if not isinstance(value, Tensor) and isinstance(getattr(value, part, None), Tensor):
             raise TypeError(f"{name} 是 {type(value).__name__}，图像在它的 .{part} 里；传 .{part}")
-    ranks = [len(each.split()) for each in spec.split("|")]
-    right = isinstance(value, Tensor) and (value.dim() in ranks or spec == "...")
-    if right and value.is_floating_point():
+    shapes = [each.split() for each in spec.split("|")]
+    right = isinstance(value, Tensor) and (value.dim() in map(len, shapes) or spec == "...")
+    fixed = [int(letters[1]) for letters in shapes if letters[1:2] and letters[1].isdigit()]
+    if right and value.is_floating_point() and not fixed:
         return value
-    return check_images(value, bounded=False)
+    return check_images(value, bounded=False, channels=tuple(fixed) or (3, 1))
 
 
 def _fits(shape, letters: list[str], name: str, known: dict) -> bool:

@@ -124,16 +124,20 @@ def is_chinese(error: Exception) -> bool:
     return any("\u4e00" <= character <= "\u9fff" for character in str(error))
 
 
-def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Tensor:
+def check_images(
+    image: Tensor, *, minimum: int = 1, bounded: bool = True, channels: tuple[int, ...] = (3, 1)
+) -> Tensor:
     """核对一批图像并原样返回；不合约定时说明错在哪里、应该怎样。
 
-    形状 (N, 3, H, W)（灰度网络的图是 (N, 1, H, W)），浮点，取值 [0, 1]（`bounded=False` 时只要求有限、不像 0–255），
-    高和宽不小于 `minimum`。
+    形状 (N, 3, H, W)（灰度网络的图是 (N, 1, H, W)；通道数在 `channels` 里），浮点，取值 [0, 1]（`bounded=False` 时
+    只要求有限、不像 0–255），高和宽不小于 `minimum`。
     """
     _tensor_image(image)
-    if image.dim() != 4 or image.shape[1] not in (1, 3):
-        shape = tuple(image.shape)
-        raise ValueError(f"图像的形状是 {shape}，应为 (N, 3, H, W)；{_remedy(shape)}")
+    if image.dim() != 4 or image.shape[1] not in channels:
+        shape, wanted = tuple(image.shape), channels[0]
+        raise ValueError(
+            f"图像的形状是 {shape}，应为 (N, {wanted}, H, W)；{_remedy(shape, wanted)}"
+        )
     _floating_image(image)
     if image.numel() == 0:
         raise ValueError(f"图像是空的：形状 {tuple(image.shape)}")
@@ -149,15 +153,22 @@ def check_images(image: Tensor, *, minimum: int = 1, bounded: bool = True) -> Te
     return image
 
 
-def _remedy(shape: tuple[int, ...]) -> str:
-    """形状不对的图像怎样变成 (N, 3, H, W)。"""
+def _remedy(shape: tuple[int, ...], channels: int) -> str:
+    """形状不对的图像怎样变成 (N, channels, H, W)。"""
+    if len(shape) == 2 and channels == 1:
+        return "单张图像先加两维：image[None, None]"
     if len(shape) == 3 and shape[0] in (1, 3):
         return "单张图像先加一维：image[None]"
+    if len(shape) == 4 and shape[1] == 3 != channels:
+        return "先变成灰度：image.mean(1, keepdim=True)"
+    if len(shape) == 4 and shape[1] == 1 != channels:
+        return "灰度图先 image.expand(-1, 3, -1, -1)"
     if len(shape) == 4 and shape[-1] in (1, 3):
         return "维度次序不对，先 image.permute(0, 3, 1, 2)"
     if len(shape) == 4 and shape[1] == 4:
-        return "多了透明通道，只留颜色：image[:, :3]"
-    return "即 N 张、红绿蓝三个通道、高、宽"
+        grey = "" if channels == 3 else ".mean(1, keepdim=True)"
+        return f"多了透明通道，只留颜色：image[:, :3]{grey}"
+    return f"即 N 张、{'红绿蓝三个通道' if channels == 3 else '一个灰度通道'}、高、宽"
 
 
 def _tensor_image(image) -> None:

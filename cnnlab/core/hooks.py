@@ -117,11 +117,11 @@ def answering(device: torch.device) -> Iterator[None]:
 
 
 def answers_where_asked(forward: Callable) -> Callable:
-    """装饰器：forward 按网络的设备和精度算，结果回到输入原来的设备；计算图不断。"""
+    """装饰器：forward 按网络的设备和精度算，结果回到输入原来的设备；计算图不断。尺寸不合时说明。"""
 
     @functools.wraps(forward)
     def run(network: nn.Module, given: Tensor, *others, **options):
-        with answering(given.device):
+        with answering(given.device), explaining(network, given):
             moved = check_kind(given, next(network.parameters(), None))
             return at_home(forward(network, moved, *others, **options))
 
@@ -206,14 +206,15 @@ def run_model(model: nn.Module, image: Tensor, *more):
             "网络在 meta 设备上，只有形状，没有权重；先 model.to_empty(device='cpu') 再读入权重"
         )
     home, image = image.device, check_kind(image, parameter)
-    with answering(home):
-        return at_home(run_or_explain(model, image.clone(), *more))
+    with answering(home), explaining(model, image):
+        return at_home(model(image.clone(), *more))
 
 
-def run_or_explain(model: nn.Module, image: Tensor, *more):
-    """model(image, …)；尺寸、通道数不合时，把 torch 的错换成一句说明。"""
+@contextmanager
+def explaining(model: nn.Module, image: Tensor) -> Iterator[None]:
+    """在 with 之内算 model(image)：尺寸、通道数不合时，把 torch 的错换成一句说明。"""
     try:
-        return model(image, *more)
+        yield
     except (RuntimeError, AssertionError) as error:
         reason = _reason(str(error), image, model)
         if reason is None:
@@ -234,7 +235,8 @@ def _reason(message: str, image: Tensor, model: nn.Module) -> str | None:
             way = ways.get((wanted, given), "换成通道数相同的图")
             return f"图像有 {given} 个通道，{name} 要 {wanted} 个；{way}"
     if re.search(
-        r"[Kk]ernel size can't be greater|[Oo]utput size is too small|is smaller than", message
+        r"[Kk]ernel size can't|[Oo]utput size is too small|is smaller than|[Pp]adding size should",
+        message,
     ):
         return f"图像太小：{shape[-2:]}，{name} 的某一层已经没有像素可算；放大后再试"
     if found := re.search(r"Wrong image \w+! Expected (\d+)", message):
@@ -244,7 +246,9 @@ def _reason(message: str, image: Tensor, model: nn.Module) -> str | None:
             f"工作台里写 size={side}），合成图像时不用会改尺寸的变换（robust=False）"
         )
     if found := re.search(r"mat1 and mat2 shapes cannot be multiplied", message):
-        return f"图像是 {shape[-2:]}，{name} 的线性层接不上（{message}）；换成它训练时的尺寸"
+        side = getattr(model, "image_size", None)
+        way = f"先 resize(image, {side})" if side else "换成它训练时的尺寸"
+        return f"图像是 {shape[-2:]}，{name} 的线性层接不上（{message}）；{way}"
     return None
 
 

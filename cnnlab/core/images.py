@@ -5,6 +5,7 @@
 
 import difflib
 import http.client
+import importlib.util
 import json
 import math
 import os
@@ -25,6 +26,14 @@ from cnnlab.core.paths import DATA
 from cnnlab.core.values import pair
 
 PHOTO_FOLDER = DATA / "photos"
+# 别的库带来的照片：{库: (文件夹, 文件)}
+LIBRARY_PHOTOS = {
+    "skimage": (
+        "data",
+        "astronaut.png brick.png chelsea.png coffee.png grass.png gravel.png rocket.jpg",
+    ),
+    "sklearn": ("datasets/images", "china.jpg flower.jpg"),
+}
 
 
 @checked
@@ -253,14 +262,24 @@ def _locate(source):
     if there:
         hint = "是一个文件夹，用 image_folder 读" if path.is_dir() else "不是普通文件"
         raise ValueError(f"{text} {hint}")
-    photos = {photo.stem: photo for photo in PHOTO_FOLDER.glob("*/*.jpg")}
+    photos = photo_files()
     if text in photos:
         return photos[text], text
     near = difflib.get_close_matches(path.stem.lower(), photos, n=5, cutoff=0.3)
     near = near or sorted(photos)[:5]
     raise ValueError(
-        f"既没有文件 {text}，也没有叫这个名字的随包照片；名字相近的照片有：{'、'.join(near)}"
+        f"既没有文件 {text}，也没有叫这个名字的随包照片；名字相近的照片有：{'、'.join(near)}；"
+        "全部的名字见 photos().names，代码画的用 style_image、texture_image"
     )
+
+
+def photo_files() -> dict[str, Path]:
+    """有名字的照片在哪里：随包的，之后是随 scikit-image 与 scikit-learn 来的几张。"""
+    files = {photo.stem: photo for photo in sorted(PHOTO_FOLDER.glob("*/*.jpg"))}
+    for package, (folder, names) in LIBRARY_PHOTOS.items():
+        place = Path(importlib.util.find_spec(package).origin).parent / folder
+        files |= {Path(name).stem: place / name for name in names.split()}
+    return files
 
 
 def _path(text: str) -> Path:

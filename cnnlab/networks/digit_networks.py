@@ -14,7 +14,18 @@ from cnnlab.networks.shipped import load_shipped
 CODE_SIZE = 128
 
 
-class DigitClassifier(nn.Sequential):
+class GreyClassifier(nn.Sequential):
+    """(N, 1, 28, 28) → (N, 10) 个得分；先减去 `level`。"""
+
+    image_size, level = 28, 0.13
+
+    @checked(image="N 1 H W")
+    @answers_where_asked
+    def forward(self, image: Tensor) -> Tensor:
+        return super().forward(image - self.level)
+
+
+class DigitClassifier(GreyClassifier):
     """两个卷积层、一个 128 维的 ReLU 层（名为 code）和一个线性层：(N, 1, 28, 28) → (N, 10) 个得分。"""
 
     def __init__(self):
@@ -28,13 +39,11 @@ class DigitClassifier(nn.Sequential):
         self.dropout = nn.Dropout(0.3)
         self.scores = nn.Linear(CODE_SIZE, 10)
 
-    @answers_where_asked
-    def forward(self, image: Tensor) -> Tensor:
-        return super().forward(image - 0.13)
 
+class SecondDigitClassifier(GreyClassifier):
+    """第二个分类网络，结构另起炉灶：没有池化，步幅 2 的卷积三层，再一个线性层。只用来当裁判。"""
 
-class SecondDigitClassifier(nn.Sequential):
-    """第二个分类网络，结构另起炉灶：没有池化，步幅 2 的卷积三层，再全图平均。只用来当裁判。"""
+    level = 0.0
 
     def __init__(self):
         super().__init__()
@@ -45,12 +54,8 @@ class SecondDigitClassifier(nn.Sequential):
         self.blocks, self.flatten = nn.Sequential(*blocks), nn.Flatten()
         self.scores = nn.Linear(72 * 16, 10)
 
-    @answers_where_asked
-    def forward(self, image: Tensor) -> Tensor:
-        return super().forward(image)
 
-
-class LectureClassifier(nn.Sequential):
+class LectureClassifier(GreyClassifier):
     """讲义举例的那种大小：16 个 7×7 的核，再 20 个 7×7×16 的核，各接 ReLU 和池化，最后一个线性层。
 
     数字是灰度的，所以第一层的核只有一个通道；讲义里是三个。
@@ -63,10 +68,6 @@ class LectureClassifier(nn.Sequential):
         self.conv2 = nn.Conv2d(16, 20, 7, padding=3)
         self.relu2, self.pool2, self.flatten = nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
         self.scores = nn.Linear(20 * 49, 10)
-
-    @answers_where_asked
-    def forward(self, image: Tensor) -> Tensor:
-        return super().forward(image - 0.13)
 
 
 class ImageGenerator(nn.Module):
@@ -86,7 +87,7 @@ class ImageGenerator(nn.Module):
         self.register_buffer("code_mean", torch.zeros(code_size))
         self.register_buffer("code_std", torch.ones(code_size))
         self.register_buffer("code_radius", torch.tensor(float(code_size)).sqrt())
-        self.side = size // 4
+        self.code_size, self.side = code_size, size // 4
         self.expand = nn.Linear(code_size, 2 * width * self.side**2)
         self.layers = nn.Sequential(
             nn.BatchNorm2d(2 * width),
@@ -102,6 +103,7 @@ class ImageGenerator(nn.Module):
             nn.Conv2d(width // 2, channels, 3, padding=1),
         )
 
+    @checked(code="N code_size")
     @answers_where_asked
     def forward(self, code: Tensor) -> Tensor:
         scaled = (code - self.code_mean) / self.code_std

@@ -18,10 +18,10 @@ from cnnlab.core.hooks import (
     answering,
     at_home,
     evaluating,
+    explaining,
     find_layer,
     input_of,
     run_model,
-    run_or_explain,
 )
 from cnnlab.core.names import unknown
 from cnnlab.core.profiles import default_device
@@ -93,8 +93,8 @@ class VisionModel(nn.Module):
         normalized = (
             (image - self.mean).mul_(self.scale).contiguous(memory_format=torch.channels_last)
         )
-        with answering(home):
-            return at_home(run_or_explain(self.network, normalized))
+        with answering(home), explaining(self.network, normalized):
+            return at_home(self.network(normalized))
 
     def double(self) -> "VisionModel":
         """换成 float64，回到 CPU 上：有的加速器没有 float64。"""

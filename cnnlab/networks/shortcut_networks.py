@@ -30,6 +30,7 @@ class ShortcutNetwork(nn.Sequential):
         self.pool, self.flatten = nn.AdaptiveAvgPool2d(1), nn.Flatten()
         self.linear = nn.Linear(64, len(CLASSES))
 
+    @checked(image="N 3 H W")
     @answers_where_asked
     def forward(self, image: Tensor) -> Tensor:
         return super().forward(image - 0.5)

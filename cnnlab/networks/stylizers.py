@@ -7,15 +7,18 @@ import json
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from cnnlab.core.arguments import checked
+from cnnlab.core.checks import describe, finite_ends, wholes
 from cnnlab.core.hooks import answers_where_asked
 from cnnlab.core.images import load_image
 from cnnlab.core.names import unknown
 from cnnlab.core.paths import DATA
+from cnnlab.core.values import anything, as_tensor
 from cnnlab.networks.shipped import State, load_shipped
 
 Normalization = Literal["instance", "batch", "none"]
@@ -37,6 +40,7 @@ class ConditionalNorm(nn.Module):
         self.batch = nn.BatchNorm2d(channels, affine=False) if kind == "batch" else None
         self.kind = kind
 
+    @checked(activation=anything, weights=anything)
     def forward(self, activation: Tensor, weights: Tensor) -> Tensor:
         scale, shift = ((weights @ each)[:, :, None, None] for each in (self.scale, self.shift))
         if self.kind == "instance":
@@ -122,6 +126,7 @@ class StylizationNetwork(nn.Module):
         self.last = _Layer(fine, 3, 9, shape)
         self.to(memory_format=torch.channels_last)
 
+    @checked(image="N 3 H W")
     @answers_where_asked
     def forward(self, image: Tensor, style=0) -> Tensor:
         weights = self.style_weights(style, len(image)).to(image)
@@ -139,20 +144,18 @@ class StylizationNetwork(nn.Module):
             self.options["photo_gain"] * (image - 0.5) + self.last(activation, weights)
         ).sigmoid()
 
-    def style_weights(self, style, n: int) -> Tensor:
+    def style_weights(self, given, n: int) -> Tensor:
         """把 `style` 的各种写法变成混合权重 (n, S)。"""
-        style = torch.as_tensor(style)
+        style = as_tensor([given] if np.ndim(given) == 0 else given, "style", "序号、")
         if not style.is_floating_point():
-            if not bool(((style >= 0) & (style < self.n_styles)).all()):
-                raise ValueError(
-                    f"风格的序号是 {style.tolist()}，这个网络有 {self.n_styles} 种，从 0 开始"
-                )
-            style = functional.one_hot(style.long(), self.n_styles).float()
+            numbers = wholes(style, "style", 0, self.n_styles - 1)
+            style = functional.one_hot(torch.tensor(numbers), self.n_styles).float()
         style = style[None] if style.dim() == 1 else style
         if style.dim() != 2 or style.shape[1] != self.n_styles or len(style) not in (1, n):
             raise ValueError(
-                f"style 的形状是 {tuple(style.shape)}，应是一个序号、每张图一个序号，或混合权重 ({self.n_styles},)、({n}, {self.n_styles})"
+                f"style 是 {describe(given)}，应是一个序号、每张图一个序号，或混合权重 ({self.n_styles},)、({n}, {self.n_styles})"
             )
+        finite_ends(style, "style ")
         return style.expand(n, -1)
 
 

@@ -16,22 +16,12 @@ import torch
 
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import whole
-from cnnlab.core.images import PHOTO_FOLDER, load_image
+from cnnlab.core.images import PHOTO_FOLDER, load_image, photo_files
 from cnnlab.core.names import unknown
 from cnnlab.core.paths import DATA
 from cnnlab.core.values import pair
 
 DIGITS = DATA / "digits.png"
-SKIMAGE_PHOTOS = {
-    "chelsea": "chelsea.png",
-    "coffee": "coffee.png",
-    "astronaut": "astronaut.png",
-    "rocket": "rocket.jpg",
-    "brick": "brick.png",
-    "grass": "grass.png",
-    "gravel": "gravel.png",
-}
-SKLEARN_PHOTOS = {"china": "china.jpg", "flower": "flower.jpg"}
 
 
 @checked
@@ -82,12 +72,6 @@ def _photo_table() -> tuple[dict, ...]:
         return tuple(sorted(csv.DictReader(file), key=lambda row: row["file"]))
 
 
-def photo_names() -> list[str]:
-    """内置照片的名字，按类别与名字排序；之后是随 scikit-image 与 scikit-learn 来的几张。"""
-    embedded = [Path(row["file"]).stem for row in _photo_table()]
-    return embedded + sorted(SKIMAGE_PHOTOS) + sorted(SKLEARN_PHOTOS)
-
-
 def photo_categories() -> dict[str, int]:
     """内置照片的类别与每类的张数。"""
     names = [Path(row["file"]).parent.name for row in _photo_table()]
@@ -122,26 +106,13 @@ def photos(category: str | None = None, size: int | tuple[int, int] = 224) -> Im
     )
 
 
-def photo_path(name: str) -> Path:
-    """照片所在的文件；没有这个名字则抛 ValueError，列出最像的几个。"""
-    for row in _photo_table():
-        if Path(row["file"]).stem == name:
-            return PHOTO_FOLDER / row["file"]
-    if name in SKIMAGE_PHOTOS:
-        import skimage
-
-        return Path(skimage.__file__).parent / "data" / SKIMAGE_PHOTOS[name]
-    if name in SKLEARN_PHOTOS:
-        import sklearn
-
-        return Path(sklearn.__file__).parent / "datasets" / "images" / SKLEARN_PHOTOS[name]
-    raise unknown("照片", name, photo_names())
-
-
 @checked
 def photo(name: str, size: int | tuple[int, int] | None = None) -> torch.Tensor:
     """一张照片 (1, 3, H, W)；size 的含义同 load_image。"""
-    return load_image(photo_path(name), size)
+    files = photo_files()
+    if name not in files:
+        raise unknown("照片", name, files, hint="；自己的文件用 load_image")
+    return load_image(files[name], size)
 
 
 @lru_cache(maxsize=1)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from cnnlab.core.checks import check_images
 from cnnlab.core.images import load_image, resize, save_animation, save_image, to_pil
+from cnnlab.pictures.photos import photo
 
 
 def test_embedded_photo_has_the_convention():
@@ -35,6 +36,12 @@ def test_size_as_number_is_the_centre_square():
 def test_unknown_photo_names_the_nearest():
     with pytest.raises(ValueError, match="panda"):
         load_image("pandas")
+
+
+def test_photos_of_other_libraries_have_names_too():
+    assert torch.equal(load_image("chelsea", 32), photo("chelsea", 32))
+    with pytest.raises(ValueError, match=r"chelsea.*photos\(\).names.*style_image"):
+        load_image("chelsae")
 
 
 def test_text_file_called_jpg(tmp_path):

@@ -374,3 +374,10 @@ def test_a_checkpoint_that_cannot_be_a_file_is_told_or_only_warned_of(tmp_path):
 def test_wrong_batches_are_told(wrong):
     with pytest.raises((ValueError, TypeError), match=next(iter(wrong))):
         shuffled_batches(torch.rand(8, 4), **wrong)
+
+
+def test_lists_are_refused_before_the_first_batch():
+    with pytest.raises(
+        TypeError, match=r"tensors 里应都是张量，有一个是 \[1, 2\]；先 torch.as_tensor"
+    ):
+        shuffled_batches(torch.rand(2), [1, 2], batch_size=1)

@@ -121,7 +121,7 @@ def answers_where_asked(forward: Callable) -> Callable:
 
     @functools.wraps(forward)
     def run(network: nn.Module, given: Tensor, *others, **options):
-        with answering(given.device), explaining(network, given):
+        with answering(given.device), in_words(network, given):
             moved = check_kind(given, next(network.parameters(), None))
             return at_home(forward(network, moved, *others, **options))
 
@@ -206,16 +206,16 @@ def run_model(model: nn.Module, image: Tensor, *more):
             "网络在 meta 设备上，只有形状，没有权重；先 model.to_empty(device='cpu') 再读入权重"
         )
     home, image = image.device, check_kind(image, parameter)
-    with answering(home), explaining(model, image):
+    with answering(home), in_words(model, image):
         return at_home(model(image.clone(), *more))
 
 
 @contextmanager
-def explaining(model: nn.Module, image: Tensor) -> Iterator[None]:
+def in_words(model: nn.Module, image: Tensor) -> Iterator[None]:
     """在 with 之内算 model(image)：尺寸、通道数不合时，把 torch 的错换成一句说明。"""
     try:
         yield
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, TypeError) as error:
         reason = _reason(str(error), image, model)
         if reason is None:
             raise
@@ -245,6 +245,8 @@ def _reason(message: str, image: Tensor, model: nn.Module) -> str | None:
             f"图像是 {shape[-2:]}，{name} 只收 {side}×{side} 的图；先 resize(image, {side})（面板里写 photo_size={side}，"
             f"工作台里写 size={side}），合成图像时不用会改尺寸的变换（robust=False）"
         )
+    if re.search(r"forward\(\) (missing|takes|expected)", message):
+        return f"{name} 不能这样调用（{message.splitlines()[0]}）；换一个网络，或先把它包成只收图像的 nn.Module"
     if found := re.search(r"mat1 and mat2 shapes cannot be multiplied", message):
         side = getattr(model, "image_size", None)
         way = f"先 resize(image, {side})" if side else "换成它训练时的尺寸"

@@ -37,7 +37,7 @@ def several(value, name: str, kind):
         return [check(each, f"{name} 的第 {index} 项") for index, each in enumerate(value)]
     wrong = [each for each in value if isinstance(kind, type) and not isinstance(each, kind)]
     if wrong:
-        way = f"；先 torch.as_tensor(…)" if kind is Tensor else ""
+        way = "；先 torch.as_tensor(…)" if kind is Tensor else ""
         raise TypeError(f"{name} 里应都是{word}，有一个是 {describe(wrong[0])}{way}")
     return value
 

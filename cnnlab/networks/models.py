@@ -12,19 +12,20 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_images, check_kind, whole
+from cnnlab.core.checks import check_images, check_kind, describe, whole
 from cnnlab.core.hooks import (
     activations_of,
     answering,
     at_home,
     evaluating,
-    explaining,
     find_layer,
+    in_words,
     input_of,
     run_model,
 )
 from cnnlab.core.names import unknown
 from cnnlab.core.profiles import default_device
+from cnnlab.core.values import anything
 from cnnlab.networks.zoo import ZOO, ModelInfo, build
 
 
@@ -82,6 +83,7 @@ class VisionModel(nn.Module):
         paths = self._paths or {path: path for path in modules if path}
         return {name: modules[path] for name, path in paths.items() if path in modules}
 
+    @checked(image=anything)
     def forward(self, image: Tensor) -> Tensor:
         home = check_images(image, bounded=False).device
         image = check_kind(image, self.mean)
@@ -93,7 +95,7 @@ class VisionModel(nn.Module):
         normalized = (
             (image - self.mean).mul_(self.scale).contiguous(memory_format=torch.channels_last)
         )
-        with answering(home), explaining(self.network, normalized):
+        with answering(home), in_words(self.network, normalized):
             return at_home(self.network(normalized))
 
     def double(self) -> "VisionModel":
@@ -234,10 +236,15 @@ def checked_scores(model: nn.Module, image: Tensor) -> Tensor:
     """模型的得分 (N, K)，按评估模式算；输出不是这个形状时说清楚。"""
     with evaluating(model):
         scores = run_model(model, image)
-    if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != len(image):
-        found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+    rows = isinstance(scores, Tensor) and scores.dim() == 2 and len(scores) == len(image)
+    if not rows or not scores.is_floating_point():
+        found = describe(scores) if isinstance(scores, Tensor) else type(scores).__name__
         raise ValueError(
             f"模型的输出应是 (N, K) 个得分，得到 {found}；先把它包成只输出得分的 nn.Module"
+        )
+    if scores.isnan().any():
+        raise ValueError(
+            "模型的得分里有 NaN：权重坏了（训练发散），或归一化的 std 太小；换一份权重"
         )
     return scores
 

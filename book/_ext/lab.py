@@ -29,6 +29,7 @@ SCRIPTS = [
     "engine",
     "drawing",
     "elements",
+    "convolution",
     "experiments",
     "knobs",
     "neuron",

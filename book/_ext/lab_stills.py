@@ -112,6 +112,13 @@ def activations(image):
     return colored(sheet.reshape(sheet.shape[-2:]), "gray")
 
 
+def convolution(image):
+    import cnnlab
+
+    found = cnnlab.activations_of(cnnlab.load_model(), image, "conv1")["conv1"][0, 12]
+    return colored(0.5 + found / found.abs().max() / 2, "coolwarm")
+
+
 def dream(image):
     import cnnlab
 
@@ -145,6 +152,10 @@ STILLS = {
     "guided": (guided, "左边是照片，右边是引导式反向传播的梯度，灰是 0"),
     "cam": (cam, "左边是照片，右边是类激活图：亮的地方是这一类的证据"),
     "activations": (activations, "左边是照片，右边是 fire3 各通道的激活图，每张各自到最亮"),
+    "convolution": (
+        convolution,
+        "左边是照片，右边是 conv1 的 12 号核走遍照片的结果，红是正，蓝是负",
+    ),
     "dream": (dream, "左边是照片，右边是 DeepDream：放大 fire5 看见的东西"),
     "ascent": (ascent, "左边是照片，右边不用照片：从噪声出发，把火烈鸟的得分推到最高的图"),
     "style": (style, "左边是照片，右边是波浪、星夜、彩色玻璃，和后两种各一半"),

@@ -365,6 +365,42 @@ def test_tabs_and_channels_move_by_keyboard(lab):
     assert "channel=1" in page.locator(".lab-code code").inner_text()
 
 
+def test_one_convolution_is_worked_out_number_by_number(lab, half_model):
+    page = lab()
+    choose(page, "convolution")
+    wait_for_status(page, "算完")
+    slide(page, "第几个核", 5)
+    wait_for_code(page, "[0, 5, ")
+    result = page.locator(".lab-result")
+    box = result.bounding_box()
+    result.hover(position={"x": box["width"] * 0.2, "y": box["height"] * 0.3})
+    page.keyboard.press("Tab")
+    result.focus()
+    before = page.locator(".lab-detail").inner_text()
+    page.keyboard.press("ArrowDown")
+    text = page.locator(".lab-detail").inner_text()
+    assert text != before
+    row, column = map(int, re.search(r"第 (\d+) 行第 (\d+) 列", text).groups())
+    image = cnnlab.load_image("jaguar", 160)
+    maps = cnnlab.activations_of(half_model, image, ["conv1", "relu1"])
+    wanted, shown = (float(maps[layer][0, 5, row, column]) for layer in ("conv1", "relu1"))
+    total, after = re.search(r"≈ (-?[\d.]+)，过 ReLU 是 (-?[\d.]+)", text).groups()
+    assert abs(float(total) - wanted) < 0.15 and abs(float(after) - shown) < 0.15
+    assert f"[0, 5, {row}, {column}]" in page.locator(".lab-code code").inner_text()
+
+    cells = page.locator(".lab-products td").evaluate_all(
+        "all => all.map(each => +each.textContent)"
+    )
+    assert len(cells) == 81
+    kernel = half_model.weight("conv1")[5]
+    colors = np.reshape(cells, (3, 3, 9))
+    assert np.abs(colors[:, 1] - kernel.flatten(1).numpy()).max() < 6e-4
+    patch = 255 * image[0, :, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3].flatten(1)
+    mean = 255 * half_model.mean.reshape(3, 1)
+    assert np.abs(colors[:, 0] - (patch - mean).numpy()).max() < 0.6
+    assert np.abs(colors[:, 2].sum() - colors[:, 0].ravel() @ colors[:, 1].ravel()) < 3
+
+
 def test_a_swipe_moves_the_patch_and_not_the_page(chromium, html):
     context = chromium.new_context(
         viewport={"width": 390, "height": 800}, has_touch=True, is_mobile=True, offline=True
@@ -443,7 +479,7 @@ def test_each_line_of_python_runs(lab):
     page.get_by_label("边长").select_option("112")
     page.wait_for_function("document.querySelector('.lab-code code').textContent.includes('112')")
     names = page.locator("[role=tab]").evaluate_all("tabs => tabs.map(tab => tab.dataset.name)")
-    assert len(names) == 8
+    assert len(names) == 9
     for name in names:
         choose(page, name)
         if name == "dream":

@@ -9,6 +9,7 @@ function labExperimentSide(panel, names) {
   let running = null;
   let view = null;
   let channel = 0;
+  let place = null; // “一次卷积”里指着的一处
 
   const tabs = element("div", { className: "lab-tabs", role: "tablist", label: "实验" });
   const controls = element("div", { className: "lab-controls" });
@@ -60,7 +61,7 @@ function labExperimentSide(panel, names) {
     status.textContent = "";
     detail.replaceChildren();
     progress.value = 0;
-    view = null;
+    [view, place] = [null, null];
     Object.assign(canvas, { width: panel.image.size, height: panel.image.size });
     setPicking(false);
     start.disabled = false;
@@ -128,7 +129,8 @@ function labExperimentSide(panel, names) {
   async function finish(experiment, result, now, mine) {
     if (running !== mine) return;
     view = now;
-    if (experiment.picks) setPicking(true);
+    if (experiment.picks || experiment.points) setPicking(true);
+    if (experiment.points) point(place ?? experiment.points.strongestPlace(view));
     const pixels = result.pixels ?? (result.pictures?.length === 1 ? result.pictures[0] : null);
     if (!pixels) return;
     const { result: scores } = await labEngine.run("scores", { data: pixels, size: now.image.size });
@@ -143,6 +145,7 @@ function labExperimentSide(panel, names) {
   function setPicking(on) {
     canvas.tabIndex = on ? 0 : -1;
     canvas.classList.toggle("lab-picking", on);
+    canvas.classList.toggle("lab-probing", on && Boolean(all[chosen].points));
     canvas.setAttribute("role", on ? "application" : "img");
     channel = 0;
     panel.neuron = null;
@@ -160,6 +163,23 @@ function labExperimentSide(panel, names) {
     showCode(all[chosen], view, neuron.line);
   }
 
+  // 指着一处：画框，写出那个数怎样算出来
+  function point(next) {
+    const { points, python } = all[chosen];
+    place = next;
+    points.mark(canvas, view, place);
+    detail.replaceChildren(...points.numbers(view, place));
+    showCode(all[chosen], view, python(view).replace(/]$/, `, ${place.row}, ${place.column}]`));
+  }
+  function follow(event) {
+    if (!view || !all[chosen].points) return;
+    const box = canvas.getBoundingClientRect();
+    const [x, y] = [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height];
+    point(all[chosen].points.placeAt(x, y, view));
+  }
+  canvas.addEventListener("pointermove", follow);
+  canvas.addEventListener("pointerdown", follow);
+
   canvas.addEventListener("click", (event) => {
     if (!view?.sheet) return;
     const box = canvas.getBoundingClientRect();
@@ -170,8 +190,15 @@ function labExperimentSide(panel, names) {
   });
   canvas.addEventListener("keydown", (event) => {
     const step = LAB_ARROWS[event.key] ?? (event.key === "Enter" ? [0, 0] : null);
-    if (!view?.sheet || !step) return;
+    if (!view || !step || !(view.sheet || place)) return;
     event.preventDefault();
+    if (all[chosen].points) {
+      const inside = (value, count) => Math.min(count - 1, Math.max(0, value));
+      const { height, width } = view.found;
+      const row = inside(place.row + step[0], height);
+      point({ row, column: inside(place.column + step[1], width) });
+      return;
+    }
     pick(channel + step[0] * view.sheet.columns + step[1]);
   });
 

@@ -175,6 +175,18 @@ const labExperiments = (() => {
       `cnnlab.guided_gradient(model, image, layer="${layer}", channel=${channel}, position="max")`,
   };
 
+  const convolution = {
+    title: "一次卷积",
+    controls: [slider("channel", "第几个核", 0, 63, 1, 12)],
+    hint: "在图上移动指针（或用 Tab 选中，再按方向键），看那一处的 27 个像素怎样乘成一个数。后面的层也是这样算，只是乘的数更多。",
+    quick: () => true,
+    points: labConvolution,
+    compute: ({ image, options }) => labEngine.run("firstMap", image, options),
+    draw: labConvolution.draw,
+    python: ({ options: { channel } }) =>
+      `cnnlab.activations_of(model, image, "conv1")["conv1"][0, ${channel}]`,
+  };
+
   const dream = {
     title: "DeepDream",
     controls: [
@@ -294,7 +306,7 @@ const labExperiments = (() => {
   }
 
   return {
-    all: { occlusion, saliency, guided, cam, activations, dream, ascent, style },
+    all: { occlusion, saliency, guided, cam, activations, convolution, dream, ascent, style },
     named,
     percent,
     program,

@@ -103,6 +103,13 @@ function labExplanations(net) {
 
   const activations = ({ data, size }, { layer }) => net.forward(data, size, size, layer);
 
+  // 第一个卷积的一个核走遍照片（ReLU 之前），和这个核
+  function firstMap({ data, size }, { channel }) {
+    const found = net.forward(data, size, size, "conv1");
+    const { height, width } = found;
+    return { map: channelMap(found, channel), height, width, ...net.firstKernel(channel) };
+  }
+
   // 一个通道里激活最大的那个神经元，和它对像素的梯度
   function neuron({ data, size }, { layer, channel, rule = "guided" }) {
     const found = net.forward(data, size, size, layer);
@@ -133,6 +140,7 @@ function labExplanations(net) {
     classActivation,
     gradCam,
     activations,
+    firstMap,
     neuron,
     likeness,
   };

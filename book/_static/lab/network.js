@@ -109,5 +109,12 @@ function labNetwork(weights, { plain = false } = {}) {
     },
 
     read: (name) => read(layers[position(name)].y),
+
+    // conv1 的一个核：27 个权重按 (入, 行, 列)，偏置，和像素减去的均值；conv1 的权重排在最前
+    firstKernel: (channel) => ({
+      kernel: weights.slice(27 * channel, 27 * channel + 27),
+      bias: weights[27 * 64 + channel],
+      mean: MEAN,
+    }),
   };
 }

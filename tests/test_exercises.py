@@ -205,7 +205,8 @@ def test_reports_leak_nothing(exercise):
 def check_reports(slug: str, replaced: dict[str, str]) -> dict[str, object]:
     """依次执行练习格（可换成解答）和检查格，收集报告：编号 -> 报告。"""
     code, reports = chapter_code(slug), {}
-    scope = scope_of(code)
+    # 解答用到的导入写在解答那一页的开头
+    scope = scope_of(code + (code_of(BOOK / "solutions" / f"{slug}.ipynb") if replaced else []))
     for source, tags in code:
         ids = [tag.removeprefix("exercise-") for tag in tags if tag.startswith("exercise-")]
         if ids:

@@ -134,14 +134,10 @@ def trustworthiness(x: Tensor, points: Tensor, k: int = 12) -> float:
     count = len(x)
     if not k < count / 2:
         raise ValueError(f"k 是 {k}，{count} 个点时应小于 {count / 2:g}")
-    rank = torch.empty(count, count, dtype=torch.long)
-    wide, flat = x.cpu().double(), points.cpu().double()  # 有的设备没有 float64
-    distance = torch.cdist(wide, wide).fill_diagonal_(-1)
-    rank.scatter_(1, distance.argsort(dim=1, stable=True), torch.arange(count).expand(count, count))
-    between = torch.cdist(flat, flat).fill_diagonal_(torch.inf)
-    near = between.topk(k, 1, largest=False).indices
-    excess = (rank.gather(1, near) - k).clamp_min(0).sum().item()
-    return 1 - 2 * excess / (count * k * (2 * count - 3 * k - 1))
+    from sklearn import manifold
+
+    wide, flat = (each.detach().cpu().double().numpy() for each in (x, points))
+    return float(manifold.trustworthiness(wide, flat, n_neighbors=k))
 
 
 @checked(x="N D", labels=labels)

@@ -1,7 +1,5 @@
 """“激活图”一章的练习：取一层、取几层、两把尺、给通道记分。"""
 
-from functools import partial
-
 import torch
 
 from cnnlab.check.core import exercise
@@ -272,13 +270,6 @@ def _planted(count, channels, seed):
     return activation, labels
 
 
-def _pairs(activation, labels, *, reduce=lambda a: a.amax((2, 3)), tie=0.5):
-    scores = reduce(activation)
-    yes, no = scores[labels], scores[~labels]
-    difference = yes[:, None] - no[None]
-    return ((difference > 0).double() + tie * (difference == 0).double()).mean((0, 1))
-
-
 def _accuracy(activation, labels):
     scores = activation.amax((2, 3))
     return ((scores > scores.median(0).values) == labels[:, None]).double().mean(0)
@@ -314,13 +305,13 @@ def _by_ranks(activation, labels):
     ),
     mistakes={
         "accuracy": (_accuracy, "这是一个固定门槛下的准确率：门槛换了结论就换，所以用 AUC。"),
-        "no_ties": (partial(_pairs, tie=0.0), "平手没有算：一样大的算半次。"),
-        "ties_win": (partial(_pairs, tie=1.0), "平手算成了赢：一样大的只算半次。"),
+        "no_ties": ((" + 0.5 * (difference == 0)", ""), "平手没有算：一样大的算半次。"),
+        "ties_win": (("0.5 *", "1.0 *"), "平手算成了赢：一样大的只算半次。"),
         "mean_map": (
-            partial(_pairs, reduce=lambda b: b.mean((2, 3))),
+            (".amax(", ".mean("),
             "分数取的是整张图的平均：一小块很亮的会被冲淡，题目要最大值。",
         ),
-        "reversed": (lambda a, t: 1 - _pairs(a, t), "正反对调了：有的比没有的大，才算赢。"),
+        "reversed": (("> 0", "< 0"), "正反对调了：有的比没有的大，才算赢。"),
         "ranks_without_ties": (
             _by_ranks,
             "用排序得来的名次没有管平手：一样大的应当得到同样的名次。",
@@ -328,9 +319,6 @@ def _by_ranks(activation, labels):
     },
 )
 def channel_auc(activation, labels):
-    found = []
-    for one in activation.flatten(2).amax(2).T:
-        yes, no = one[labels].tolist(), one[~labels].tolist()
-        wins = [1.0 if y > n else 0.5 if y == n else 0.0 for y in yes for n in no]
-        found.append(sum(wins) / len(wins))
-    return torch.tensor(found, dtype=activation.dtype)
+    scores = activation.amax((2, 3))
+    difference = scores[labels][:, None] - scores[~labels]
+    return ((difference > 0) + 0.5 * (difference == 0)).double().mean((0, 1))

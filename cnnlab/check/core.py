@@ -123,10 +123,10 @@ class Exercise:
     """一道练习；像函数一样调用它来检查答案：check.name(my_name, hint=1)。
 
     probes：每个都不带参数，返回一组全新的实参；检查按位置传给学习者的函数。
-    oracle：与书中代码写法不同的参考实现；开放构造题可以没有，只看 properties。
+    oracle：参考实现；开放构造题可以没有，只看 properties。
     ours：大图和真网络上也快的实现，供 or_else；不给就用 oracle。
     mistakes：键 -> (错误实现, 提示一[, 提示二, 提示三])；没有提示的由性质或副作用说话。
-        错误实现是函数，或 ours 的源码里的一对 (原文, 改成)，几对放一个列表。
+        错误实现是函数，或一对 (原文, 改成)，几对放一个列表：改的是 ours 的源码，没有 ours 就是参考实现的。
     properties：(谓词(返回值, *实参), 提示一[, …])；laws：(谓词(call, *实参), 提示一[, …])。
     tell：(返回值, *实参) -> 一句话，填进性质的提示一里的 {}，说学习者自己量到的数。
     run：怎样从学习者给的东西得到返回值，默认直接调用；allow：允许的副作用，键见 EFFECTS。
@@ -377,7 +377,7 @@ def exercise(
             stub=stub_of(reference, asked or f"my_{name}"),
             oracle=None if open_ended else reference,
             ours=ours,
-            mistakes=wrong_ways(dict(mistakes), ours),
+            mistakes=wrong_ways(dict(mistakes), ours or reference),
             **parts,
         )
 

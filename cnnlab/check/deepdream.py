@@ -1,24 +1,17 @@
 """“DeepDream”一章的练习：梯度等于激活、归一化的一步、只带增量的多尺度、谁长得快。"""
 
-from functools import partial
-
 import torch
 from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import TinyNet, in_training, noise, uniform
-from cnnlab.check.gradients import central_differences, gradient_of
-from cnnlab.check.variants import fed
+from cnnlab.check.gradients import gradient_of
 
 # 1 梯度等于激活
 
 
 def _energy(activation):
     return activation.square().sum() / 2
-
-
-def _gradient(image, model, objective=_energy):
-    return gradient_of(lambda leaf: objective(model(leaf)), image)
 
 
 def _leaves_grad(image, model):
@@ -30,7 +23,6 @@ def _leaves_grad(image, model):
 @exercise(
     "把梯度设成激活",
     level=1,
-    ours=_gradient,
     probes=(
         lambda: (uniform((2, 3, 6, 5), 1), TinyNet()),
         lambda: (uniform((1, 3, 5, 7), 2), TinyNet(seed=4)),
@@ -43,51 +35,51 @@ def _leaves_grad(image, model):
     tolerance=1e-5,
     mistakes={
         "sum": (
-            partial(_gradient, objective=torch.sum),
+            ("_energy(model(leaf))", "model(leaf).sum()"),
             "传回去的是全 1：那是激活之和的梯度，强的和弱的一视同仁。",
         ),
         "twice": (
-            partial(_gradient, objective=lambda a: (a * a).sum()),
+            ("_energy(model(leaf))", "model(leaf).square().sum()"),
             "差一个 2：传回去的激活要当常数，或者目标里少了二分之一。",
         ),
         "norm": (
-            partial(_gradient, objective=torch.norm),
+            ("_energy(model(leaf))", "model(leaf).norm()"),
             "求导的是范数：方向对，大小被激活的范数除了一次。",
         ),
         "mean": (
-            partial(_gradient, objective=lambda a: a.square().mean() / 2),
+            ("_energy(model(leaf))", "model(leaf).square().mean() / 2"),
             "取了平均：结果随激活的个数缩小，这里约定求和。",
         ),
         "left_grad": (_leaves_grad,),
         "positive_only": (
-            partial(_gradient, objective=lambda a: _energy(a.clamp_min(0))),
+            ("model(leaf)", "model(leaf).clamp_min(0)"),
             "负的激活没有传回去：传回的梯度就是激活自己，正负都在。",
         ),
         "absolute": (
-            partial(_gradient, objective=lambda a: a.abs().sum()),
+            ("_energy(model(leaf))", "model(leaf).abs().sum()"),
             "传回去的是激活的正负号：那是绝对值之和的梯度。",
         ),
         "strongest": (
-            partial(_gradient, objective=lambda a: a.max(1).values.sum()),
+            ("_energy(model(leaf))", "model(leaf).amax(1).sum()"),
             "只对最强的那一个求了导：每个激活都要传回去，多少由它自己定。",
         ),
         "first_unit": (
-            partial(_gradient, objective=lambda a: a[:, 0].sum()),
+            ("_energy(model(leaf))", "model(leaf)[:, 0].sum()"),
             "只对第 0 个输出求了导：每个激活都要传回去。",
         ),
         "cubed": (
-            partial(_gradient, objective=lambda a: (a**3).sum() / 3),
+            ("_energy(model(leaf))", "model(leaf).pow(3).sum() / 3"),
             "传回去的是激活的平方：应当是激活自己。",
         ),
         "batch_mean": (
-            lambda x, m: _gradient(x, m) / len(x),
+            ("return ", "return 1 / len(image) * "),
             "在整批上取了平均：每张图各算各的，求和。",
         ),
-        "descends": (lambda *a: -_gradient(*a), "符号反了：要让激活变大的方向。"),
+        "descends": (("return ", "return -"), "符号反了：要让激活变大的方向。"),
     },
 )
 def dream_gradient(image, model):
-    return central_differences(lambda moved: _energy(model(moved)), image)
+    return gradient_of(lambda leaf: _energy(model(leaf)), image)
 
 
 # 2 归一化的一步
@@ -183,33 +175,8 @@ def _resize(image, size):
     return functional.interpolate(image, size, mode="bilinear", antialias=True, align_corners=False)
 
 
-def _octaves(image, sizes, change, *, keep="detail", order=1):
-    detail = torch.zeros_like(image)
-    for size in list(sizes)[::order]:
-        base = _resize(image, size)
-        start = base + _resize(detail, size)
-        dreamed = change(start)
-        detail = dreamed - (base if keep == "detail" else start)
-    return image + _resize(detail, image.shape[-2:])
-
-
-def _picture_carried(image, sizes, change):
-    picture = image
-    for size in sizes:
-        picture = change(_resize(picture, size))
-    return picture
-
-
 def _keeps_the_photo(call, image, sizes, change):
     return torch.equal(call(image, sizes, lambda picture: picture), image)
-
-
-def _adds_twice(image, sizes, change):
-    detail = torch.zeros_like(image)
-    for size in sizes:
-        base, carried = _resize(image, size), _resize(detail, size)
-        detail = carried + change(base + carried) - base
-    return image + _resize(detail, image.shape[-2:])
 
 
 @exercise(
@@ -238,34 +205,40 @@ def _adds_twice(image, sizes, change):
         ),
     ),
     mistakes={
-        "picture": (_picture_carried, "你放大的是整张图：原图的细节被重采样磨掉了，只放大增量。"),
+        "picture": (
+            [
+                ("detail = change(base + _resize(detail, size)) - base", "image = change(base)"),
+                (" + _resize(detail, image.shape[-2:])", ""),
+            ],
+            "你放大的是整张图：原图的细节被重采样磨掉了，只放大增量。",
+        ),
         "last_only": (
-            partial(_octaves, keep="step"),
+            ("- base", "- base - _resize(detail, size)"),
             "增量只留了最后一个尺度的：前面各尺度添上的东西丢了。",
         ),
         "from_large": (
-            partial(_octaves, order=-1),
+            ("in sizes", "in sizes[::-1]"),
             "次序反了：从最小的尺度开始，先有大轮廓，再添细节。",
         ),
         "no_carry": (
-            lambda x, s, c: x + c(_resize(x, s[-1])) - _resize(x, s[-1]),
+            ("in sizes", "in sizes[-1:]"),
             "各尺度之间没有接上：下一个尺度的起点要加上已有的增量。",
         ),
-        "whole_increment": (lambda x, *a: _octaves(x, *a) - x, "返回的是增量：还要加上原图。"),
+        "whole_increment": (("image + ", ""), "返回的是增量：还要加上原图。"),
         "adds_twice": (
-            _adds_twice,
+            ("= change", "= _resize(detail, size) + change"),
             "增量加了两次：change 返回的图里已经含有起点的增量，减去缩小版就是全部增量。",
         ),
         "skips_the_largest": (
-            fed(_octaves, sizes=lambda s: s[:-1]),
+            ("in sizes", "in sizes[:-1]"),
             "少走了最后一个尺度：原图的大小也要做一次梦。",
         ),
         "one_more_dream": (
-            lambda x, s, c: c(_octaves(x, s, c)),
+            lambda x, s, c: c(octave_dream.oracle(x, s, c)),
             "最后多做了一次梦：返回原图加上最后的增量就好。",
         ),
         "full_size": (
-            fed(_octaves, sizes=lambda s: [s[-1]] * len(s)),
+            ("in sizes", "in len(sizes) * [sizes[-1]]"),
             "每一步都在原图的大小上做：各尺度要从原图的缩小版出发。",
         ),
         "separately": (
@@ -275,40 +248,24 @@ def _adds_twice(image, sizes, change):
             "各尺度各做各的，最后把增量相加：后一个尺度要从前一个的增量上接着做。",
         ),
         "reversed_detail": (
-            lambda x, s, c: 2 * x - _octaves(x, s, lambda p: 2 * p - c(p)),
+            lambda x, s, c: 2 * x - octave_dream.oracle(x, s, lambda p: 2 * p - c(p)),
             "增量减反了：做过梦的图减去缩小版。",
         ),
         "skips_the_smallest": (
-            fed(_octaves, sizes=lambda s: s[1:]),
+            ("in sizes", "in sizes[1:]"),
             "少走了一个尺度：从 sizes 的第一个开始。",
         ),
     },
 )
 def octave_dream(image, sizes, change):
-    def increment(count):
-        if count == 0:
-            return torch.zeros_like(image)
-        base = _resize(image, sizes[count - 1])
-        return change(base + _resize(increment(count - 1), sizes[count - 1])) - base
-
-    return image + increment(len(sizes))
+    detail = torch.zeros_like(image)
+    for size in sizes:
+        base = _resize(image, size)
+        detail = change(base + _resize(detail, size)) - base
+    return image + _resize(detail, image.shape[-2:])
 
 
 # 4 谁长得快
-
-
-def _mean(stack):
-    return stack.clamp(min=0).mean((0, 2, 3))
-
-
-def _ratio(measure, *, silent=1.0, then=lambda ratio: ratio):
-    """之后与之前的 measure 之比；原来不响应的通道记 silent。"""
-
-    def ratio(before, after):
-        found = then(measure(after) / measure(before))
-        return torch.where(_mean(before) > 0, found, torch.full_like(found, silent))
-
-    return ratio
 
 
 def _planted(seed, shape):
@@ -333,7 +290,7 @@ def _planted(seed, shape):
     question="用 torch.corrcoef 算一算：原来的强度与这个倍数，名次相关吗？",
     mistakes={
         "difference": (
-            lambda b, a: _mean(a) - _mean(b),
+            ("torch.where(start > 0, end / start, 1.0)", "end - start"),
             "算的是涨了多少：本来就大的自然涨得多，看倍数。",
         ),
         "pixelwise": (
@@ -341,39 +298,43 @@ def _planted(seed, shape):
             "逐像素求了比再平均：一个接近零的像素就能主宰结果，先平均再求比。",
         ),
         "signed": (
-            _ratio(lambda stack: stack.mean((0, 2, 3))),
+            ("end / start", "after.mean((0, 2, 3)) / before.mean((0, 2, 3))"),
             "负的激活也算了进去：ReLU 会把它们清零，先截到 0。",
         ),
-        "infinite": (lambda b, a: _mean(a) / _mean(b), "原来不响应的通道除以了零：题目约定记 1。"),
-        "maximum": (
-            _ratio(lambda stack: stack.clamp(min=0).amax((0, 2, 3))),
-            "只看了最大的一处：题目要整张图的平均。",
+        "infinite": (
+            ("torch.where(start > 0, end / start, 1.0)", "end / start"),
+            "原来不响应的通道除以了零：题目约定记 1。",
         ),
-        "inverse": (_ratio(_mean, then=torch.reciprocal), "比反了：之后除以之前。"),
-        "silent_is_zero": (_ratio(_mean, silent=0.0), "原来不响应的通道记成了 0：题目约定记 1。"),
+        "maximum": ((".mean(", ".amax("), "只看了最大的一处：题目要整张图的平均。"),
+        "inverse": (("end / start", "start / end"), "比反了：之后除以之前。"),
+        "silent_is_zero": (("1.0", "0.0"), "原来不响应的通道记成了 0：题目约定记 1。"),
         "epsilon": (
-            lambda b, a: _mean(a) / (_mean(b) + 1e-8),
+            ("torch.where(start > 0, end / start, 1.0)", "end / (start + 1e-8)"),
             "分母加了一个小量：原来不响应的通道会变成天文数字，题目约定记 1。",
         ),
         "each_image": (
-            _ratio(lambda stack: stack.clamp(min=0).mean((2, 3)), then=lambda ratio: ratio.mean(0)),
+            [
+                ("(0, 2, 3)", "(2, 3)"),
+                ("start > 0", "start.mean(0) > 0"),
+                ("end / start", "(end / start).mean(0)"),
+            ],
             "每张图先求了比再平均：先把整批平均成一个数，再相除。",
         ),
         "gain": (
-            _ratio(_mean, silent=0.0, then=lambda ratio: ratio - 1),
+            ("end / start, 1.0", "end / start - 1, 0.0"),
             "算的是涨了几成：题目要之后与之前的比，没变就是 1。",
         ),
         "absolute": (
-            _ratio(lambda stack: stack.abs().mean((0, 2, 3))),
+            ("end / start", "after.abs().mean((0, 2, 3)) / before.abs().mean((0, 2, 3))"),
             "负的激活取了绝对值：ReLU 会把它们清零，先截到 0。",
         ),
-        "logarithm": (_ratio(_mean, then=torch.log), "多取了一次对数：题目要比本身。"),
+        "logarithm": (("end / start", "(end / start).log()"), "多取了一次对数：题目要比本身。"),
         "first_image": (
-            lambda *a: growth.oracle(*(stack[:1] for stack in a)),
+            ("(before, after))", "(before[:1], after[:1]))"),
             "只看了第一张图：整批一起平均。",
         ),
         "how_many": (
-            _ratio(lambda stack: (stack > 0).double().mean((0, 2, 3))),
+            (".clamp(min=0)", ".gt(0).double()"),
             "数的是有多少处响应：题目要响应的平均大小之比。",
         ),
         "signed_everywhere": (
@@ -383,9 +344,5 @@ def _planted(seed, shape):
     },
 )
 def growth(before, after):
-    ratio = torch.ones(before.shape[1], dtype=before.dtype)
-    for index in range(before.shape[1]):
-        start, end = (float(stack[:, index].clamp(min=0).sum()) for stack in (before, after))
-        if start > 0:
-            ratio[index] = end / start
-    return ratio
+    start, end = (stack.clamp(min=0).mean((0, 2, 3)) for stack in (before, after))
+    return torch.where(start > 0, end / start, 1.0)

@@ -14,19 +14,6 @@ from cnnlab.check.variants import fed
 # 1 主成分
 
 
-def _projected(
-    x, n, *, centre=True, whiten=False, power=2, kept_only=False, axis=0, unit=False, last=False
-):
-    shifted = x - x.mean(axis, keepdim=True) if centre else x
-    shifted = shifted / x.std(0) if unit else shifted
-    left, size, _ = torch.linalg.svd(shifted, full_matrices=False)
-    points = left[:, :n] * (1 if whiten else size[:n])
-    share = size.pow(power)
-    if last:
-        points, share = (left * size)[:, -n:].flip(1), share.flip(0)
-    return points, share[:n] / (share[:n].sum() if kept_only else share.sum())
-
-
 def _up_to_sign(function, x, n):
     """正负号不定：每一列绝对值最大的数取正之后再比。"""
     answer = function(x, n)
@@ -58,59 +45,56 @@ def _stretched(count, width, seed):
     run=_up_to_sign,
     mistakes={
         "not_centred": (
-            partial(_projected, centre=False),
+            ("x - x.mean(0)", "x"),
             "没有减去均值：第一主成分会指向均值，而不是起伏最大的方向。",
         ),
-        "whitened": (
-            partial(_projected, whiten=True),
-            "各方向的长度都变成一样了：左奇异向量还要乘奇异值。",
-        ),
+        "whitened": ((" * size[:n]", ""), "各方向的长度都变成一样了：左奇异向量还要乘奇异值。"),
         "not_squared": (
-            partial(_projected, power=1),
+            ("size.square()", "size"),
             "比例用了奇异值本身：方差与奇异值的平方成正比。",
         ),
         "kept_only": (
-            partial(_projected, kept_only=True),
+            ("variance.sum()", "variance[:n].sum()"),
             "分母只加了留下的几个方向：要除以全部方差，否则看不出丢了多少。",
         ),
         "rows": (
-            partial(_projected, axis=1),
+            ("x.mean(0)", "x.mean(1, keepdim=True)"),
             "减的是每一行自己的平均：要减各列的平均，把云团移到原点。",
         ),
         "standardised": (
-            partial(_projected, unit=True),
+            ("x - x.mean(0)", "(x - x.mean(0)) / x.std(0)"),
             "各列还除了标准差：那是另一种做法，这里只减平均。",
         ),
         "smallest": (
-            partial(_projected, last=True),
+            [
+                ("left[:, :n] * size[:n]", "(left * size).flip(1)[:, :n]"),
+                ("variance[:n]", "variance.flip(0)[:n]"),
+            ],
             "取的是起伏最小的方向：eigh 的特征值从小到大排。",
         ),
         "projects_uncentred": (
-            lambda x, n: (
-                x @ torch.linalg.svd(x - x.mean(0), full_matrices=False)[2][:n].T,
-                principal.oracle(x, n)[1],
-            ),
+            [("size, _", "size, directions"), ("left[:, :n] * size[:n]", "x @ directions[:n].T")],
             "方向找对了，投影的却是没有减平均的数据：坐标整体偏了。",
         ),
         "rows_of_vh": (
-            lambda x, n: (
-                (x - x.mean(0)) @ torch.linalg.svd(x - x.mean(0), full_matrices=True)[2][:, :n],
-                principal.oracle(x, n)[1],
-            ),
+            [
+                ("size, _", "size, directions"),
+                ("=False", "=True"),
+                ("left[:, :n] * size[:n]", "shifted @ directions[:, :n]"),
+            ],
             "取了 Vᵀ 的列：方向是它的行。",
         ),
         "variances": (
-            lambda x, n: (
-                principal.oracle(x, n)[0],
-                torch.linalg.eigvalsh(torch.cov(x.T)).flip(0)[:n],
-            ),
+            ("/ variance.sum()", "/ (len(x) - 1)"),
             "第二项给的是方差本身：要除以总方差，成为比例。",
         ),
     },
 )
 def principal(x, n):
-    values, vectors = torch.linalg.eigh(torch.cov(x.T))
-    return (x - x.mean(0)) @ vectors.flip(1)[:, :n], values.flip(0)[:n] / values.sum()
+    shifted = x - x.mean(0)
+    left, size, _ = torch.linalg.svd(shifted, full_matrices=False)
+    variance = size.square()
+    return left[:, :n] * size[:n], variance[:n] / variance.sum()
 
 
 # 2 邻居概率
@@ -134,19 +118,6 @@ def _spread_for(rows, target):
     return middle
 
 
-def _affinities(
-    x, perplexity, *, squared=True, target=math.log, shared=False, self_too=False, joint=False
-):
-    distance = torch.cdist(x, x).pow(2 if squared else 1).tolist()
-    rows = [(line, -1 if self_too else i) for i, line in enumerate(distance)]
-    common = _spread_for(rows, target(perplexity)) if shared else None
-    p = torch.tensor(
-        [_row(*row, common or _spread_for([row], target(perplexity))) for row in rows],
-        dtype=x.dtype,
-    )
-    return (p + p.T) / (2 * len(p)) if joint else p
-
-
 def _mean_perplexity(x, perplexity):
     """全部行共用一个 σ，使各行困惑度的平均等于给定的数。"""
     squared = torch.cdist(x, x).square().fill_diagonal_(torch.inf)
@@ -162,11 +133,6 @@ def _mean_perplexity(x, perplexity):
 def _nearest_only(x, perplexity):
     near = torch.cdist(x, x).fill_diagonal_(torch.inf).argsort(1)[:, : round(perplexity)]
     return torch.zeros(len(x), len(x), dtype=x.dtype).scatter_(1, near, 1 / near.shape[1])
-
-
-def _late_diagonal(x, perplexity):
-    p = _affinities(x, perplexity, self_too=True).fill_diagonal_(0)
-    return p / p.sum(1, keepdim=True)
 
 
 def _backwards(x, perplexity):
@@ -191,7 +157,6 @@ def _uneven(count, seed):
     "困惑度与邻居概率",
     level=3,
     asked="my_affinities",
-    ours=_affinities,
     probes=(lambda: (_uneven(10, 33), 3.0), lambda: (_uneven(12, 34), 4.0)),
     answer="(N, N) 的张量：第 i 行是 i 选各个 j 作邻居的概率，对角为 0，每行的困惑度都等于给定的数",
     idea="σ 变大，这一行就更平，熵也更大。所以每一行都可以用二分法找到自己的 σ。",
@@ -208,36 +173,33 @@ def _uneven(count, seed):
     ),
     mistakes={
         "one_sigma": (
-            partial(_affinities, shared=True),
+            ("[(squared, own)]", "[(d, i) for i, d in enumerate(distances)]"),
             "所有行用了同一个 σ：密处 σ 小，疏处 σ 大，逐行二分。",
         ),
         "itself": (
-            partial(_affinities, self_too=True),
+            [("[(squared, own)]", "[(squared, -1)]"), ("_row(squared, own", "_row(squared, -1")],
             "自己也算成了邻居：对角应当是 0，归一化之前就要去掉。",
         ),
         "bits": (
-            partial(_affinities, target=lambda v: math.log(v) / math.log(2)),
+            ("math.log(perplexity)", "math.log(perplexity) / math.log(2)"),
             "熵的单位混了：自然对数的熵要配 e 的幂，以 2 为底的熵才配 2 的幂。",
         ),
         "joint": (
-            partial(_affinities, joint=True),
+            lambda x, p: (neighbor_odds.oracle(x, p) + neighbor_odds.oracle(x, p).T) / (2 * len(x)),
             "你已经把它对称化了：这里要每行自己的条件概率，合计为 1。",
         ),
-        "unsquared": (
-            partial(_affinities, squared=False),
-            "指数里用了距离本身：高斯里是距离的平方。",
-        ),
+        "unsquared": ((".square()", ""), "指数里用了距离本身：高斯里是距离的平方。"),
         "mean_perplexity": (
             _mean_perplexity,
             "全部行共用一个 σ，只让平均的困惑度对上：每一行要自己对上。",
         ),
         "mixed_logarithms": (
-            partial(_affinities, target=lambda v: math.log(v) * math.log(2)),
+            ("math.log(perplexity)", "math.log(perplexity) * math.log(2)"),
             "熵用了以 2 为底的对数，困惑度却用 e 的幂：底要一致。",
         ),
         "nearest_only": (_nearest_only, "给最近的几个平分了概率：应当是高斯，近的多、远的少。"),
         "late_diagonal": (
-            _late_diagonal,
+            ("[(squared, own)]", "[(squared, -1)]"),
             "二分的时候把自己也算了进去，最后才清零：先去掉对角，再对困惑度。",
         ),
         "uniform": (
@@ -247,13 +209,17 @@ def _uneven(count, seed):
         "backwards": (_backwards, "每一行只剩最近的一个：二分的方向反了，熵太小时 σ 应当加大。"),
         "student": (_student, "用的是 t 分布的核：那是平面上的 q，高维这边用高斯，σ 逐行二分。"),
         "columns": (
-            lambda x, p: _affinities(x, p).T,
+            ("dtype=x.dtype)", "dtype=x.dtype).T"),
             "行和列对调了：第 i 行是 i 选各个 j，每行合计为 1。",
         ),
     },
 )
 def neighbor_odds(x, perplexity):
-    return _affinities(x, perplexity)
+    rows, distances = [], torch.cdist(x, x).square().tolist()
+    for own, squared in enumerate(distances):
+        spread = _spread_for([(squared, own)], math.log(perplexity))
+        rows.append(_row(squared, own, spread))
+    return torch.tensor(rows, dtype=x.dtype)
 
 
 # 3 近邻纯度

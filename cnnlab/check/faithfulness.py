@@ -1,7 +1,6 @@
 """“这些图可信吗”一章的练习：随机化一层、秩相关、删除曲线、逐层随机化、捷径的证据。"""
 
 import copy
-import math
 from functools import partial
 from itertools import accumulate
 
@@ -9,7 +8,7 @@ import torch
 
 from cnnlab.check.core import Unfit, exercise
 from cnnlab.check.fixtures import TinyNet, noise, permuted, uniform
-from cnnlab.check.gradients import central_differences, gradient_of
+from cnnlab.check.gradients import gradient_of
 from cnnlab.check.ranks import first_come, kendall, pearson
 from cnnlab.check.variants import fed
 
@@ -256,22 +255,6 @@ def _swapped(model, layer):
     return _redrawn(model, layer, None, draw=lambda p, _: -p.flatten().flip(0).view_as(p))
 
 
-def _map(image, target, model, *, absolute=True, gather=torch.amax):
-    target = int(model(image).argmax(1)) if target is None else target
-    gradient = gradient_of(lambda leaf: model(leaf)[0, target], image)[0]
-    return gather(gradient.abs() if absolute else gradient, 0)
-
-
-def _cascade(
-    image, target, model, layers, shuffle, *, alone=False, first=True, stuck=False, **options
-):
-    maps, current = [_map(image, target, model, **options)] if first else [], model
-    for layer in layers:
-        current = shuffle(model if alone else current, layer)
-        maps.append(_map(image, target, model if stuck else current, **options))
-    return torch.stack(maps)
-
-
 @exercise(
     "逐层随机化",
     level=3,
@@ -286,39 +269,35 @@ def _cascade(
     tolerance=1e-4,
     mistakes={
         "alone": (
-            partial(_cascade, alone=True),
+            (
+                "accumulate(layers, shuffle, initial=model)",
+                "[model, *(shuffle(model, layer) for layer in layers)]",
+            ),
             "每次都从原模型打乱一层：要逐层累积，在前一个模型上继续。",
         ),
-        "no_original": (partial(_cascade, first=False), "少了第一张：原模型的图是比较的起点。"),
+        "no_original": (("stack(maps)", "stack(maps[1:])"), "少了第一张：原模型的图是比较的起点。"),
         "upside_down": (
-            fed(_cascade, layers=lambda layers: layers[::-1]),
+            ("(layers,", "(layers[::-1],"),
             "次序反了：layers 已经按从输出到输入排好，照着走。",
         ),
-        "signed": (
-            partial(_cascade, absolute=False),
-            "没有取绝对值就取了最大：负的大梯度同样要紧。",
-        ),
-        "summed": (
-            partial(_cascade, gather=torch.sum),
-            "跨通道用了求和：这里取最大，与显著图一致。",
-        ),
+        "signed": ((".abs()", ""), "没有取绝对值就取了最大：负的大梯度同样要紧。"),
+        "summed": ((".amax(0)", ".sum(0)"), "跨通道用了求和：这里取最大，与显著图一致。"),
         "predicted": (
-            fed(_cascade, target=lambda _: None),
+            ("[0, target]", "[0].amax()"),
             "每个模型用了它自己预测的类：类别要一直是 target，才比得了。",
         ),
         "stuck": (
-            partial(_cascade, stuck=True),
+            ("network=network", "network=model"),
             "每一张都是原模型的图：shuffle 返回新模型，要接住它。",
         ),
     },
 )
 def cascade(image, target, model, layers, shuffle):
-    networks = accumulate(layers, shuffle, initial=model)
-    gradients = [
-        central_differences(lambda moved, network=network: network(moved)[0, target], image)
-        for network in networks
-    ]
-    return torch.stack([gradient[0].abs().amax(0) for gradient in gradients])
+    maps = []
+    for network in accumulate(layers, shuffle, initial=model):
+        gradient = gradient_of(lambda leaf, network=network: network(leaf)[0, target], image)
+        maps.append(gradient[0].abs().amax(0))
+    return torch.stack(maps)
 
 
 # 4 删除曲线
@@ -421,43 +400,6 @@ def deletion(image, target, model, heat, steps):
 # 5 捷径的证据
 
 
-def _evidence(
-    image,
-    mask,
-    target,
-    model,
-    heat,
-    *,
-    density=True,
-    part_of="clip",
-    colour="rest",
-    probability=False,
-):
-    use, share = [], []
-    for one, region, label, map_ in zip(image, mask, target.tolist(), heat, strict=True):
-        inside, pixels = region.flatten(), one.flatten(1)
-        filling = {
-            "rest": pixels[:, ~inside],
-            "all": pixels,
-            "zero": 0 * pixels,
-            "inside": pixels[:, inside],
-            "batch": image.movedim(1, 0)[:, ~mask],
-        }[colour].mean(1)
-        covered = pixels.clone()
-        covered[:, inside] = filling[:, None]
-        with torch.no_grad():
-            before, after = model(torch.stack([one, covered.view_as(one)]))
-        before, after = (s.softmax(0) if probability else s for s in (before, after))
-        use.append(float(before[label] - after[label]))
-        shapes = {"clip": lambda v: max(v, 0.0), "absolute": abs, "signed": float}
-        values = [shapes[part_of](v) for v in map_.flatten().tolist()]
-        part = sum(v for v, here in zip(values, inside.tolist(), strict=True) if here) / math.fsum(
-            values
-        )
-        share.append(part / float(inside.double().mean()) if density else part)
-    return torch.tensor(use, dtype=image.dtype), torch.tensor(share, dtype=image.dtype)
-
-
 def _planted(shape, targets, seed):
     mask = torch.zeros(shape[0], *shape[2:], dtype=torch.bool)
     mask[:, :2, -3:] = True
@@ -470,12 +412,6 @@ def _planted(shape, targets, seed):
         TinyNet(),
         noise((shape[0], *shape[2:]), seed + 1),
     )
-
-
-def _against_the_rest(image, mask, target, model, heat):
-    use, share = _evidence(image, mask, target, model, heat, density=False)
-    area = mask.double().mean((1, 2))
-    return use, share / area / ((1 - share) / (1 - area))
 
 
 @exercise(
@@ -492,37 +428,47 @@ def _against_the_rest(image, mask, target, model, heat):
     question="网络没有用方块，图却指着方块，这样的图在你的实验里会怎样露馅？",
     mistakes={
         "share_only": (
-            partial(_evidence, density=False),
+            (" / region.double().mean()", ""),
             "份额没有除以面积：大方块天然占得多，1 应当表示“和随便撒一样”。",
         ),
         "absolute": (
-            partial(_evidence, part_of="absolute"),
+            ("map_.clamp_min(0)", "map_.abs()"),
             "把负的也算进去了：负的是反对的证据，这里只数正的部分。",
         ),
         "own_colour": (
-            partial(_evidence, colour="all"),
+            ("one[:, ~region]", "one.flatten(1)"),
             "填的颜色里混进了方块自己：用方块之外的平均色，才是真的拿走了它。",
         ),
         "probability": (
-            partial(_evidence, probability=True),
+            ("[:, label]", ".softmax(1)[:, label]"),
             "用了概率的下降：饱和时概率几乎不动，要看得分。",
         ),
-        "black": (partial(_evidence, colour="zero"), "方块填成了黑色：题目要方块之外的平均色。"),
-        "inside": (partial(_evidence, colour="inside"), "填的是方块自己的平均色：要用方块之外的。"),
+        "black": (("= colour[:, None]", "= 0"), "方块填成了黑色：题目要方块之外的平均色。"),
+        "inside": (("~region", "region"), "填的是方块自己的平均色：要用方块之外的。"),
         "batch_colour": (
-            partial(_evidence, colour="batch"),
+            ("one[:, ~region]", "image.movedim(1, 0)[:, ~mask]"),
             "平均色取自整批：每张图用它自己方块之外的。",
         ),
-        "signed": (
-            partial(_evidence, part_of="signed"),
-            "热力图没有只取正的部分：负的把份额冲淡了。",
-        ),
-        "inverted": (fed(_evidence, mask=torch.logical_not), "mask 用反了：真的地方是方块。"),
+        "signed": (("map_.clamp_min(0)", "map_"), "热力图没有只取正的部分：负的把份额冲淡了。"),
+        "inverted": (("zip(image, mask,", "zip(image, ~mask,"), "mask 用反了：真的地方是方块。"),
         "against_the_rest": (
-            _against_the_rest,
+            (
+                "region.double().mean()",
+                "region.double().mean() * (~region).double().mean() / (1 - share)",
+            ),
             "比的是方块里与方块外的密度：题目要份额除以面积份额，分母是整张图。",
         ),
     },
 )
 def shortcut_evidence(image, mask, target, model, heat):
-    return _evidence(image, mask, target, model, heat)
+    use, density = [], []
+    for one, region, label, map_ in zip(image, mask, target.tolist(), heat, strict=True):
+        colour, covered = one[:, ~region].mean(1), one.clone()
+        covered[:, region] = colour[:, None]
+        with torch.no_grad():
+            before, after = model(torch.stack([one, covered]))[:, label]
+        use.append(before - after)
+        positive = map_.clamp_min(0)
+        share = positive[region].sum() / positive.sum()
+        density.append(share / region.double().mean())
+    return torch.stack(use), torch.stack(density)

@@ -8,7 +8,6 @@ from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import in_range, noise, uniform
-from cnnlab.check.variants import fed
 from cnnlab.check.watching import called_functions
 
 # 1 把卷积核拼成一张图
@@ -19,30 +18,6 @@ def _some_kernels(count: int, size: int, seed: int):
     weight[1] = 0.7  # 一个常数核
     weight[2] *= 5
     return weight
-
-
-def _sheet(weight, columns, *, scale="each", gap=1, flat=0.5, signed=False, down=False, blank=1.0):
-    count, _, size, _ = weight.shape
-    rows = -(-count // columns)
-    sheet = weight.new_full((3, rows * (size + gap) - gap, columns * (size + gap) - gap), blank)
-    for index in range(count):
-        source = weight if scale == "all" else weight[index]
-        low, high = source.min(), source.max()
-        if scale == "channel":
-            low, high = weight[index].amin((1, 2), True), weight[index].amax((1, 2), True)
-        if scale == "none":
-            low, high = weight.new_zeros(()), weight.new_ones(())
-        tile = (
-            ((weight[index] - low) / (high - low)).clamp(0, 1)
-            if (high > low).all()
-            else torch.full_like(weight[index], flat)
-        )
-        if signed:
-            tile = 0.5 + 0.5 * weight[index] / weight[index].abs().max()
-        row, column = (index % rows, index // rows) if down else divmod(index, columns)
-        top, left = row * (size + gap), column * (size + gap)
-        sheet[:, top : top + size, left : left + size] = tile
-    return sheet
 
 
 @exercise(
@@ -59,36 +34,60 @@ def _sheet(weight, columns, *, scale="each", gap=1, flat=0.5, signed=False, down
     question="如果改成所有核共用一把尺，哪些核会变成一片灰？",
     mistakes={
         "one_scale": (
-            partial(_sheet, scale="all"),
+            ("kernel.min(), kernel.max()", "weight.min(), weight.max()"),
             "所有核用了同一个最小值和最大值：这里要每个核各自归一化。",
         ),
         "zero_division": (
-            lambda w, c: _sheet(w, c, flat=float("nan")),
+            (" if high > low else torch.full_like(kernel, 0.5)", ""),
             "常数核的最大值等于最小值，除出了 NaN：这样的核画成中灰。",
         ),
-        "flat_black": (partial(_sheet, flat=0.0), "常数核画成了黑色：没有起伏的核应当是中灰。"),
+        "flat_black": (("0.5", "0.0"), "常数核画成了黑色：没有起伏的核应当是中灰。"),
         "signed": (
-            partial(_sheet, signed=True),
+            (
+                "(kernel - low) / (high - low) if high > low else torch.full_like(kernel, 0.5)",
+                "0.5 + 0.5 * kernel / kernel.abs().max()",
+            ),
             "你除的是最大绝对值，那是本章 kernel_tiles 的画法；这里要最小值为 0、最大值为 1。",
         ),
-        "no_gap": (partial(_sheet, gap=0), "核与核贴在一起了：隔 1 个白色像素，边界才看得见。"),
+        "no_gap": (
+            [("size + 1", "size"), ("* cell - 1", "* cell")],
+            "核与核贴在一起了：隔 1 个白色像素，边界才看得见。",
+        ),
         "column_first": (
-            partial(_sheet, down=True),
+            ("divmod(index, columns)", "reversed(divmod(index, rows))"),
             "排的次序是先上后下：要先左后右，满一行再换行。",
         ),
         "each_channel": (
-            partial(_sheet, scale="channel"),
+            [
+                (
+                    "kernel.min(), kernel.max()",
+                    "kernel.amin((1, 2), True), kernel.amax((1, 2), True)",
+                ),
+                ("high > low", "(high > low).all()"),
+            ],
             "一个核的三个通道各用了一把尺：颜色会变，三个通道要共用一个最小值和最大值。",
         ),
         "only_clamped": (
-            partial(_sheet, scale="none"),
+            (
+                "(kernel - low) / (high - low) if high > low else torch.full_like(kernel, 0.5)",
+                "kernel.clamp(0, 1)",
+            ),
             "只截断到了 [0, 1]，没有拉伸：负的权重全成了黑。",
         ),
-        "black_gap": (partial(_sheet, blank=0.0), "缝和空着的格是黑的：题目要白色。"),
+        "black_gap": (("new_ones", "new_zeros"), "缝和空着的格是黑的：题目要白色。"),
     },
 )
 def kernel_sheet(weight, columns):
-    return _sheet(weight, columns)
+    count, _, size, _ = weight.shape
+    rows, cell = -(-count // columns), size + 1
+    sheet = weight.new_ones(3, rows * cell - 1, columns * cell - 1)
+    for index, kernel in enumerate(weight):
+        low, high = kernel.min(), kernel.max()
+        tile = (kernel - low) / (high - low) if high > low else torch.full_like(kernel, 0.5)
+        row, column = divmod(index, columns)
+        top, left = row * cell, column * cell
+        sheet[:, top : top + size, left : left + size] = tile
+    return sheet
 
 
 # 2 卷积就是内积
@@ -249,36 +248,6 @@ def best_patch(weight): ...
 # 4 方向调谐
 
 
-def _gratings(size, angle, period):
-    steps = torch.arange(size, dtype=torch.float64)
-    return (
-        2 * math.pi * (steps[None, :] * math.cos(angle) + steps[:, None] * math.sin(angle)) / period
-    )
-
-
-def _by_search(grey, phase):
-    shifts = torch.arange(0, 2 * math.pi, 2 * math.pi / 1440, dtype=torch.float64)
-    waves = torch.cos(phase + shifts[:, None, None])
-    return torch.einsum("oij,pij->op", grey, waves).amax(1)
-
-
-def _inner(grey, wave):
-    return (grey * wave).sum((1, 2))
-
-
-def _amplitude(grey, phase):
-    return (_inner(grey, phase.cos()).square() + _inner(grey, phase.sin()).square()).sqrt()
-
-
-def _tuning(weight, angles, period, *, measure=_amplitude, turn=math.pi, swap=False):
-    curves = []
-    for step in range(angles):
-        angle = turn * step / angles
-        phase = _gratings(weight.shape[-1], math.pi / 2 - angle if swap else angle, period)
-        curves.append(measure(weight.sum(1), phase))
-    return torch.stack(curves, 1)
-
-
 def _rotates(call, weight, angles, period):
     turned = call(weight.rot90(-1, (2, 3)), angles, period)
     return torch.allclose(
@@ -298,41 +267,49 @@ def _rotates(call, weight, angles, period):
     laws=((_rotates, "把核转 90°，曲线应当正好平移一半，你的不是。"),),
     mistakes={
         "one_phase": (
-            partial(_tuning, measure=lambda g, f: _inner(g, f.cos())),
+            ("torch.hypot(*waves)", "waves[0]"),
             "只用了一个相位：相位不对时响应为零，对相位取最大。",
         ),
         "absolute": (
-            partial(_tuning, measure=lambda g, f: _inner(g, f.cos()).abs()),
+            ("torch.hypot(*waves)", "waves[0].abs()"),
             "一个相位取绝对值还是一个相位：隔四分之一个周期的那张光栅也要看。",
         ),
         "full_turn": (
-            partial(_tuning, turn=2 * math.pi),
+            ("math.pi * step / angles", "2 * math.pi * step / angles"),
             "方向走了一整圈：光栅转 180° 还是它自己，走半圈就够。",
         ),
         "added": (
-            partial(
-                _tuning, measure=lambda g, f: _inner(g, f.cos()).abs() + _inner(g, f.sin()).abs()
-            ),
+            ("torch.hypot(*waves)", "sum(map(torch.abs, waves))"),
             "两个相位的响应直接相加了：它们像直角三角形的两条边那样合成。",
         ),
-        "swapped": (partial(_tuning, swap=True), "u 和 v 对调了：u 是列号，v 是行号。"),
+        "swapped": (
+            ("angle = math.pi * step / angles", "angle = math.pi / 2 - math.pi * step / angles"),
+            "u 和 v 对调了：u 是列号，v 是行号。",
+        ),
         "no_turn": (
-            fed(_tuning, period=lambda p: 2 * math.pi * p),
+            ("2 * math.pi * along", "along"),
             "余弦里少了 2π：隔一个 period，相位要走完一整圈。",
         ),
         "one_channel": (
-            fed(_tuning, weight=lambda w: w[:, :1]),
+            ("weight.sum(1)", "weight[:, 0]"),
             "只看了第一个通道：三个通道的核都与光栅做内积，再加起来。",
         ),
         "each_channel": (
-            lambda w, *a: sum(_tuning(w[:, [c]], *a) for c in range(3)),
+            lambda w, *a: sum(tuning.oracle(w[:, [c]], *a) for c in range(3)),
             "每个通道各取了自己的最佳相位：三个通道看到的是同一张光栅，先相加再取最大。",
         ),
         "ends_twice": (
-            lambda w, a, p: _tuning(w, a, p, turn=math.pi * a / (a - 1)),
+            ("step / angles", "step / (angles - 1)"),
             "最后一个方向走到了 π，与第一个相同：方向是 aπ/angles，不含 π。",
         ),
     },
 )
 def tuning(weight, angles, period):
-    return _tuning(weight, angles, period, measure=_by_search)
+    grey, places, curves = weight.sum(1), torch.arange(weight.shape[-1]).double(), []
+    for step in range(angles):
+        angle = math.pi * step / angles
+        along = places[None, :] * math.cos(angle) + places[:, None] * math.sin(angle)
+        phase = 2 * math.pi * along / period
+        waves = [(grey * wave).sum((1, 2)) for wave in (phase.cos(), phase.sin())]
+        curves.append(torch.hypot(*waves))
+    return torch.stack(curves, 1)

@@ -1,7 +1,5 @@
 """“开始之前”一章的练习：像素与图像、求导、有限差分、一个不动的循环。"""
 
-from functools import partial
-
 import torch
 
 from cnnlab.check.core import exercise
@@ -40,55 +38,37 @@ def _standardized(image):
     question="两张 8 位图直接相加，200 加 100 得多少？为什么运算之前先变成浮点？",
     mistakes={
         "reshape": (
-            lambda p: p.reshape(1, 3, *p.shape[:2]).float() / 255,
+            ("permute(2, 0, 1)[None]", "reshape(1, 3, *pixels.shape[:2])"),
             "只改了形状，没有换维度的次序：同一张单色图里混进了三种颜色。",
         ),
-        "no_scale": (
-            lambda p: p.permute(2, 0, 1)[None].float(),
-            "取值范围还是 0 到 255：本书的图像一律在 [0, 1]。",
-        ),
-        "divide_256": (
-            lambda p: p.permute(2, 0, 1)[None].float() / 256,
-            "最亮的像素没有到 1：8 位像素最大是几？",
-        ),
+        "no_scale": ((" / 255", ""), "取值范围还是 0 到 255：本书的图像一律在 [0, 1]。"),
+        "divide_256": (("255", "256"), "最亮的像素没有到 1：8 位像素最大是几？"),
         "swapped_colors": (
-            lambda p: p.permute(2, 0, 1).flip(0)[None].float() / 255,
+            ("permute(2, 0, 1)", "permute(2, 0, 1).flip(0)"),
             "红和蓝对调了：本书的次序是 RGB。",
         ),
-        "channels_last": (
-            lambda p: p[None].float() / 255,
-            "通道还在最后一维：网络要的是 N×C×H×W。",
-        ),
-        "no_batch": (
-            lambda p: p.permute(2, 0, 1).float() / 255,
-            "少了最前面的批量维：单张图也要写成 N=1。",
-        ),
+        "channels_last": ((".permute(2, 0, 1)", ""), "通道还在最后一维：网络要的是 N×C×H×W。"),
+        "no_batch": (("[None]", ""), "少了最前面的批量维：单张图也要写成 N=1。"),
         "by_maximum": (
-            lambda p: (p.float() / p.max()).permute(2, 0, 1)[None],
+            ("255", "pixels.max()"),
             "除的是这张图自己的最大值：暗的图会被提亮。8 位像素除以同一个数。",
         ),
         "standardized": (
-            lambda p: _standardized(p.permute(2, 0, 1)[None].float() / 255),
+            lambda pixels: _standardized(to_image.oracle(pixels)),
             "你按训练集的均值和标准差归一化了：那一步在网络里做，图像一律在 [0, 1]。",
         ),
         "half_precision": (
-            lambda p: (p.permute(2, 0, 1)[None].half() / 255).float(),
+            (".float() / 255", ".half().div(255).float()"),
             "中途用了半精度：只剩三位有效数字，先变成 float32 再除。",
         ),
         "whole_division": (
-            lambda p: (p.permute(2, 0, 1)[None] // 255).float(),
+            (".float() / 255", " // 255 * 1.0"),
             "用了整除：除了最亮的像素，全都成了 0；先变成浮点再除。",
         ),
     },
 )
 def to_image(pixels):
-    height, width, _ = pixels.shape
-    image = torch.zeros(1, 3, height, width)
-    for row in range(height):
-        for column in range(width):
-            for channel in range(3):
-                image[0, channel, row, column] = int(pixels[row, column, channel]) / 255
-    return image
+    return pixels.permute(2, 0, 1)[None].float() / 255
 
 
 # 2 平方和的梯度
@@ -230,14 +210,6 @@ def finite_difference(function, image, position, step):
 # 4 不动的循环
 
 
-def _descend(image, target, steps, rate, factor=2.0, momentum=0.0):
-    result, total = image.clone(), torch.zeros_like(image)
-    for _ in range(steps):
-        total = momentum * total + factor * (result - target)
-        result = result - rate * total
-    return result
-
-
 def _by_adam(image, target, steps, rate):
     fitted = image.detach().clone().requires_grad_()
     optimizer = torch.optim.Adam([fitted], lr=rate)
@@ -271,25 +243,34 @@ def _by_adam(image, target, steps, rate):
             "图像一步没动：叶子张量被换掉了，优化器还拿着旧的那个。",
         ),
         "accumulated": (
-            partial(_descend, momentum=1.0),
+            [
+                ("    for", "    total = 0\n    for"),
+                (
+                    "        result =",
+                    "        total = total + 2 * (result - target)\n        result =",
+                ),
+                ("rate * 2 * (result - target)", "rate * total"),
+            ],
             "步子越迈越大：每一步之前要把旧的梯度清零。",
             "backward() 把新的梯度加在 .grad 里原有的上面，一步比一步大。",
             "看 torch.optim.Optimizer.zero_grad 的文档：它放在 backward() 之前。",
         ),
-        "ascends": (fed(_descend, rate=lambda r: -r), "离目标越来越远：方向反了。"),
+        "ascends": (("- rate", "+ rate"), "离目标越来越远：方向反了。"),
         "mean": (
-            lambda x, *a: _descend(x, *a, factor=2 / x.numel()),
+            ("rate * 2", "rate * 2 / image.numel()"),
             "步子太小：损失约定为各像素之和，不取平均。",
         ),
-        "one_step_short": (fed(_descend, steps=lambda n: n - 1), "少走了一步：数一数更新了几次。"),
+        "one_step_short": (("range(steps)", "range(steps - 1)"), "少走了一步：数一数更新了几次。"),
         "gradient_once": (
-            lambda x, t, n, r: x - n * r * 2 * (x - t),
+            ("(result - target)", "(image - target)"),
             "每一步用的都是起点的梯度：损失要在循环里用现在的图像重新算。",
         ),
         "adam": (_by_adam, "换了优化器：Adam 的步子与梯度大小无关，题目要普通的梯度下降。"),
-        "half": (partial(_descend, factor=1.0), "步子小了一半：平方求导之后有一个 2。"),
+        "half": (("rate * 2", "rate"), "步子小了一半：平方求导之后有一个 2。"),
     },
 )
 def fitted_image(image, target, steps, rate):
-    # 每一步把到目标的距离乘上同一个因子
-    return target + (1 - 2 * rate) ** steps * (image - target)
+    result = image
+    for _ in range(steps):
+        result = result - rate * 2 * (result - target)
+    return result

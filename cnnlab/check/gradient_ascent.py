@@ -1,15 +1,10 @@
 """“梯度上升”一章的练习：一步上升、抖动与还原、小贡献、死起点、傅里叶参数。"""
 
-import math
-from functools import partial
-
 import torch
-from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import CamNet, TinyNet, classified, noise, uniform
 from cnnlab.check.gradients import gradient_of, pixel_differences
-from cnnlab.check.variants import fed, first
 
 # 1 一步
 
@@ -110,14 +105,6 @@ def _dead_net(seed):
     return network
 
 
-def _mean(activation):
-    return activation.mean((2, 3))
-
-
-def _objective(image, target, model, gather=_mean):
-    return gather(model.conv(image))[torch.arange(len(image)), target].sum()
-
-
 def _moves(call, image, target, model):
     gradient = gradient_of(lambda leaf: call(leaf, target, model), image)
     return (gradient.flatten(1).abs().sum(1) > 0).all()
@@ -139,67 +126,54 @@ def _moves(call, image, target, model):
     laws=((_moves, "梯度还是恰好为零：这个目标里有一道关着的门。"),),
     mistakes={
         "rectified": (
-            partial(_objective, gather=lambda a: _mean(a.relu())),
+            ("model.conv(image)", "model.conv(image).relu()"),
             "目标取自 ReLU 之后：门关着，梯度恰好为零。",
         ),
         "negated": (
-            lambda *a: -_objective(*a),
+            ("return ", "return -"),
             "多了一个负号，或者取了绝对值：题目要的是得分，负号留给优化循环。",
         ),
         "other_class": (
-            fed(_objective, target=lambda t: (t + 1) % 4),
+            ("target[:, None]", "(target[:, None] + 1) % 4"),
             "换成了另一个类：图像会动，但动向别的类。",
         ),
         "all_classes": (
-            lambda x, t, m: _mean(m.conv(x)).sum(),
+            (".gather(1, target[:, None])", ""),
             "把所有类加在了一起：要的是目标那一类。",
         ),
         "scaled": (
-            partial(_objective, gather=lambda a: a.sum((2, 3))),
+            (".mean((2, 3))", ".sum((2, 3))"),
             "各位置相加而没有取平均：目标的大小随图像尺寸变，就不是这个类的得分了。",
         ),
-        "batch_mean": (
-            lambda x, *a: _objective(x, *a) / len(x),
-            "在整批上取了平均：题目要各图相加。",
-        ),
+        "batch_mean": ((".sum()", ".mean()"), "在整批上取了平均：题目要各图相加。"),
         "loudest_place": (
-            partial(_objective, gather=lambda a: a.amax((2, 3))),
+            (".mean((2, 3))", ".amax((2, 3))"),
             "取的是最响的一处：这个类的得分是整图的平均。",
         ),
         "log_softmax": (
-            partial(_objective, gather=lambda a: _mean(a).log_softmax(1)),
+            (".mean((2, 3))", ".mean((2, 3)).log_softmax(1)"),
             "用了对数概率：压低别的类也能让它变大，题目要这个类自己的得分。",
         ),
         "leaky": (
-            partial(_objective, gather=lambda a: _mean(functional.leaky_relu(a))),
+            ("model.conv(image)", "torch.nn.functional.leaky_relu(model.conv(image))"),
             "换成了带漏的 ReLU：会动，可是得分被缩小了；直接取 ReLU 之前的。",
         ),
-        "first_target": (fed(_objective, target=first), "都用了第一张图的类别：每张图各有各的。"),
+        "first_target": (
+            ("target[:, None]", "target[:1].expand_as(target)[:, None]"),
+            "都用了第一张图的类别：每张图各有各的。",
+        ),
         "every_target": (
-            lambda x, t, m: _mean(m.conv(x))[:, t].sum(),
+            (".gather(1, target[:, None])", "[:, target]"),
             "[:, target] 让每张图都取了全部的目标类：每张图只取自己那一类，要一一对应。",
         ),
     },
 )
 def dead_start(image, target, model):
-    weight, bias = model.conv.weight[:, :, 0, 0], model.conv.bias
-    means = image.mean((2, 3))
-    return sum((means[n] * weight[int(c)]).sum() + bias[int(c)] for n, c in enumerate(target))
+    scores = model.conv(image).mean((2, 3))
+    return scores.gather(1, target[:, None]).sum()
 
 
 # 3 抖动与还原
-
-
-def _roll(image, down, right):
-    height, width = image.shape[-2:]
-    rows = (torch.arange(height) - down) % height
-    columns = (torch.arange(width) - right) % width
-    return image[..., rows, :][..., columns]
-
-
-def _both(image, down, right, *, move=_roll, out=1, home=-1):
-    moved = move(image, out * down, out * right)
-    return moved, move(moved, home * down, home * right)
 
 
 def _padded(image, down, right):
@@ -234,12 +208,21 @@ def _padded(image, down, right):
     ),
     mistakes={
         "zero_padding": (
-            partial(_both, move=_padded),
+            lambda x, d, r: (_padded(x, d, r), _padded(_padded(x, d, r), -d, -r)),
             "移出去的像素丢了，空出来的地方补了零：要循环移动。",
         ),
-        "swapped": (lambda x, d, r: _both(x, r, d), "行和列对调了：down 是行，right 是列。"),
-        "no_undo": (partial(_both, home=1), "还原时又朝同一个方向移了一次：两个方向都要取反。"),
-        "reversed": (partial(_both, out=-1, home=1), "移动的方向反了：正数是向下、向右。"),
+        "swapped": (
+            lambda x, d, r: jitter_undo.oracle(x, r, d),
+            "行和列对调了：down 是行，right 是列。",
+        ),
+        "no_undo": (
+            ("(-down, -right)", "(down, right)"),
+            "还原时又朝同一个方向移了一次：两个方向都要取反。",
+        ),
+        "reversed": (
+            lambda x, d, r: jitter_undo.oracle(x, -d, -r),
+            "移动的方向反了：正数是向下、向右。",
+        ),
         "wrong_axes": (
             lambda x, d, r: (x.roll((d, r), (0, 1)), x),
             "移的是第 0、1 维：那是批量和通道，行和列是最后两维。",
@@ -255,35 +238,11 @@ def _padded(image, down, right):
     },
 )
 def jitter_undo(image, down, right):
-    return _both(image, down, right)
+    moved = image.roll((down, right), (2, 3))
+    return moved, moved.roll((-down, -right), (2, 3))
 
 
 # 4 小贡献
-
-
-def _contribution(gap, gradient):
-    """gap 是一张图的像素离灰多远。"""
-    return (gap * gradient).sum(0).abs()
-
-
-def _keep(
-    image,
-    gradient,
-    share,
-    *,
-    measure=_contribution,
-    largest=True,
-    fill=0.5,
-    counted=round,
-    rest=False,
-):
-    out = image.clone()
-    for index in range(len(image)):
-        score = measure(image[index] - 0.5, gradient[index])
-        count = counted(share * score.numel())
-        order = score.flatten().argsort(descending=largest)
-        out[index].flatten(1)[:, order[:count] if rest else order[count:]] = fill
-    return out
 
 
 def _keep_entries(image, gradient, share):
@@ -321,78 +280,61 @@ def _above_quantile(image, gradient, share):
     question="梯度很大、像素却正好是灰色的地方，贡献是多少？它会被留下吗？",
     mistakes={
         "gradient": (
-            partial(_keep, measure=lambda gap, g: g.sum(0).abs()),
+            ("(one - 0.5) * slope", "slope"),
             "只看了梯度：贡献是像素（离灰多远）乘梯度。",
         ),
         "pixel": (
-            partial(_keep, measure=lambda gap, g: gap.sum(0).abs()),
+            ("(one - 0.5) * slope", "one - 0.5"),
             "只看了像素的大小：离灰再远，梯度为零也没有贡献。",
         ),
         "abs_first": (
-            partial(_keep, measure=lambda gap, g: (gap * g).abs().sum(0)),
+            (".sum(0).abs()", ".abs().sum(0)"),
             "先取了绝对值再相加：一个像素的三个通道可以互相抵消。",
         ),
-        "from_zero": (
-            partial(_keep, measure=lambda gap, g: ((gap + 0.5) * g).sum(0).abs()),
-            "像素没有减去灰：换成灰时，变化的是像素与灰之差。",
-        ),
-        "smallest": (partial(_keep, largest=False), "留反了：丢掉的应当是贡献小的。"),
+        "from_zero": (("(one - 0.5)", "one"), "像素没有减去灰：换成灰时，变化的是像素与灰之差。"),
+        "smallest": (("descending=True", ""), "留反了：丢掉的应当是贡献小的。"),
         "gradient_size": (
-            partial(_keep, measure=lambda gap, g: g.abs().sum(0)),
+            ("((one - 0.5) * slope).sum(0).abs()", "slope.abs().sum(0)"),
             "只看了梯度的大小：贡献是像素离灰多远，乘梯度。",
         ),
-        "signed": (
-            partial(_keep, measure=lambda gap, g: (gap * g).sum(0)),
-            "没有取绝对值：很负的贡献同样大。",
-        ),
+        "signed": ((".abs()", ""), "没有取绝对值：很负的贡献同样大。"),
         "one_channel": (
-            partial(_keep, measure=lambda gap, g: (gap * g).abs().amax(0)),
+            (".sum(0).abs()", ".abs().amax(0)"),
             "只看了贡献最大的一个通道：三个通道先相加，再取绝对值。",
         ),
         "entries": (_keep_entries, "三个通道分开排了名次：一个像素要么整个留下，要么整个换成灰。"),
         "whole_batch": (_keep_in_batch, "整批一起排了名次：每张图各留自己的 share 份。"),
-        "black": (partial(_keep, fill=0.0), "其余像素填成了黑：题目要换成 0.5。"),
-        "drops_the_best": (partial(_keep, rest=True), "把贡献大的换成了灰：该留下的丢了。"),
+        "black": (("0.5)\n", "0.0)\n"), "其余像素填成了黑：题目要换成 0.5。"),
+        "drops_the_best": (("[:count]", "[count:]"), "把贡献大的换成了灰：该留下的丢了。"),
         "other_share": (
-            fed(_keep, share=lambda s: 1 - s),
+            ("share *", "(1 - share) *"),
             "留下的份额反了：share 是留下的，不是丢掉的。",
         ),
-        "rounded_down": (partial(_keep, counted=int), "个数向下取了整：题目要四舍五入。"),
-        "rounded_up": (partial(_keep, counted=math.ceil), "个数向上取了整：题目要四舍五入。"),
+        "rounded_down": (("round(", "int("), "个数向下取了整：题目要四舍五入。"),
+        "rounded_up": (
+            ("round(share * len(score))", "-int(-share * len(score) // 1)"),
+            "个数向上取了整：题目要四舍五入。",
+        ),
         "quantile": (_above_quantile, "用分位数当门槛，个数会差一两个：题目定了留几个，按名次取。"),
     },
 )
 def keep_contribution(image, gradient, share):
-    return _keep(image, gradient, share)
+    result = torch.full_like(image, 0.5)
+    for out, one, slope in zip(result, image, gradient, strict=True):
+        score = ((one - 0.5) * slope).sum(0).abs().flatten()
+        count = round(share * len(score))
+        kept = score.argsort(descending=True)[:count]
+        out.flatten(1)[:, kept] = one.flatten(1)[:, kept]
+    return result
 
 
 # 5 傅里叶参数
-
-
-def _cycles(side):
-    return torch.fft.fftfreq(side, dtype=torch.float64)
-
-
-def _half_cycles(side):
-    return torch.fft.rfftfreq(side, dtype=torch.float64)
-
-
-def _scale(height, width, *, rows=_cycles, columns=_half_cycles, floor=max):
-    frequency = torch.hypot(rows(height)[:, None], columns(width))
-    return 1 / frequency.clamp_min(1 / floor(height, width))
-
-
-def _fourier(spectrum, width, *, scale=_scale, shift=0.5, inverse=torch.fft.irfft2):
-    height = spectrum.shape[-3]
-    values = torch.view_as_complex(spectrum.contiguous()) * scale(height, width)
-    return inverse(values, s=(height, width), norm="ortho").real + shift
 
 
 @exercise(
     "傅里叶参数化",
     level=3,
     asked="my_fourier_image",
-    ours=partial(_fourier, scale=lambda h, w: _scale(h, w).float()),
     probes=(
         lambda: (noise((2, 3, 9, 4, 2), 13), 6),
         lambda: (noise((1, 3, 5, 4, 2), 14), 7),
@@ -404,73 +346,54 @@ def _fourier(spectrum, width, *, scale=_scale, shift=0.5, inverse=torch.fft.irff
     question="谱取标准正态的噪声时，图像的频谱随频率怎样下降？用它当起点，与白噪声比有什么不同？",
     mistakes={
         "not_hermitian": (
-            partial(_fourier, inverse=torch.fft.ifft2),
+            [("irfft2", "ifft2"), (" + 0.5", ".real + 0.5")],
             "没有用上共轭的另一半：直接逆变换再取实部，每个频率只剩一半。",
         ),
         "no_decay": (
-            partial(_fourier, scale=lambda h, w: 1),
+            (" / frequency", ""),
             "没有除以频率：高频和低频一样大，就和优化像素没有区别了。",
         ),
         "twice": (
-            partial(_fourier, scale=lambda h, w: _scale(h, w).square()),
+            ("/ frequency", "/ frequency**2"),
             "除了两次频率：自然图像的幅度按频率的一次方下降。",
         ),
-        "black": (partial(_fourier, shift=0.0), "忘了加上灰：谱为零时应当是一张灰图。"),
+        "black": ((" + 0.5", ""), "忘了加上灰：谱为零时应当是一张灰图。"),
         "real_only": (
-            fed(_fourier, spectrum=lambda s: s * s.new_tensor([1, 0])),
+            ("complex(spectrum)", "complex(spectrum * spectrum.new_tensor([1, 0]))"),
             "虚部没有用上：没有相位，图像会变得中心对称。",
         ),
-        "floor_of_the_short": (
-            partial(_fourier, scale=partial(_scale, floor=min)),
-            "下限用了较短的边：题目要 1 除以较长的边。",
-        ),
+        "floor_of_the_short": (("max(", "min("), "下限用了较短的边：题目要 1 除以较长的边。"),
         "floor_of_the_height": (
-            partial(_fourier, scale=partial(_scale, floor=lambda h, w: h)),
+            ("max(height, width)", "height"),
             "下限只看了高：题目要 1 除以高与宽里较长的一个。",
         ),
         "floor_of_the_width": (
-            partial(_fourier, scale=partial(_scale, floor=lambda h, w: w)),
+            ("max(height, width)", "width"),
             "下限只看了宽：题目要 1 除以高与宽里较长的一个。",
         ),
-        "grows": (
-            partial(_fourier, scale=lambda h, w: 1 / _scale(h, w)),
-            "乘的是频率：应当除以频率，低频大、高频小。",
-        ),
+        "grows": (("/ frequency", "* frequency"), "乘的是频率：应当除以频率，低频大、高频小。"),
         "per_image": (
-            partial(
-                _fourier,
-                scale=partial(
-                    _scale, rows=lambda n: n * _cycles(n), columns=lambda n: n * _half_cycles(n)
-                ),
-            ),
+            ("hypot(rows, columns)", "hypot(height * rows, width * columns)"),
             "频率用了每张图的周期数：题目要每像素的周期数，fftfreq 给的就是。",
         ),
         "one_sided": (
-            partial(_fourier, scale=partial(_scale, rows=lambda n: torch.arange(n).double() / n)),
+            ("hypot(rows", "hypot(rows % 1"),
             "行的频率没有折回来：后一半的行是负频率，fftfreq 给的就是。",
         ),
         "half_inverse": (
-            partial(_fourier, scale=lambda h, w: 1, inverse=torch.fft.ifft2),
+            [(" / frequency", ""), ("irfft2", "ifft2"), (" + 0.5", ".real + 0.5")],
             "没有除以频率，也没有用上共轭的另一半：实数图像的逆变换是 irfft2。",
         ),
         "unnormalized": (
-            lambda s, w: (_fourier(s, w) - 0.5) / (s.shape[-3] * w) ** 0.5 + 0.5,
+            (', norm="ortho"', ""),
             '没有做正交归一：逆变换缺省还除了一次像素数的平方根，写 norm="ortho"。',
         ),
     },
 )
 def fourier(spectrum, width):
-    """逐个频率把余弦波加起来：共轭的那一半由系数 2 补上。"""
-    height, half = spectrum.shape[-3], spectrum.shape[-2]
-    y = torch.arange(height, dtype=torch.float64)[:, None]
-    x = torch.arange(width, dtype=torch.float64)
-    out = torch.full((*spectrum.shape[:-3], height, width), 0.5, dtype=torch.float64)
-    weight = _scale(height, width)
-    for u in range(height):
-        for v in range(half):
-            phase = 2 * torch.pi * (u * y / height + v * x / width)
-            own = v == 0 or 2 * v == width
-            real, imaginary = spectrum[..., u, v, 0, None, None], spectrum[..., u, v, 1, None, None]
-            wave = real * phase.cos() - imaginary * phase.sin()
-            out = out + (1 if own else 2) * weight[u, v] * wave / (height * width) ** 0.5
-    return out
+    height = spectrum.shape[-3]
+    rows = torch.fft.fftfreq(height, dtype=spectrum.dtype)[:, None]
+    columns = torch.fft.rfftfreq(width, dtype=spectrum.dtype)
+    frequency = torch.hypot(rows, columns).clamp_min(1 / max(height, width))
+    values = torch.view_as_complex(spectrum) / frequency
+    return torch.fft.irfft2(values, s=(height, width), norm="ortho") + 0.5

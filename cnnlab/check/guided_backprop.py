@@ -5,10 +5,10 @@ from functools import partial
 
 import torch
 
+from cnnlab.check import ranks
 from cnnlab.check.core import Unfit, exercise
 from cnnlab.check.fixtures import TinyNet, classified, noise, uniform
 from cnnlab.check.gradients import class_probabilities, pixel_gradient
-from cnnlab.check.ranks import first_come, kendall, pearson
 from cnnlab.check.rules import by_hand, rule_function, swapping, swapping_all
 from cnnlab.check.variants import fed
 
@@ -308,23 +308,6 @@ def two_gates(size, index): ...
 # 5 换类别检验
 
 
-def _biggest(gradient):
-    return gradient.abs().amax(1)
-
-
-def _spearman(a, b):
-    return pearson(first_come(a), first_come(b))
-
-
-def _swap(image, model, first, second, gradient_of, *, reduce=_biggest, compare=_spearman):
-    a, b = (reduce(gradient_of(model, image, target)) for target in (first, second))
-    return torch.stack([compare(one, other) for one, other in zip(a, b, strict=True)])
-
-
-def _whole_batch(image, *rest):
-    return _swap(image, *rest, reduce=lambda g: _biggest(g)[None]).expand(len(image))
-
-
 def _wavy(model, image, target):
     """一个没有并列值的假“梯度”：随类别平滑地变，不跑网络也能对答案。"""
     bend = target.view(-1, 1, 1, 1).double()
@@ -370,48 +353,43 @@ def _opposed(model, image, target):
     question="在真的网络上，三条规则的次序是什么？边缘检测器在这个检验里得几分？",
     mistakes={
         "pearson": (
-            partial(_swap, compare=pearson),
+            ("ranks.first_come(x), ranks.first_come(y)", "x, y"),
             "直接对数值求了相关：几个亮点会左右它，用名次。",
         ),
-        "signed": (
-            partial(_swap, reduce=lambda g: g.amax(1)),
-            "没有取绝对值：显著的像素正负都算。",
+        "signed": ((".abs()", ""), "没有取绝对值：显著的像素正负都算。"),
+        "summed": ((".amax(1)", ".sum(1)"), "跨通道用了求和：这里取最大，与显著图一致。"),
+        "whole_batch": (
+            [(".amax(1)", ".amax(1)[None]"), ("stack(found)", "stack(found).expand(len(image))")],
+            "把整批图混在一起排了名次：一张图一个数。",
         ),
-        "summed": (
-            partial(_swap, reduce=lambda g: g.abs().sum(1)),
-            "跨通道用了求和：这里取最大，与显著图一致。",
-        ),
-        "whole_batch": (_whole_batch, "把整批图混在一起排了名次：一张图一个数。"),
         "absolute": (
-            lambda *a: _swap(*a).abs(),
+            ("stack(found)", "stack(found).abs()"),
             "负号丢了：两张图的名次相反时，秩相关应当是负的。",
         ),
         "once": (
-            partial(
-                _swap, compare=lambda a, b: pearson(a.flatten().argsort(), b.flatten().argsort())
+            (
+                "ranks.first_come(x), ranks.first_come(y)",
+                "x.flatten().argsort(), y.flatten().argsort()",
             ),
             "只排了一次序，得到的是下标，不是名次：再排一次。",
         ),
-        "every_channel": (
-            partial(_swap, reduce=torch.abs),
-            "没有先取通道的最大：一个像素一个数，再排名次。",
-        ),
+        "every_channel": ((".amax(1)", ""), "没有先取通道的最大：一个像素一个数，再排名次。"),
         "cosine": (
-            partial(
-                _swap,
-                compare=lambda a, b: torch.cosine_similarity(first_come(a), first_come(b), dim=0),
+            (
+                "ranks.pearson(ranks.first_come(x), ranks.first_come(y))",
+                "ranks.first_come(x) @ ranks.first_come(y) / ranks.first_come(x).square().sum()",
             ),
             "名次没有减去平均就比了夹角：相关系数要先各减平均。",
         ),
         "pairs": (
-            partial(_swap, compare=kendall),
+            ("ranks.pearson(ranks.first_come(x), ranks.first_come(y))", "ranks.kendall(x, y)"),
             "算的是成对比较的一致程度（肯德尔系数）：题目要对名次求相关系数。",
         ),
     },
 )
 def class_swap(image, model, first, second, gradient_of):
-    # 没有并列时的另一种算法：1 减去名次之差的平方和
-    a, b = (_biggest(gradient_of(model, image, target)).flatten(1) for target in (first, second))
-    first_rank, second_rank = ((x[:, :, None] > x[:, None]).sum(2).double() for x in (a, b))
-    n = a.shape[1]
-    return 1 - 6 * (first_rank - second_rank).square().sum(1) / (n * (n * n - 1))
+    a, b = (gradient_of(model, image, target).abs().amax(1) for target in (first, second))
+    found = [
+        ranks.pearson(ranks.first_come(x), ranks.first_come(y)) for x, y in zip(a, b, strict=True)
+    ]
+    return torch.stack(found)

@@ -1,7 +1,5 @@
 """“特征反演”一章的练习：相对误差、全变差、反演的循环、亮度与颜色、网络看不见的改动。"""
 
-from functools import partial
-
 import torch
 from torch import nn
 from torch.nn import functional
@@ -20,9 +18,8 @@ def _norm(batch):
     return batch.flatten(1).norm(dim=1)
 
 
-def _over(measure):
-    """量在差上与目标上的比；量出不止一个数时取平均。"""
-    return lambda f, t: (measure(f - t) / measure(t)).view(len(f), -1).mean(1)
+def _sizes(batch):
+    return batch.abs().sum((1, 2, 3))
 
 
 def _scale_free(call, found, target):
@@ -46,13 +43,13 @@ def _scale_free(call, found, target):
     question="误差等于 1 的答案一定不好吗？想一想两个互相垂直的激活。",
     laws=((_scale_free, "两边一起放大一百倍，相对误差应当不变，你的变了：各层不可比。"),),
     mistakes={
-        "absolute": (lambda f, t: _norm(f - t), "没有分母：激活大的层误差自然大，各层不可比。"),
+        "absolute": ((" / size", ""), "没有分母：激活大的层误差自然大，各层不可比。"),
         "squared": (
-            _over(lambda x: _norm(x).square()),
+            (".norm(dim=1)", ".square().sum(1)"),
             "没有开方：这是平方误差之比，题目要范数之比。",
         ),
         "by_found": (
-            lambda f, t: _norm(f - t) / _norm(f),
+            ("target, target)", "target, found)"),
             "除的是找到的激活：分母应当是目标，它不随优化变。",
         ),
         "batch": (
@@ -64,15 +61,18 @@ def _scale_free(call, found, target):
             "分母是两边之和：只除以目标的范数。",
         ),
         "mean_of_ratios": (
-            _over(torch.abs),
+            [(".norm(dim=1)", ".abs()"), ("gap / size", "(gap / size).mean(1)")],
             "逐个数求了比再平均：一个接近零的数就能主宰结果，先各求范数。",
         ),
         "absolute_values": (
-            _over(lambda x: x.abs().sum((1, 2, 3))),
+            (".norm(dim=1)", ".abs().sum(1)"),
             "用的是绝对值之和：范数是平方和的平方根。",
         ),
         "each_channel": (
-            _over(lambda x: x.norm(dim=(2, 3))),
+            [
+                (".flatten(1).norm(dim=1)", ".norm(dim=(2, 3))"),
+                ("gap / size", "(gap / size).mean(1)"),
+            ],
             "每个通道各求了比再平均：一张图一个范数。",
         ),
         "of_norms": (
@@ -84,14 +84,14 @@ def _scale_free(call, found, target):
             "分母先减了平均：“猜全零”要恰好得 1，分母是目标自己的范数。",
         ),
         "means_first": (
-            _over(lambda x: x.mean((2, 3)).norm(dim=1)),
+            (".flatten(1)", ".mean((2, 3))"),
             "先在位置上平均了：同一位置的差互相抵消，要全部的数一起求范数。",
         ),
         "each_position": (
-            _over(lambda x: x.norm(dim=1)),
+            [(".flatten(1)", ".flatten(2)"), ("gap / size", "(gap / size).mean(1)")],
             "每个位置各求了比再平均：一张图一个范数。",
         ),
-        "two_norms": (lambda f, t: _norm(f) / _norm(t), "没有相减：比的是两份激活谁大。"),
+        "two_norms": (("found - target", "found"), "没有相减：比的是两份激活谁大。"),
         "angle": (
             lambda f, t: 1 - functional.cosine_similarity(f.flatten(1), t.flatten(1)),
             "算的是夹角：放大一倍的激活也会显得没有误差，题目要差的范数。",
@@ -99,14 +99,8 @@ def _scale_free(call, found, target):
     },
 )
 def relative_error(found, target):
-    result = torch.zeros(len(found), dtype=found.dtype)
-    for index, (guess, wanted) in enumerate(zip(found, target, strict=True)):
-        gap = sum(
-            (a - b) ** 2
-            for a, b in zip(guess.flatten().tolist(), wanted.flatten().tolist(), strict=True)
-        )
-        result[index] = (gap / sum(b * b for b in wanted.flatten().tolist())) ** 0.5
-    return result
+    gap, size = (batch.flatten(1).norm(dim=1) for batch in (found - target, target))
+    return gap / size
 
 
 # 2 全变差
@@ -224,22 +218,6 @@ def _network(seed, shape=(4, 3, 3, 3)):
     return network.eval().requires_grad_(False)
 
 
-def _gradient(image, target, model, power=2):
-    return gradient_of(lambda leaf: _norm(model(leaf) - target) ** power, image)
-
-
-def _descend(
-    image, target, model, steps, size, *, sign=-1, power=2, clamp=True, momentum=0.0, unit=False
-):
-    velocity = torch.zeros_like(image)
-    for _ in range(steps):
-        velocity = momentum * velocity + _gradient(image, target, model, power)
-        step = velocity / _norm(velocity).view(-1, 1, 1, 1) if unit else velocity
-        image = image + sign * size * step
-        image = image.clamp(0, 1) if clamp else image
-    return image
-
-
 def _inversion_probe(seed, shape, frozen=True):
     with torch.random.fork_rng(devices=[]):
         network = _network(seed).requires_grad_(not frozen)
@@ -251,7 +229,6 @@ def _inversion_probe(seed, shape, frozen=True):
     "反演的循环",
     level=2,
     asked="my_inversion",
-    ours=_descend,
     probes=(
         lambda: _inversion_probe(7, (2, 3, 5, 6)),
         lambda: _inversion_probe(8, (1, 3, 6, 4), False),
@@ -262,77 +239,72 @@ def _inversion_probe(seed, shape, frozen=True):
     question="步长再大几倍，距离还会每步都变小吗？试一试。",
     mistakes={
         "ascends": (
-            partial(_descend, sign=1),
+            ("image - size", "image + size"),
             "距离在变大：讲义写的“梯度上升”用在这里方向就反了，要下降。",
         ),
         "moving_target": (
             lambda image, *_: image.clone(),
             "图像一步也没动：目标是不是跟着图一起变了？它是原图的激活，整个循环里不变。",
         ),
-        "norm": (partial(_descend, power=1), "距离没有平方：离得远时步子太小，离得近时停不下来。"),
-        "free": (partial(_descend, clamp=False), "没有截断：像素跑出了 [0, 1]。"),
-        "one_step": (fed(_descend, steps=lambda _: 1), "只走了一步：要走 steps 步。"),
+        "norm": (
+            (".square().sum()", ".flatten(1).norm(dim=1)"),
+            "距离没有平方：离得远时步子太小，离得近时停不下来。",
+        ),
+        "free": ((".clamp(0, 1)", ""), "没有截断：像素跑出了 [0, 1]。"),
+        "one_step": (("range(steps)", "range(1)"), "只走了一步：要走 steps 步。"),
         "late_clamp": (
-            lambda *a: _descend(*a, clamp=False).clamp(0, 1),
+            [(".clamp(0, 1)", ""), ("return image", "return image.clamp(0, 1)")],
             "只在最后截了一次：每一步都要截到 [0, 1]。",
         ),
         "mean": (
-            lambda i, t, m, n, s: _descend(i, t, m, n, s / t[0].numel()),
+            ("size * gradient", "size * gradient / target[0].numel()"),
             "距离取了平均，步子太小：约定求和。",
         ),
         "batch_and_mean": (
-            lambda i, t, m, n, s: _descend(i, t, m, n, s / t.numel()),
+            (".square().sum()", ".square().mean()"),
             "损失用了 mse_loss 缺省的平均，步子太小：约定求和。",
         ),
-        "half": (fed(_descend, size=lambda s: s / 2), "步子小了一半：距离平方前面没有 ½。"),
-        "normalized": (partial(_descend, unit=True), "梯度归一化了：题目说步长不归一化。"),
-        "accumulated": (partial(_descend, momentum=1.0), "步子越迈越大：旧的梯度没有清零。"),
+        "half": (("size * gradient", "size * gradient / 2"), "步子小了一半：距离平方前面没有 ½。"),
+        "normalized": (
+            ("size * gradient", "size * gradient / _norm(gradient).view(-1, 1, 1, 1)"),
+            "梯度归一化了：题目说步长不归一化。",
+        ),
+        "accumulated": (
+            [
+                ("    for", "    velocity = 0\n    for"),
+                (
+                    "        image =",
+                    "        gradient = velocity = velocity + gradient\n        image =",
+                ),
+            ],
+            "步子越迈越大：旧的梯度没有清零。",
+        ),
         "stale": (
-            lambda i, t, m, n, s: (i - n * s * _gradient(i, t, m)).clamp(0, 1),
+            [("range(steps)", "range(1)"), ("size *", "steps * size *")],
             "每一步用的都是起点的梯度：要在循环里用现在的图重新算。",
         ),
-        "no_target": (
-            fed(_descend, target=torch.zeros_like),
-            "没有减去 target：这样只会让激活变小。",
+        "no_target": ((" - target", ""), "没有减去 target：这样只会让激活变小。"),
+        "momentum": (
+            [
+                ("    for", "    velocity = 0\n    for"),
+                (
+                    "        image =",
+                    "        gradient = velocity = 0.9 * velocity + gradient\n        image =",
+                ),
+            ],
+            "多了动量：题目要普通的梯度下降。",
         ),
-        "momentum": (partial(_descend, momentum=0.9), "多了动量：题目要普通的梯度下降。"),
-        "one_short": (fed(_descend, steps=lambda n: n - 1), "少走了一步：数一数更新了几次。"),
+        "one_short": (("range(steps)", "range(steps - 1)"), "少走了一步：数一数更新了几次。"),
     },
 )
 def inversion_loop(image, target, model, steps, size):
-    """线性卷积的梯度写成转置卷积：2 Wᵀ(Wx − t)。"""
-    result = image
     for _ in range(steps):
-        weight = model.weight.detach()
-        gap = functional.conv2d(result, weight, padding=1) - target
-        result = (result - 2 * size * functional.conv_transpose2d(gap, weight, padding=1)).clamp(
-            0, 1
-        )
-    return result
+        gradient = gradient_of(lambda leaf: (model(leaf) - target).square().sum(), image)
+        image = (image - size * gradient).clamp(0, 1)
+    return image
 
 
 # 4 亮度与颜色
-
-
-def _average(brightness):
-    return brightness.mean((2, 3), keepdim=True)
-
-
-def _errors(
-    image,
-    original,
-    *,
-    weights=LUMA,
-    grey=lambda bright, target: _average(target),
-    remainder=True,
-    measure=_norm,
-):
-    weight = image.new_tensor(weights).view(1, 3, 1, 1)
-    bright, target = ((picture * weight).sum(1, keepdim=True) for picture in (image, original))
-    color, wanted = (image - bright, original - target) if remainder else (image, original)
-    ups = (bright - target, color - wanted)
-    downs = (target - grey(bright, target), wanted)
-    return torch.stack([measure(up) / measure(down) for up, down in zip(ups, downs, strict=True)])
 
 
 def _grey_has_the_right_brightness(call, image, original):
@@ -361,57 +333,39 @@ def _grey_has_the_right_brightness(call, image, original):
     ),
     mistakes={
         "mean_of_channels": (
-            partial(_errors, weights=(1 / 3, 1 / 3, 1 / 3)),
+            ("LUMA", "[1 / 3] * 3"),
             "亮度用了三个通道的平均：题目约定 0.299、0.587、0.114。",
         ),
         "not_centered": (
-            partial(_errors, grey=lambda bright, target: 0),
+            ("(target - grey)", "(target)"),
             "亮度的分母没有减去平均：猜一张均匀的灰，应当恰好得 1。",
         ),
         "whole_picture": (
-            partial(_errors, remainder=False),
+            ("image - bright, original - target", "image, original"),
             "颜色里还混着亮度：先从每个通道减去 Y。",
         ),
-        "squared": (partial(_errors, measure=_squares), "没有开方：题目要均方根误差之比。"),
+        "squared": (("_norm(", "_squares("), "没有开方：题目要均方根误差之比。"),
         "mean_square": (
-            lambda *a: _errors(*a).flip(0),
+            lambda *a: color_error.oracle(*a).flip(0),
             "两行的次序反了：第一行是亮度，第二行是颜色。",
         ),
         "half_grey": (
-            partial(_errors, grey=lambda bright, target: 0.5),
+            ("target.mean((2, 3), keepdim=True)", "0.5"),
             "亮度的分母猜的是 0.5 的灰：猜这张图自己的平均亮度，才是最好的一张均匀的灰。",
         ),
-        "own_grey": (
-            partial(_errors, grey=lambda bright, target: _average(bright)),
-            "猜的灰取自 image：要原图自己的平均亮度。",
-        ),
-        "absolute": (
-            partial(_errors, measure=lambda x: x.abs().sum((1, 2, 3))),
-            "用的是绝对值之和：范数是平方和的平方根。",
-        ),
-        "equal_sum": (
-            partial(_errors, weights=(1.0, 1.0, 1.0)),
-            "亮度的三个权重加起来不是 1：0.299、0.587、0.114。",
-        ),
-        "swapped_weights": (
-            partial(_errors, weights=(0.114, 0.587, 0.299)),
-            "红和蓝的权重对调了：本书的次序是 RGB。",
-        ),
+        "own_grey": (("target.mean", "bright.mean"), "猜的灰取自 image：要原图自己的平均亮度。"),
+        "absolute": (("_norm(", "_sizes("), "用的是绝对值之和：范数是平方和的平方根。"),
+        "equal_sum": (("LUMA", "[1.0] * 3"), "亮度的三个权重加起来不是 1：0.299、0.587、0.114。"),
+        "swapped_weights": (("LUMA", "LUMA[::-1]"), "红和蓝的权重对调了：本书的次序是 RGB。"),
     },
 )
 def color_error(image, original):
-    """把 (Y, 余下的颜色) 写成一个 4×3 的矩阵，逐张算。"""
-    row = torch.tensor(LUMA, dtype=image.dtype)
-    matrix = torch.cat([row[None], torch.eye(3, dtype=image.dtype) - row])
-    columns = []
-    for picture, wanted in zip(image, original, strict=True):
-        guess, truth = matrix @ picture.flatten(1), matrix @ wanted.flatten(1)
-        gap = (guess - truth).square()
-        center = (truth[0] - truth[0].mean()).square().sum()
-        columns.append(
-            torch.stack([gap[0].sum() / center, gap[1:].sum() / truth[1:].square().sum()]).sqrt()
-        )
-    return torch.stack(columns, 1)
+    weight = image.new_tensor(LUMA).view(1, 3, 1, 1)
+    bright, target = ((picture * weight).sum(1, keepdim=True) for picture in (image, original))
+    color, wanted = image - bright, original - target
+    grey = target.mean((2, 3), keepdim=True)
+    luminance_error = _norm(bright - target) / _norm(target - grey)
+    return torch.stack([luminance_error, _norm(color - wanted) / _norm(wanted)])
 
 
 # 5 网络看不见的改动

@@ -1,19 +1,12 @@
 """“中间层的卷积核”一章的练习：计数、灰度表、两层合成、给结构打分。"""
 
-from functools import partial
-
 import torch
-from torch import nn
 from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise
 
 # 1 数一数卷积核
-
-
-def _numbers(kernels, each, biases):
-    return kernels, each, kernels * each + biases
 
 
 @exercise(
@@ -26,74 +19,45 @@ def _numbers(kernels, each, biases):
     question="图像从 224 像素换成 448 像素，这三个数里哪一个会变？",
     allow=("random",),
     mistakes={
-        "no_bias": (
-            lambda i, o, k, g: _numbers(o, i // g * k * k, 0),
-            "全层的参数还要算偏置：每个输出通道一个。",
-        ),
-        "no_depth": (
-            lambda i, o, k, g: _numbers(o, k * k, o),
-            "一个核不只一张小图：每个输入通道各有一张。",
-        ),
+        "no_bias": ((" + outputs", ""), "全层的参数还要算偏置：每个输出通道一个。"),
+        "no_depth": (("inputs // groups * ", ""), "一个核不只一张小图：每个输入通道各有一张。"),
         "swapped": (
-            lambda i, o, k, g: _numbers(i, o // g * k * k, i),
+            lambda i, o, k, g: kernel_numbers.oracle(o, i, k, g),
             "输入与输出对调了：有几个输出通道，就有几个卷积核。",
         ),
         "kernels_times_depth": (
-            lambda i, o, k, g: _numbers(o * i // g, k * k, o),
+            ("return outputs, each", "return inputs // groups * outputs, size * size"),
             "这里一个核指一个输出通道的整组权重，不是其中的一张小图。",
         ),
         "groups_ignored": (
-            lambda i, o, k, g: _numbers(o, i * k * k, o),
+            (" // groups", ""),
             "没有用上 groups：分组之后，一个核只看得到一组输入通道。",
         ),
         "groups_on_outputs": (
-            lambda i, o, k, g: _numbers(o // g, i // g * k * k, o),
+            [
+                ("return outputs", "return outputs // groups"),
+                ("outputs * each", "outputs // groups * each"),
+            ],
             "核的个数也除以了组数：分组只减少每个核看到的输入，核一个不少。",
         ),
-        "size_once": (
-            lambda i, o, k, g: _numbers(o, i // g * k, o),
-            "核长只乘了一次：一张小图有 size 行、size 列。",
-        ),
-        "one_bias": (
-            lambda i, o, k, g: _numbers(o, i // g * k * k, 1),
-            "偏置只算了一个：每个输出通道各有一个。",
-        ),
+        "size_once": (("size * size", "size"), "核长只乘了一次：一张小图有 size 行、size 列。"),
+        "one_bias": (("+ outputs", "+ 1"), "偏置只算了一个：每个输出通道各有一个。"),
         "bias_each": (
-            lambda i, o, k, g: _numbers(o, i // g * k * k + 1, 0),
+            [("size * size", "size * size + 1"), (" + outputs", "")],
             "偏置算进了每个核的权重：它只计入最后一个数。",
         ),
         "groups_multiplied": (
-            lambda i, o, k, g: _numbers(o, i * g * k * k, o),
+            ("// groups", "* groups"),
             "乘上了 groups：分组之后，一个核看到的输入通道变少，是除。",
         ),
     },
 )
 def kernel_numbers(inputs, outputs, size, groups):
-    layer = nn.utils.skip_init(nn.Conv2d, inputs, outputs, size, groups=groups)
-    return outputs, layer.weight[0].numel(), layer.weight.numel() + layer.bias.numel()
+    each = inputs // groups * size * size
+    return outputs, each, outputs * each + outputs
 
 
 # 2 一行一个核
-
-
-def _plane_sheet(
-    weight, *, transposed=False, scale="each", gap=1, edge=0, raw=False, stretch=False
-):
-    weight = weight.transpose(0, 1) if transposed else weight
-    rows, columns, size, _ = weight.shape
-    cell = size + gap
-    sheet = torch.ones(
-        rows * cell - gap + 2 * edge, columns * cell - gap + 2 * edge, dtype=weight.dtype
-    )
-    for row in range(rows):
-        for column in range(columns):
-            among = {"each": weight[row], "all": weight, "plane": weight[row, column]}[scale]
-            tile = 0.5 + 0.5 * weight[row, column] / (among.max() if raw else among.abs().max())
-            if stretch:
-                tile = (weight[row, column] - among.min()) / (among.max() - among.min())
-            top, left = row * cell + edge, column * cell + edge
-            sheet[top : top + size, left : left + size] = tile
-    return sheet
 
 
 def _coded(shape, seed):
@@ -116,31 +80,48 @@ def _coded(shape, seed):
     question="如果每张小图各用一把尺，哪些通道会显得比实际重要？",
     mistakes={
         "transposed": (
-            partial(_plane_sheet, transposed=True),
+            lambda w: kernel_sheet_of_planes.oracle(w.transpose(0, 1)),
             "行和列对调了：一行是一个输出核，一列是一个输入通道。",
         ),
         "plane_scale": (
-            partial(_plane_sheet, scale="plane"),
+            ("kernel.abs()", "plane.abs()"),
             "每张小图各用了一把尺：同一个核的各张要除以同一个数。",
         ),
         "one_scale": (
-            partial(_plane_sheet, scale="all"),
+            ("kernel.abs()", "weight.abs()"),
             "全层用了一把尺：每个核除以自己的最大绝对值。",
         ),
-        "no_gap": (partial(_plane_sheet, gap=0), "小块贴在一起了：隔 1 个白色像素才分得清。"),
-        "framed": (partial(_plane_sheet, edge=1), "四周多了一圈白边：缝只在小块之间。"),
+        "no_gap": (
+            [("size + 1", "size"), ("* cell - 1", "* cell")],
+            "小块贴在一起了：隔 1 个白色像素才分得清。",
+        ),
+        "framed": (
+            ("return sheet", "return functional.pad(sheet, (1, 1, 1, 1), value=1.0)"),
+            "四周多了一圈白边：缝只在小块之间。",
+        ),
         "signed_maximum": (
-            partial(_plane_sheet, raw=True),
+            ("kernel.abs().max()", "kernel.max()"),
             "除的是最大值，没有取绝对值：最负的权重会画到黑以下。",
         ),
         "stretched": (
-            partial(_plane_sheet, stretch=True),
+            (
+                "0.5 + 0.5 * plane / kernel.abs().max()",
+                "(plane - kernel.min()) / (kernel.max() - kernel.min())",
+            ),
             "用了最小值到最大值的拉伸：这里 0 要正好是中灰，式子在题面里。",
         ),
     },
 )
 def kernel_sheet_of_planes(weight):
-    return _plane_sheet(weight)
+    rows, columns, size, _ = weight.shape
+    cell = size + 1
+    sheet = weight.new_ones(rows * cell - 1, columns * cell - 1)
+    for row, kernel in enumerate(weight):
+        for column, plane in enumerate(kernel):
+            top, left = row * cell, column * cell
+            tile = 0.5 + 0.5 * plane / kernel.abs().max()
+            sheet[top : top + size, left : left + size] = tile
+    return sheet
 
 
 # 3 两层合成一个核

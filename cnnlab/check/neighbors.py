@@ -16,7 +16,6 @@ from cnnlab.check.watching import work_of
 @exercise(
     "一张图变成一个向量",
     level=1,
-    ours=lambda activation: activation.mean((2, 3)),
     probes=(
         lambda: (noise((3, 5, 4, 6), 1),),
         lambda: (noise((2, 4, 3, 5), 2),),
@@ -27,31 +26,26 @@ from cnnlab.check.watching import work_of
     where="看 Tensor.mean 可以一次对几维取平均。",
     question="把平均换成最大值，得到的向量对物体的大小更敏感还是更迟钝？",
     mistakes={
-        "flattened": (lambda a: a.flatten(1), "位置还在里面：东西一平移，向量就变了。"),
+        "flattened": ((".mean((2, 3))", ".flatten(1)"), "位置还在里面：东西一平移，向量就变了。"),
         "sum": (
-            lambda a: a.sum((2, 3)),
+            (".mean(", ".sum("),
             "用了总和：图像大一倍，向量就大四倍，两张不同大小的图没法比。",
         ),
-        "maximum": (lambda a: a.amax((2, 3)), "用了最大值：这里要的是平均。"),
-        "batch_mean": (lambda a: a.mean((0, 2, 3)), "把一批图也平均掉了：每张图要有自己的一行。"),
-        "channel_mean": (lambda a: a.mean(1).flatten(1), "平均错了维：留下的应当是通道。"),
+        "maximum": ((".mean(", ".amax("), "用了最大值：这里要的是平均。"),
+        "batch_mean": (("(2, 3)", "(0, 2, 3)"), "把一批图也平均掉了：每张图要有自己的一行。"),
+        "channel_mean": (("((2, 3))", "(1).flatten(1)"), "平均错了维：留下的应当是通道。"),
         "squeezed": (
-            lambda a: a.mean((2, 3)).squeeze(),
+            ("((2, 3))", "((2, 3)).squeeze()"),
             "只有一张图时少了一维：squeeze 把长为 1 的批量维也去掉了。",
         ),
         "unit": (
-            lambda a: functional.normalize(a.mean((2, 3))),
+            lambda activation: functional.normalize(pooled_features.oracle(activation)),
             "多做了一步归一化：除以范数是比较时的事。",
         ),
     },
 )
 def pooled_features(activation):
-    n, channels, height, width = activation.shape
-    features = torch.zeros(n, channels, dtype=activation.dtype)
-    for row in range(height):
-        for column in range(width):
-            features += activation[:, :, row, column] / (height * width)
-    return features
+    return activation.mean((2, 3))
 
 
 # 2 不用循环的距离
@@ -148,28 +142,6 @@ def squared_distances(query, gallery):
 # 3 不算自己
 
 
-def _ranked(vectors, k, *, skip=0, descending=False, hide=False):
-    distance = (vectors[:, None] - vectors[None]).square().sum(2)
-    if hide:
-        distance = distance.masked_fill(distance == 0, torch.inf)
-    return distance.sort(dim=1, stable=True, descending=descending).indices[:, skip : skip + k]
-
-
-def _last_of_equals(vectors, k):
-    distance = torch.cdist(vectors, vectors).fill_diagonal_(torch.inf)
-    return len(vectors) - 1 - distance.flip(1).argsort(dim=1, stable=True)[:, :k]
-
-
-def _by_topk(vectors, k):
-    distance = (vectors[:, None] - vectors[None]).square().sum(2).fill_diagonal_(torch.inf)
-    return distance.topk(k, largest=False).indices
-
-
-def _skips_the_first(vectors, k):
-    distance = (vectors[:, None] - vectors[None]).square().sum(2)
-    return distance.argsort(dim=1, stable=True)[:, 1 : k + 1]
-
-
 def _with_twins(seed):
     vectors = noise((9, 4), seed)
     vectors[6] = vectors[2]
@@ -180,7 +152,6 @@ def _with_twins(seed):
 @exercise(
     "最近的别人",
     level=2,
-    ours=lambda v, k: _ranked(v, k + 1)[:, 1:],
     probes=(lambda: _with_twins(11), lambda: _with_twins(12)),
     answer="整数张量 (N, k)：每个向量最近的 k 个别的向量的下标，由近到远",
     idea="自己由下标认，不由距离认：库里可能有一模一样的另一张图。",
@@ -193,34 +164,32 @@ def _with_twins(seed):
         ),
     ),
     mistakes={
-        "itself": (_ranked,),
+        "itself": ((".fill_diagonal_(torch.inf)", ""),),
         "hides_twins": (
-            partial(_ranked, hide=True),
+            (".fill_diagonal_(torch.inf)", ".square()\n    distance[distance == 0] = torch.inf"),
             "一模一样的另一个也被去掉了：它是别人，应当留下。",
         ),
-        "farthest": (partial(_ranked, descending=True), "取的是最远的：方向反了。"),
+        "farthest": (
+            [(".fill_diagonal_(torch.inf)", ""), ("stable=True", "stable=True, descending=True")],
+            "取的是最远的：方向反了。",
+        ),
         "last_of_equals": (
-            _last_of_equals,
+            ("distance.argsort", "len(vectors) - 1 - distance.flip(1).argsort"),
             "距离相同时下标大的排到了前面：题目要小的在前，排序要稳定。",
         ),
-        "unstable": (_by_topk, "距离相同时的次序乱了：topk 不保证下标小的在前，用稳定的排序。"),
+        "unstable": (
+            ("argsort(dim=1, stable=True)[:, :k]", "topk(k, largest=False).indices"),
+            "距离相同时的次序乱了：topk 不保证下标小的在前，用稳定的排序。",
+        ),
         "skips_the_first": (
-            _skips_the_first,
+            [(".fill_diagonal_(torch.inf)", ""), ("[:, :k]", "[:, 1 : k + 1]")],
             "去掉的是排在第一的那个，不一定是自己：有一模一样的向量时，第一个可能是别人。",
         ),
     },
 )
 def neighbors_without_self(vectors, k):
-    rows = vectors.tolist()
-    found = []
-    for i, one in enumerate(rows):
-        others = [
-            (sum((a - b) ** 2 for a, b in zip(one, other, strict=True)), j)
-            for j, other in enumerate(rows)
-            if j != i
-        ]
-        found.append([j for _, j in sorted(others)[:k]])
-    return torch.tensor(found)
+    distance = (vectors[:, None] - vectors).square().sum(2).fill_diagonal_(torch.inf)
+    return distance.argsort(dim=1, stable=True)[:, :k]
 
 
 # 4 两种距离的分歧

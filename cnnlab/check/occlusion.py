@@ -1,6 +1,5 @@
 """“遮挡实验”一章的练习：窗的位置、遮挡图、逐像素的平均、概率上升的玩具、随机掩码。"""
 
-from functools import partial
 from itertools import product
 
 import torch
@@ -170,18 +169,6 @@ def occlusion_map(image, target, model, window, stride):
 # 3 逐像素的平均
 
 
-def _average_by_pixels(drop, size, window, stride, combine=lambda values: values.mean(-1)):
-    height, width = size
-    rows, columns = _starts(size, window, stride)
-    result = torch.zeros(len(drop), height, width, dtype=drop.dtype)
-    for row in range(height):
-        for column in range(width):
-            above = [i for i, top in enumerate(rows) if top <= row < top + window]
-            beside = [j for j, left in enumerate(columns) if left <= column < left + window]
-            result[:, row, column] = combine(drop[:, above][:, :, beside].flatten(1))
-    return result
-
-
 def _unaligned(drop, size, window, stride):
     """最后一扇窗没有齐边，直接按步幅放。"""
     total, count = drop.new_zeros(len(drop), *size), drop.new_zeros(size)
@@ -215,19 +202,11 @@ def _unaligned(drop, size, window, stride):
     ),
     mistakes={
         "constant": (
-            lambda d, n, w, s: (
-                _average_by_pixels(d, n, w, s, lambda v: v.sum(-1)) / (-(-w // s)) ** 2
-            ),
+            (".mean(1)", ".sum(1) / (-(-window // stride)) ** 2"),
             "除以了一个固定的数：角上和边上的像素被盖的次数少，各除各的。",
         ),
-        "sum": (
-            lambda *a: _average_by_pixels(*a, lambda v: v.sum(-1)),
-            "只加没有除：被盖得多的像素占了便宜。",
-        ),
-        "last": (
-            lambda *a: _average_by_pixels(*a, lambda v: v[:, -1]),
-            "后来的窗盖掉了先来的：要累加，不是赋值。",
-        ),
+        "sum": ((".mean(1)", ".sum(1)"), "只加没有除：被盖得多的像素占了便宜。"),
+        "last": ((".mean(1)", "[:, -1]"), "后来的窗盖掉了先来的：要累加，不是赋值。"),
         "enlarged": (
             lambda d, n, *_: functional.interpolate(d[:, None], n, mode="bilinear")[:, 0],
             "这是把小图插值放大：没有用到哪扇窗盖住哪个像素。",
@@ -236,10 +215,7 @@ def _unaligned(drop, size, window, stride):
             lambda d, n, *_: functional.interpolate(d[:, None], n)[:, 0],
             "这是把小图按最近的格放大：要看每个像素被哪几扇窗盖住。",
         ),
-        "maximum": (
-            lambda *a: _average_by_pixels(*a, lambda v: v.amax(-1)),
-            "取了最大的一扇：题目要平均。",
-        ),
+        "maximum": ((".mean(1)", ".amax(1)"), "取了最大的一扇：题目要平均。"),
         "unaligned": (
             _unaligned,
             "最后一扇窗没有齐边：它的末端正好在图的边上，起点不是步幅的整数倍。",
@@ -247,7 +223,13 @@ def _unaligned(drop, size, window, stride):
     },
 )
 def average_per_pixel(drop, size, window, stride):
-    return _average_by_pixels(drop, size, window, stride)
+    rows, columns = map(list, _starts(size, window, stride))
+    result = drop.new_zeros(len(drop), *size)
+    for row, column in product(*map(range, size)):
+        above = [i for i, top in enumerate(rows) if top <= row < top + window]
+        beside = [j for j, left in enumerate(columns) if left <= column < left + window]
+        result[:, row, column] = drop[:, above][:, :, beside].flatten(1).mean(1)
+    return result
 
 
 # 4 概率上升的玩具
@@ -339,20 +321,6 @@ def _masks(count, height, width, seed, kept=0.5):
     return (uniform((count, height, width), seed) < kept).double()
 
 
-def _weighed(how):
-    """how(各掩码下的得分, 掩码)：掩码在第 1 维。"""
-
-    def answer(image, target, model, masks, shown=lambda mask: mask):
-        with torch.no_grad():
-            scores = [class_scores(model, image * shown(mask), target) for mask in masks]
-        return how(torch.stack(scores, 1)[:, :, None, None], masks)
-
-    return answer
-
-
-_kept = _weighed(lambda s, m: (s * m).sum(1) / m.sum(0) - s.mean(1))
-
-
 def _error_shrinks(call, *_):
     """WindowNet：保留概率一半时，块内的像素应得它自己的一半，块外得 0；误差按掩码数的平方根缩小。"""
     image = uniform((1, 3, 6, 8), 7)
@@ -380,35 +348,35 @@ def _error_shrinks(call, *_):
     laws=((_error_shrinks, "掩码多到十六倍，误差应当缩到约四分之一，你的不是。"),),
     mistakes={
         "no_division": (
-            _weighed(lambda s, m: (s * m).mean(1) - s.mean(1)),
+            (".sum(1) / masks.sum(0)", ".mean(1)"),
             "没有除以每个像素被留下的比例：留得多的像素占了便宜。",
         ),
         "no_mean": (
-            _weighed(lambda s, m: (s * m).sum(1) / m.sum(0)),
+            (" - scores.mean(1)", ""),
             "没有减去全部得分的平均：每个像素都带着同一个底数。",
         ),
         "dropped": (
-            _weighed(lambda s, m: (s * (1 - m)).sum(1) / (1 - m).sum(0) - s.mean(1)),
+            [("* masks)", "* (1 - masks))"), ("masks.sum(0)", "(1 - masks).sum(0)")],
             "算的是去掉这个像素时的平均得分：正负反了，要的是留下时的。",
         ),
         "one_count": (
-            _weighed(lambda s, m: (s * m).mean(1) / m.mean() - s.mean(1)),
+            (".sum(1) / masks.sum(0)", ".mean(1) / masks.mean()"),
             "用了同一个保留比例：各像素实际留下的次数不同，掩码少时误差不小。",
         ),
         "probability": (
-            lambda x, t, m, masks: _kept(x, t, lambda z: m(z).softmax(1), masks),
+            lambda x, t, m, masks: random_masks.oracle(x, t, lambda z: m(z).softmax(1), masks),
             "用了概率：这里要 softmax 之前的得分。",
         ),
-        "graph": (lambda x, t, m, masks: _kept(x, t, m, masks) + 0 * m(x).sum(),),
-        "first_target": (fed(_kept, target=first), "整批都用了第一张图的目标类：每张图有自己的。"),
-        "inverted": (
-            partial(_kept, shown=lambda mask: 1 - mask),
-            "掩码用反了：1 是留下，0 是涂黑。",
+        "graph": (lambda x, t, m, masks: random_masks.oracle(x, t, m, masks) + 0 * m(x).sum(),),
+        "first_target": (
+            ("* mask, target", "* mask, target[:1].expand_as(target)"),
+            "整批都用了第一张图的目标类：每张图有自己的。",
         ),
+        "inverted": (("image * mask", "image * (1 - mask)"), "掩码用反了：1 是留下，0 是涂黑。"),
     },
 )
 def random_masks(image, target, model, masks):
     with torch.no_grad():
         scores = [class_scores(model, image * mask, target) for mask in masks]
-    kept = sum(score[:, None, None] * mask for score, mask in zip(scores, masks, strict=True))
-    return kept / masks.sum(0) - (sum(scores) / len(scores))[:, None, None]
+    scores = torch.stack(scores, 1)[:, :, None, None]
+    return (scores * masks).sum(1) / masks.sum(0) - scores.mean(1)

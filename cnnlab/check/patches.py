@@ -103,32 +103,6 @@ def receptive_size(layers):
 # 2 每个位置看到的一段
 
 
-def _lengths(layers, length):
-    lengths = [length]
-    for kernel, stride, padding in layers:
-        lengths.append((lengths[-1] + 2 * padding - kernel) // stride + 1)
-    return lengths
-
-
-def _back(layers, length, *, clip="each", sign=-1, end=1):
-    lengths, spans = _lengths(layers, length), []
-    for position in range(lengths[-1]):
-        first = last = position
-        for (kernel, stride, padding), limit in zip(
-            reversed(layers), reversed(lengths[:-1]), strict=True
-        ):
-            first, last = (
-                first * stride + sign * padding,
-                last * stride + sign * padding + kernel - 1,
-            )
-            if clip == "each":
-                first, last = max(first, 0), min(last, limit - 1)
-        if clip == "last":
-            first, last = max(first, 0), min(last, length - 1)
-        spans.append([first, last + end])
-    return torch.tensor(spans)
-
-
 @exercise(
     "边上的神经元看到哪一段",
     level=3,
@@ -143,12 +117,28 @@ def _back(layers, length, *, clip="each", sign=-1, end=1):
     question="二维时，一个位置的框怎样由行和列的两段拼成？",
     mistakes={
         "clip_last": (
-            partial(_back, clip="last"),
+            [
+                ("max(first * stride - padding, 0)", "first * stride - padding"),
+                (
+                    "min(last * stride - padding + kernel, limit)",
+                    "last * stride - padding + kernel",
+                ),
+                ("[first, last + 1]", "[max(first, 0), min(last + 1, length)]"),
+            ],
             "只在最后截断还不够：有的像素只通向中间层的填充，谁也看不到。",
         ),
-        "no_clip": (partial(_back, clip="none"), "有的段伸到了图像外面：没有截断。"),
-        "sign": (partial(_back, sign=1), "填充的符号反了：它让窗口的起点往外移，不是往里移。"),
-        "inclusive": (partial(_back, end=0), "差一：终点不含，最后一个看到的像素还要再加一。"),
+        "no_clip": (
+            [
+                ("max(first * stride - padding, 0)", "first * stride - padding"),
+                (
+                    "min(last * stride - padding + kernel, limit)",
+                    "last * stride - padding + kernel",
+                ),
+            ],
+            "有的段伸到了图像外面：没有截断。",
+        ),
+        "sign": (("- padding", "+ padding"), "填充的符号反了：它让窗口的起点往外移，不是往里移。"),
+        "inclusive": (("last + 1]", "last]"), "差一：终点不含，最后一个看到的像素还要再加一。"),
         "one_short": (
             lambda layers, n: receptive_spans.oracle(layers, n).clamp(max=n - 1),
             "终点截到了 length − 1：终点不含，最多可以等于 length。",
@@ -156,16 +146,16 @@ def _back(layers, length, *, clip="each", sign=-1, end=1):
     },
 )
 def receptive_spans(layers, length):
-    line = torch.ones(1, 1, length, dtype=torch.float64, requires_grad=True)
-    value = line
+    lengths, spans = [length], []
     for kernel, stride, padding in layers:
-        weight = torch.ones(1, 1, kernel, dtype=torch.float64)
-        value = torch.nn.functional.conv1d(value, weight, stride=stride, padding=padding)
-    spans = []
-    for position in range(value.shape[2]):
-        (gradient,) = torch.autograd.grad(value[0, 0, position], line, retain_graph=True)
-        seen = gradient[0, 0].nonzero()[:, 0]
-        spans.append([int(seen[0]), int(seen[-1]) + 1])
+        lengths.append((lengths[-1] + 2 * padding - kernel) // stride + 1)
+    way_back = list(zip(layers, lengths, strict=False))[::-1]
+    for position in range(lengths[-1]):
+        first = last = position
+        for (kernel, stride, padding), limit in way_back:
+            first = max(first * stride - padding, 0)
+            last = min(last * stride - padding + kernel, limit) - 1
+        spans.append([first, last + 1])
     return torch.tensor(spans)
 
 
@@ -208,25 +198,6 @@ def _keeps_little(call, *_):
     return work_of(lambda: call(many, 4)).largest < 300
 
 
-def _running(batches, k, *, each=None, offset=True, newest=False, swap=False, even=False):
-    best, start = [], 0
-    for number, batch in enumerate(batches):
-        cells, start = [], number * len(batch) if even else start
-        for image, one in enumerate(batch):
-            values, places = one.flatten().sort(descending=True, stable=True)
-            for value, place in zip(values.tolist(), places.tolist(), strict=True):
-                row, column = divmod(place, one.shape[1])
-                cells.append(
-                    (value, start * offset + image, *((column, row) if swap else (row, column)))
-                )
-        cells = sorted(cells, key=lambda cell: -cell[0])[:each]
-        best = sorted(cells + best if newest else best + cells, key=lambda cell: -cell[0])[:k]
-        start += len(batch)
-    return torch.tensor([cell[0] for cell in best], dtype=torch.float64), torch.tensor(
-        [cell[1:] for cell in best]
-    )
-
-
 @exercise(
     "一批一批地留前 k 名",
     level=3,
@@ -247,14 +218,17 @@ def _running(batches, k, *, each=None, offset=True, newest=False, swap=False, ev
             "每批只留了一个：同一批里的第二名也可能比别批的第一名大。",
         ),
         "no_offset": (
-            partial(_running, offset=False),
+            ("enumerate(batch, start)", "enumerate(batch)"),
             "图像的编号不对：它是全部图像里的第几张，不是这一批里的第几张。",
         ),
         "newest_first": (
-            partial(_running, newest=True),
+            ("best + cells", "cells + best"),
             "同值时后来的挤掉了先来的：排序要稳定，先来的在前。",
         ),
-        "swapped": (partial(_running, swap=True), "行和列对调了：先是行，再是列。"),
+        "swapped": (
+            ("image, row, column)", "image, column, row)"),
+            "行和列对调了：先是行，再是列。",
+        ),
         "unstable": (_by_topk, "同值的次序不对：topk 不保证先来的在前，用稳定的排序。"),
         "latest_first": (_latest_first, "同值时后面的排到了前面：图像、行、列都是小的在前。"),
         "smallest": (
@@ -270,19 +244,26 @@ def _running(batches, k, *, each=None, offset=True, newest=False, swap=False, ev
         ),
         "hoards": (_all_at_once,),
         "even_batches": (
-            partial(_running, even=True),
+            [
+                ("for batch in batches", "for number, batch in enumerate(batches)"),
+                ("enumerate(batch, start)", "enumerate(batch, number * len(batch))"),
+            ],
             "图像的编号按批号乘这一批的张数算了：每批张数可以不同，要一批批累加。",
         ),
     },
 )
 def running_top(batches, k):
-    cells = []
-    for image, one in enumerate(picture for batch in batches for picture in batch):
-        for row in range(one.shape[0]):
-            for column in range(one.shape[1]):
-                cells.append((-float(one[row, column]), image, row, column))
-    best = sorted(cells)[:k]
-    values = torch.tensor([-cell[0] for cell in best], dtype=torch.float64)
+    best, start = [], 0
+    for batch in batches:
+        cells = [
+            (float(one[row, column]), image, row, column)
+            for image, one in enumerate(batch, start)
+            for row in range(one.shape[0])
+            for column in range(one.shape[1])
+        ]
+        best = sorted(best + cells, key=lambda cell: -cell[0])[:k]
+        start += len(batch)
+    values = torch.tensor([cell[0] for cell in best], dtype=torch.float64)
     return values, torch.tensor([cell[1:] for cell in best])
 
 
@@ -380,35 +361,6 @@ def one_per_image(values, image_index, k):
 # 5 有效感受野
 
 
-def _centre(activation, early=0):
-    row, column = ((side - early) // 2 for side in activation.shape[2:])
-    return activation[0, :, row, column]
-
-
-def _area(
-    image,
-    layer,
-    model,
-    *,
-    seen=_centre,
-    influence=lambda gradient: gradient.abs().sum(0),
-    share=0.9,
-    descending=True,
-):
-    found = influence(_pull(image, layer, model, seen)).flatten()
-    ordered = found.sort(descending=descending).values.cumsum(0)
-    return int((ordered < share * ordered[-1]).sum()) + 1
-
-
-def _pull(image, layer, model, seen=_centre):
-    return gradient_of(lambda leaf: seen(activations_of(model, leaf, layer)[layer]), image)[0]
-
-
-def _over_a_tenth(*arguments):
-    influence = _pull(*arguments).abs().sum(0)
-    return int((influence > 0.1 * influence.max()).sum())
-
-
 @exercise(
     "九成的影响在多少个像素里",
     level=3,
@@ -424,64 +376,59 @@ def _over_a_tenth(*arguments):
     question="同样的问题换成最深的一层，九成的影响占理论感受野的比例会更大还是更小？",
     mistakes={
         "box": (
-            partial(_area, influence=lambda g: (g.abs().sum(0) > 0).double(), share=1),
+            [(".abs().sum(0)", ".abs().sum(0).gt(0).double()"), ("0.9 * ", "")],
             "数的是整个感受野：那只是上界，影响集中在中间。",
         ),
         "signed": (
-            partial(_area, influence=lambda g: g.sum(0).clamp_min(0)),
+            (".abs().sum(0)", ".sum(0).clamp_min(0)"),
             "正负梯度抵消了：影响看大小，不看方向。",
         ),
-        "squared": (
-            partial(_area, influence=lambda g: g.square().sum(0)),
-            "用了梯度的平方：大的更大，数出来的像素偏少。",
-        ),
+        "squared": ((".abs()", ".square()"), "用了梯度的平方：大的更大，数出来的像素偏少。"),
         "entries": (
-            partial(_area, influence=torch.abs),
+            (".abs().sum(0)", ".abs()"),
             "把一个像素的三种颜色当成了三个像素：先合起来再数。",
         ),
         "cancelled": (
-            partial(_area, influence=lambda g: g.sum(0).abs()),
+            (".abs().sum(0)", ".sum(0).abs()"),
             "三种颜色的梯度先相加、后取绝对值，一正一负就抵消了：先取绝对值。",
         ),
         "strongest_color": (
-            partial(_area, influence=lambda g: g.abs().amax(0)),
+            (".abs().sum(0)", ".abs().amax(0)"),
             "只取了最强的一种颜色：一个像素的影响是三种颜色之和。",
         ),
         "strongest_channel": (
-            partial(_area, seen=lambda activation: _centre(activation).amax()),
+            ("return activation[0, :, row, column]", "return activation[0, :, row, column].amax()"),
             "中央只取了最强的一个通道：题目要各通道之和。",
         ),
         "early_centre": (
-            partial(_area, seen=partial(_centre, early=1)),
+            ("side // 2", "(side - 1) // 2"),
             "中央的位置差了一格：行数、列数各整除 2，从 0 数起。",
         ),
-        "whole_layer": (partial(_area, seen=torch.sum), "求导的是整层之和：只要中央一个位置。"),
+        "whole_layer": (("[0, :, row, column]", ""), "求导的是整层之和：只要中央一个位置。"),
         "weakest_first": (
-            partial(_area, descending=False),
+            ("descending=True", "descending=False"),
             "从影响最小的像素数起了：最少几个，要从最大的数起。",
         ),
         "share": (
             lambda x, *a: effective_area.oracle(x, *a) / x[0, 0].numel(),
             "返回的是比例：题目要像素的个数。",
         ),
-        "one_short": (
-            lambda *a: effective_area.oracle(*a) - 1,
-            "少数了一个：刚好跨过九成的那个像素也要算。",
-        ),
+        "one_short": ((" + 1", ""), "少数了一个：刚好跨过九成的那个像素也要算。"),
         "threshold": (
-            _over_a_tenth,
+            (
+                "(ordered < 0.9 * ordered[-1]).sum()) + 1",
+                "(influence > 0.1 * influence.max()).sum())",
+            ),
             "数的是超过最大值一成的像素：题目要从大到小加起来，够九成为止。",
         ),
     },
 )
 def effective_area(image, layer, model):
-    def centre(pictures):  # 不求导：每个像素各推一推，看中央的神经元动了多少
-        activation = activations_of(model, pictures, layer)[layer]
-        return activation[:, :, activation.shape[2] // 2, activation.shape[3] // 2].sum(1)
+    def centre(picture):
+        activation = activations_of(model, picture, layer)[layer]
+        row, column = (side // 2 for side in activation.shape[2:])
+        return activation[0, :, row, column]
 
-    nudges = 1e-6 * torch.eye(image.numel(), dtype=image.dtype).view(-1, *image.shape[1:])
-    change = (centre(image + nudges) - centre(image)).abs().view(3, -1).sum(0)
-    left, gathered, count = change.tolist(), 0.0, 0
-    while gathered < 0.9 * float(change.sum()):
-        gathered, count = gathered + left.pop(left.index(max(left))), count + 1
-    return count
+    influence = gradient_of(centre, image)[0].abs().sum(0).flatten()
+    ordered = influence.sort(descending=True).values.cumsum(0)
+    return int((ordered < 0.9 * ordered[-1]).sum()) + 1

@@ -1,7 +1,5 @@
 """“显著图”一章的练习：一批图的显著图、带符号的显著图、积分梯度、类激活图、最小的对抗步长。"""
 
-from functools import partial
-
 import torch
 from torch import nn
 
@@ -159,7 +157,6 @@ def _largest(gradient):
 @exercise(
     "带符号的显著图",
     level=1,
-    ours=lambda *a: _gradient(*a).sum(1),
     probes=(
         lambda: classified([2, 0], (7, 6), 3, draw=noise),
         lambda: classified([1, 3, 4], (5, 8), 4, TinyNet(seed=5), noise),
@@ -172,18 +169,15 @@ def _largest(gradient):
     tolerance=1e-5,
     laws=((_odd, "把得分换成它的相反数，图应当正负对调，你的不是：符号在哪一步丢了？"),),
     mistakes={
-        "abs": (lambda *a: _gradient(*a).abs().sum(1), "符号就是这题要看的：别取绝对值。"),
+        "abs": ((".sum(1)", ".abs().sum(1)"), "符号就是这题要看的：别取绝对值。"),
         "largest": (
             lambda *a: _largest(_gradient(*a)),
             "只留了最大的通道：三个一起变亮，三个都要算进来。",
         ),
-        "mean": (
-            lambda *a: _gradient(*a).mean(1),
-            "取了平均，小了三倍：三个通道各动一步，是求和。",
-        ),
-        "darker": (lambda *a: -_gradient(*a).sum(1), "正负反了：变亮加分的像素应当是正的。"),
+        "mean": ((".sum(1)", ".mean(1)"), "取了平均，小了三倍：三个通道各动一步，是求和。"),
+        "darker": (("return ", "return -"), "正负反了：变亮加分的像素应当是正的。"),
         "times_input": (
-            lambda x, *a: (_gradient(x, *a) * x).sum(1),
+            (".sum(1)", ".mul(image).sum(1)"),
             "乘上了输入：那问的是贡献，这里问变化率。",
         ),
         "luminance": (
@@ -191,35 +185,16 @@ def _largest(gradient):
             "三个通道用了亮度的权重：三个一起动同样的一步，权重都是一。",
         ),
         "first_target": (
-            lambda x, t, m: _gradient(x, first(t), m).sum(1),
+            lambda x, t, m: signed_saliency.oracle(x, first(t), m),
             "都用了第一张图的类别：每张图各有各的。",
         ),
     },
 )
 def signed_saliency(image, target, model):
-    return _differences(image, target, model).sum(1)
+    return _gradient(image, target, model).sum(1)
 
 
 # 3 积分梯度
-
-
-def _path(
-    image,
-    target,
-    model,
-    baseline,
-    steps,
-    *,
-    at=0.5,
-    displace=True,
-    average=True,
-    gradient=_gradient,
-):
-    total = torch.zeros_like(image)
-    for k in range(steps):
-        total += gradient(baseline + (k + at) / steps * (image - baseline), target, model)
-    total = total / steps if average else total
-    return (image - baseline) * total if displace else total
 
 
 def _complete(call, image, target, model, baseline, steps):
@@ -239,7 +214,6 @@ def _with_ends(image, target, model, baseline, steps, more):
     "积分梯度",
     level=3,
     asked="my_integrated_gradients",
-    ours=_path,
     probes=(
         lambda: (*classified([3, 1], (6, 5), 5), uniform((2, 3, 6, 5), 6), 4),
         lambda: (*classified([0, 2], (5, 7), 7, TinyNet(seed=21)), uniform((2, 3, 5, 7), 8) / 2, 7),
@@ -251,21 +225,28 @@ def _with_ends(image, target, model, baseline, steps, more):
     tolerance=1e-5,
     laws=((_complete, "全部相加应当等于得分之差（步数大时误差很小），你的不是：检查平均和位移。"),),
     mistakes={
-        "left": (partial(_path, at=0.0), "取了每段的左端：取中点，误差小一个量级。"),
-        "right": (partial(_path, at=1.0), "取了每段的右端：取中点，误差小一个量级。"),
-        "no_displacement": (partial(_path, displace=False), "少乘了位移：走了多远要乘上。"),
+        "left": (("(k + 0.5)", "k"), "取了每段的左端：取中点，误差小一个量级。"),
+        "right": (("k + 0.5", "k + 1"), "取了每段的右端：取中点，误差小一个量级。"),
+        "no_displacement": (
+            ("return (image - baseline) *", "return"),
+            "少乘了位移：走了多远要乘上。",
+        ),
         "times_image": (
-            lambda x, *a: x * _path(x, *a, displace=False),
+            ("return (image - baseline)", "return image"),
             "乘的是图像本身：路是从基线出发的，要乘图像与基线之差。",
         ),
-        "no_average": (partial(_path, average=False), "各点的梯度加起来之后没有除以点数。"),
+        "no_average": (("total / steps", "total"), "各点的梯度加起来之后没有除以点数。"),
         "end_only": (
             lambda x, t, m, b, s: (x - b) * _gradient(x, t, m),
             "只用了终点的梯度：网络在路上会拐弯，要沿途多取几点。",
         ),
-        "fixed_steps": (fed(_path, steps=lambda _: 50), "没有用上 steps：分成几段由它定。"),
+        "fixed_steps": (("total = ", "steps, total = 50, "), "没有用上 steps：分成几段由它定。"),
         "trapezoid": (
-            lambda *a: (_path(*a, at=0.0) + _path(*a, at=1.0)) / 2,
+            [
+                ("(k + 0.5)", "place"),
+                ("        total", "        for place in (k, k + 1):\n            total"),
+                ("total / steps", "total / steps / 2"),
+            ],
             "用的是每段两端的平均：题目要各段中点的梯度。",
         ),
         "both_ends": (
@@ -277,13 +258,16 @@ def _with_ends(image, target, model, baseline, steps, more):
             "用 linspace(0, 1, steps + 1) 取点，多了一个，还含端点：steps 段，各取中点。",
         ),
         "from_black": (
-            lambda x, t, m, b, s: (x - b) * _path(x, t, m, 0 * b, s, displace=False),
+            ("baseline + (k + 0.5) / steps * (image - baseline)", "(k + 0.5) / steps * image"),
             "路是从全黑的图走起的：baseline 给了起点，沿途的点也要从它出发。",
         ),
     },
 )
 def integrated(image, target, model, baseline, steps):
-    return _path(image, target, model, baseline, steps, gradient=_differences)
+    total = torch.zeros_like(image)
+    for k in range(steps):
+        total += _gradient(baseline + (k + 0.5) / steps * (image - baseline), target, model)
+    return (image - baseline) * total / steps
 
 
 # 4 类激活图
@@ -339,39 +323,6 @@ def class_map(image, target, model):
 # 5 最小的对抗步长
 
 
-def _sign(image, target, model):
-    change = _differences(image, target, model)
-    return torch.where(change.abs() < 1e-8, 0.0, change.sign())
-
-
-def _attack(
-    image,
-    target,
-    model,
-    levels,
-    *,
-    direction=_sign,
-    way=-1,
-    clip=True,
-    first=True,
-    adds=False,
-    again=False,
-):
-    move, moved = way * direction(image, target, model), image
-    for level in levels if first else levels.flip(0):
-        move = way * direction(moved.detach(), target, model) if again else move
-        start = moved if adds or again else image
-        moved = (start + level * move).clamp(0, 1) if clip else start + level * move
-        if model(moved).argmax(1) != target:
-            break
-    return moved.detach()
-
-
-def _unit(image, target, model):
-    gradient = _gradient(image, target, model)
-    return gradient / gradient.abs().amax()
-
-
 def _attack_probe(seed, network):
     image, model = uniform((1, 3, 9, 8), seed), TinyNet(seed=network)
     return image, model(image).argmax(1), model, torch.linspace(0.02, 1, 50, dtype=torch.float64)
@@ -380,7 +331,6 @@ def _attack_probe(seed, network):
 @exercise(
     "最小的对抗步长",
     level=4,
-    ours=partial(_attack, direction=lambda *b: _gradient(*b).sign()),
     probes=(lambda: _attack_probe(12, 3), lambda: _attack_probe(12, 4)),
     answer="(1, 3, H, W)，取值 [0, 1]：沿梯度的符号往得分下降的方向走，levels（从小到大）里第一个让预测离开 target 的步长所到的图",
     idea="每个像素最多动一样多时，想让得分降得最快，每个像素都该动满，方向由梯度的符号定。",
@@ -394,20 +344,34 @@ def _attack_probe(seed, network):
         ),
     ),
     mistakes={
-        "raises": (partial(_attack, way=1), "方向反了：得分升高了，要往下降的方向走。"),
-        "not_sign": (partial(_attack, direction=_unit), "没有取符号：大多数像素几乎没动。"),
-        "no_clip": (partial(_attack, clip=False),),
-        "largest": (partial(_attack, first=False), "用了最大的步长：要找第一个够用的。"),
-        "raw": (
-            partial(_attack, direction=_gradient),
-            "走的是梯度本身，没有取符号：每个像素走的步子不一样大。",
+        "raises": (("= -_gradient", "= _gradient"), "方向反了：得分升高了，要往下降的方向走。"),
+        "not_sign": (
+            [(".sign()", ""), ("level * direction", "level * direction / direction.abs().amax()")],
+            "没有取符号：大多数像素几乎没动。",
         ),
-        "adds_up": (partial(_attack, adds=True), "改动一次次加了上去：每个步长都要从原图走起。"),
+        "no_clip": ((".clamp(0, 1)", ""),),
+        "largest": (("in levels", "in levels.flip(0)"), "用了最大的步长：要找第一个够用的。"),
+        "raw": ((".sign()", ""), "走的是梯度本身，没有取符号：每个像素走的步子不一样大。"),
+        "adds_up": (
+            ("moved = (image", "image = moved = (image"),
+            "改动一次次加了上去：每个步长都要从原图走起。",
+        ),
         "again": (
-            partial(_attack, again=True),
+            [
+                ("moved = (image", "image = moved = (image"),
+                (
+                    "        if model",
+                    "        direction = -_gradient(image, target, model).sign()\n        if model",
+                ),
+            ],
             "每一步又从新的图重新求了梯度：那是迭代的攻击，题目只从原图走一步。",
         ),
     },
 )
 def attack(image, target, model, levels):
-    return _attack(image, target, model, levels)
+    direction = -_gradient(image, target, model).sign()
+    for level in levels:
+        moved = (image + level * direction).clamp(0, 1)
+        if model(moved).argmax(1) != target:
+            break
+    return moved

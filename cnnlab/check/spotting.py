@@ -72,7 +72,8 @@ def cards() -> list[str]:
 
 
 def _edits(exercise) -> list[Edited]:
-    return [wrong for wrong, *_ in exercise.mistakes.values() if isinstance(wrong, Edited)][:4]
+    edits = [wrong for wrong, *_ in exercise.mistakes.values() if isinstance(wrong, Edited)]
+    return edits[:4] if exercise.ours else []
 
 
 def versions(id: str, seed: int = 0) -> list[str]:

@@ -1,7 +1,5 @@
 """“图像神经风格迁移”一章的练习：内容损失、混合风格、被改写的特征、两种混法的差。"""
 
-from functools import partial
-
 import torch
 from torch.nn import functional
 
@@ -94,11 +92,6 @@ def content_loss(features, target, weight):
 # 2 改错：被改写的特征
 
 
-def _features(image, first, second, between=torch.relu):
-    one = functional.conv2d(image, first)
-    return [one, functional.conv2d(between(one), second)]
-
-
 def _has_negatives(output, image, first, second):
     return (output[0] < 0).any()
 
@@ -107,13 +100,6 @@ def _feature_flow(call, image, first, second):
     leaf = image.detach().clone().requires_grad_()
     made = list(call(leaf, first, second))
     return len(made) == 2 and all(part.requires_grad for part in made)
-
-
-def _aliased(image, first, second):
-    one = functional.conv2d(image, first)
-    kept = [one]
-    one.relu_()
-    return [*kept, functional.conv2d(one, second)]
 
 
 @exercise(
@@ -137,42 +123,30 @@ def _aliased(image, first, second):
     ),
     laws=((_feature_flow, *BROKEN),),
     mistakes={
-        "aliased": (_aliased,),
-        "no_relu": (
-            partial(_features, between=lambda x: x),
-            "第二层的输入没有经过 ReLU：改的是存法，不是网络。",
-        ),
-        "rectified_second": (
-            lambda *a: [_features(*a)[0], _features(*a)[1].relu()],
-            "第二层也要 ReLU 之前的输出。",
-        ),
+        "aliased": (("one.relu()", "one.relu_()"),),
+        "no_relu": (("one.relu()", "one"), "第二层的输入没有经过 ReLU：改的是存法，不是网络。"),
+        "rectified_second": (("second)]", "second).relu()]"), "第二层也要 ReLU 之前的输出。"),
         "kept_rectified": (
-            lambda *a: [part.clamp_min(0) for part in _features(*a)],
+            (
+                "[one, functional.conv2d(one.relu(), second)]",
+                "[one.relu(), functional.conv2d(one.relu(), second).relu()]",
+            ),
             "两层都取在 ReLU 之后了。",
         ),
-        "reversed": (lambda *a: _features(*a)[::-1], "两层的次序反了：先第一层。"),
-        "detached": (lambda *a: [part.detach() for part in _features(*a)],),
+        "reversed": (("second)]", "second)][::-1]"), "两层的次序反了：先第一层。"),
+        "detached": (lambda *a: [part.detach() for part in features_before_relu.oracle(*a)],),
         "absolute": (
-            partial(_features, between=torch.abs),
+            ("one.relu()", "one.abs()"),
             "第二层的输入取了绝对值：中间是 ReLU，负的清零。",
         ),
     },
 )
 def features_before_relu(image, first, second):
-    def convolve(value, weight):
-        size = weight.shape[-1]
-        columns = functional.unfold(value, size)
-        return (weight.flatten(1) @ columns).unflatten(2, (value.shape[2] - size + 1, -1))
-
-    one = convolve(image, first)
-    return [one, convolve(one.where(one > 0, torch.zeros_like(one)), second)]
+    one = functional.conv2d(image, first)
+    return [one, functional.conv2d(one.relu(), second)]
 
 
 # 3 混合几种风格
-
-
-def _mix(grams, weights, share=lambda w: w / w.sum()):
-    return torch.einsum("k,kij->ij", share(weights), grams)
 
 
 @exercise(
@@ -189,53 +163,39 @@ def _mix(grams, weights, share=lambda w: w / w.sum()):
     question="协方差能不能也这样混合？差在哪一项？",
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
-        "raw": (
-            partial(_mix, share=lambda w: w),
-            "权重没有归一：和不为 1 时，目标的强弱也跟着变了。",
-        ),
+        "raw": ((" / weights.sum()", ""), "权重没有归一：和不为 1 时，目标的强弱也跟着变了。"),
         "equal": (lambda g, w: g.mean(0), "权重没有用上：每种风格占了一样多。"),
         "softmax": (
-            partial(_mix, share=lambda w: w.softmax(0)),
+            ("weights / weights.sum()", "weights.softmax(0)"),
             "用 softmax 归一：权重的比例变了，这里只除以它们的和。",
         ),
-        "largest": (partial(_mix, share=lambda w: w / w.max()), "除的是最大的权重：和还不是 1。"),
-        "mean": (lambda g, w: _mix(g, w) / len(g), "多除了风格的个数：权重的和已经是 1。"),
+        "largest": ((".sum()", ".max()"), "除的是最大的权重：和还不是 1。"),
+        "mean": ((", grams)", ", grams) / len(grams)"), "多除了风格的个数：权重的和已经是 1。"),
         "squares": (
-            partial(_mix, share=lambda w: w.square() / w.square().sum()),
+            ("weights / weights.sum()", "weights.square() / weights.square().sum()"),
             "权重先平方了：只除以它们的和。",
         ),
-        "unit_length": (
-            partial(_mix, share=lambda w: w / w.norm()),
-            "除的是权重的长度：要除以它们的和。",
-        ),
+        "unit_length": ((".sum()", ".norm()"), "除的是权重的长度：要除以它们的和。"),
         "strongest": (
             lambda g, w: g[w.argmax()],
             "只留了权重最大的那一种：每一种都要按比例算进去。",
         ),
-        "two_only": (lambda g, w: _mix(g[:2], w[:2]), "只混了前两种：有几种就混几种。"),
+        "two_only": (
+            lambda g, w: mixed_gram.oracle(g[:2], w[:2]),
+            "只混了前两种：有几种就混几种。",
+        ),
         "first_only": (lambda g, w: g[0].clone(), "只用了第一种风格。"),
         "reversed": (
-            fed(_mix, weights=lambda w: w.flip(0)),
+            ("weights / ", "weights.flip(0) / "),
             "权重与风格对错了次序：第 k 个权重给第 k 种风格。",
         ),
     },
 )
 def mixed_gram(grams, weights):
-    total, result = sum(weights.tolist()), torch.zeros_like(grams[0])
-    for gram, weight in zip(grams, weights.tolist(), strict=True):
-        result = result + gram * (weight / total)
-    return result
+    return torch.einsum("k,kij->ij", weights / weights.sum(), grams)
 
 
 # 4 两种混法差多少
-
-
-def _gap(factor):
-    return lambda a, b, share: factor(share) * (a - b).square().sum()
-
-
-def _shared(distance):
-    return lambda a, b, share: share * (1 - share) * distance(a, b)
 
 
 def _apart(first, second, share):
@@ -256,21 +216,24 @@ def _apart(first, second, share):
     where="看本章“几种风格混在一起”一节；完全平方公式。",
     question="三种风格时，这个差是什么样子？",
     mistakes={
-        "one_weight": (_gap(lambda w: w), "少了一个因子：两边的权重都要出现。"),
-        "no_weight": (_gap(lambda w: 1.0), "权重没有出现：share 是 0 或 1 时，差应当是 0。"),
-        "squared": (_gap(lambda w: w * w), "share 是 1 时差应当是 0，你的不是。"),
-        "negative": (_gap(lambda w: -w * (1 - w)), "符号反了：分开算损失的那一种总是更大。"),
-        "root": (_shared(lambda a, b: (a - b).norm()), "两种风格的距离要平方。"),
-        "one_minus": (_gap(lambda w: 1 - w), "只乘了 1 − share：share 自己也要出现。"),
-        "twice": (_gap(lambda w: 2 * w * (1 - w)), "大了一倍：把两个平方展开，再数一遍交叉项。"),
-        "average": (_shared(lambda a, b: (a - b).square().mean()), "取了平均：‖·‖² 是平方和。"),
+        "one_weight": ((" * (1 - share)", ""), "少了一个因子：两边的权重都要出现。"),
+        "no_weight": (
+            ("share * (1 - share) * ", ""),
+            "权重没有出现：share 是 0 或 1 时，差应当是 0。",
+        ),
+        "squared": (("(1 - share)", "share"), "share 是 1 时差应当是 0，你的不是。"),
+        "negative": (("return ", "return -"), "符号反了：分开算损失的那一种总是更大。"),
+        "root": ((".square().sum()", ".norm()"), "两种风格的距离要平方。"),
+        "one_minus": (("share * (", "("), "只乘了 1 − share：share 自己也要出现。"),
+        "twice": (("return ", "return 2 * "), "大了一倍：把两个平方展开，再数一遍交叉项。"),
+        "average": ((".sum()", ".mean()"), "取了平均：‖·‖² 是平方和。"),
         "sum_of_squares": (
-            _shared(lambda a, b: a.square().sum() + b.square().sum()),
+            ("(first - second).square().sum()", "(first.square() + second.square()).sum()"),
             "少了交叉项：差的平方里还有 −2AB。",
         ),
-        "absolute": (_shared(lambda a, b: (a - b).abs().sum()), "用的是绝对值：‖·‖² 是平方和。"),
+        "absolute": ((".square()", ".abs()"), "用的是绝对值：‖·‖² 是平方和。"),
         "of_norms": (
-            _shared(lambda a, b: (a.norm() - b.norm()).square()),
+            ("(first - second).square().sum()", "(first.norm() - second.norm()).square()"),
             "先求了长度再相减：先相减，再求平方和。",
         ),
         "apart_only": (_apart, "只算了两份损失的混合：还要减去混合之后的那一份。"),
@@ -282,19 +245,17 @@ def _apart(first, second, share):
             lambda a, b, w: _apart(a, b, w) - (w * a + b).square().sum(),
             "混合时 B 没有乘 1 − share。",
         ),
-        "plus": (_gap(lambda w: w * (1 + w)), "是 1 − share，不是 1 + share。"),
+        "plus": (("1 - share", "1 + share"), "是 1 − share，不是 1 + share。"),
         "squared_weights": (
-            _gap(lambda w: w**2 + (1 - w) ** 2),
+            ("share * (1 - share)", "(share**2 + (1 - share) ** 2)"),
             "用了两个权重的平方和：展开之后剩下的是它们的乘积。",
         ),
-        "half": (_gap(lambda w: 0.25), "share 固定成了一半：权重由参数给。"),
+        "half": (("share * (1 - share)", "0.25"), "share 固定成了一半：权重由参数给。"),
         "difference_of_squares": (
-            _shared(lambda a, b: a.square().sum() - b.square().sum()),
+            ("(first - second).square().sum()", "(first.square() - second.square()).sum()"),
             "两个平方和相减不等于差的平方和。",
         ),
     },
 )
 def mixing_gap(first, second, share):
-    gram = torch.ones_like(first) * 0.3
-    apart = share * (gram - first).square().sum() + (1 - share) * (gram - second).square().sum()
-    return apart - (gram - share * first - (1 - share) * second).square().sum()
+    return share * (1 - share) * (first - second).square().sum()

@@ -1,7 +1,5 @@
 """“纹理合成”一章的练习：Gram 矩阵、带权的风格损失、很响的通道、只比已填的像素、隔一段距离的 Gram。"""
 
-from functools import partial
-
 import torch
 from torch.nn import functional
 
@@ -115,29 +113,12 @@ def gram(features):
 # 2 带权的风格损失
 
 
-def _squares(matrix):
-    return matrix.square().sum()
-
-
-def _weighted(distance):
-    """各层按 distance(这一层, 目标) 量，再加权相加。"""
-
-    def loss(grams, targets, weights):
-        return sum(w * distance(g, a) for g, a, w in zip(grams, targets, weights, strict=True))
-
-    return loss
-
-
 def _layers(sizes, seed, weights):
     grams, targets = (
         [noise((size, size), start + place) for place, size in enumerate(sizes)]
         for start in (seed, seed + len(sizes))
     )
     return grams, targets, weights
-
-
-_distance = _weighted(lambda g, a: _squares(g - a))
-_relative = _weighted(lambda g, a: _squares(g - a) / _squares(a))
 
 
 @exercise(
@@ -155,81 +136,66 @@ _relative = _weighted(lambda g, a: _squares(g - a) / _squares(a))
     properties=((lambda out, grams, targets, weights: out >= 0, "损失不该是负数。"),),
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
-        "absolute": (_distance, "没有除以目标的大小：激活大的层会压过别的层。"),
-        "no_weights": (fed(_relative, weights=lambda w: [1.0] * len(w)), "没有用上各层的权重。"),
+        "absolute": ((" / a.square().sum()", ""), "没有除以目标的大小：激活大的层会压过别的层。"),
+        "no_weights": (("w * ", ""), "没有用上各层的权重。"),
         "own_size": (
-            _weighted(lambda g, a: _squares(g - a) / _squares(g)),
+            ("/ a.square()", "/ g.square()"),
             "除的是正在变的那一个：分母应当是目标，它是不变的。",
         ),
         "not_squared": (
-            _weighted(lambda g, a: (g - a).norm() / a.norm()),
+            ("(g - a).square().sum() / a.square().sum()", "(g - a).norm() / a.norm()"),
             "少了平方：这里约定用距离的平方。",
         ),
         "mean_weights": (
-            lambda g, a, w: _relative(g, a, w) / sum(w),
+            ("in layers)", "in layers) / sum(weights)"),
             "多除了权重之和：题目要加权的和，不是加权平均。",
         ),
-        "mean_of_layers": (lambda g, a, w: _relative(g, a, w) / len(w), "多除了层数：题目要和。"),
-        "first_layer": (
-            lambda *a: _relative(*(part[:1] for part in a)),
-            "只算了第一层：各层都要。",
-        ),
-        "norm_once": (
-            _weighted(lambda g, a: _squares(g - a) / a.norm()),
-            "分母没有平方：‖A‖² 是平方和。",
-        ),
+        "mean_of_layers": (("in layers)", "in layers) / len(grams)"), "多除了层数：题目要和。"),
+        "first_layer": (("in layers", "in [*layers][:1]"), "只算了第一层：各层都要。"),
+        "norm_once": (("/ a.square().sum()", "/ a.norm()"), "分母没有平方：‖A‖² 是平方和。"),
         "mean_square": (
-            _weighted(lambda g, a: (g - a).square().mean()),
+            ("(g - a).square().sum() / a.square().sum()", "(g - a).square().mean()"),
             "除的是格子数：要除以目标自己的平方和。",
         ),
         "totals": (
-            lambda g, a, w: _distance(g, a, w) / sum(map(_squares, a)),
+            [
+                (" / a.square().sum()", ""),
+                ("in layers)", "in layers) / sum(a.square().sum() for a in targets)"),
+            ],
             "各层先加起来才除：每层除以自己的目标，再相加。",
         ),
         "weighted_totals": (
             lambda g, a, w: (
-                _distance(g, a, w) / sum(v * _squares(y) for y, v in zip(a, w, strict=True))
+                sum(v * (x - y).square().sum() for x, y, v in zip(g, a, w, strict=True))
+                / sum(v * y.square().sum() for y, v in zip(a, w, strict=True))
             ),
             "分子分母各自加权相加再除：每层先除，再加权。",
         ),
         "pointwise": (
-            _weighted(lambda g, a: ((g - a) / a).square().sum()),
+            ("(g - a).square().sum() / a.square().sum()", "((g - a) / a).square().sum()"),
             "逐格相除了：先各自求平方和，再相除。",
         ),
         "reversed_weights": (
-            fed(_relative, weights=lambda w: w[::-1]),
+            ("zip(grams, targets, weights", "zip(grams, targets, weights[::-1]"),
             "权重与层对错了次序：第 k 个权重给第 k 层。",
         ),
         "of_norms": (
-            _weighted(lambda g, a: (g.norm() - a.norm()).square() / _squares(a)),
+            ("(g - a).square().sum()", "(g.norm() - a.norm()).square()"),
             "先求了长度再相减：先相减，再求平方和。",
         ),
         "quarter": (
-            _weighted(lambda g, a: _squares(g - a) / (4 * len(a) ** 2)),
+            ("/ a.square().sum()", "/ (4 * len(a) ** 2)"),
             "除的是 4C²：这里约定除以目标自己的平方和。",
         ),
-        "weight_squared": (
-            fed(_relative, weights=lambda w: [v * v for v in w]),
-            "权重平方了：每层只乘一次。",
-        ),
+        "weight_squared": (("w * ", "w * w * "), "权重平方了：每层只乘一次。"),
     },
 )
 def gram_loss(grams, targets, weights):
-    total = torch.zeros((), dtype=torch.float64)
-    for a, b, w in zip(grams, targets, weights, strict=True):
-        total += (
-            w
-            * sum((float(x) - float(y)) ** 2 for x, y in zip(a.flatten(), b.flatten(), strict=True))
-            / sum(float(y) ** 2 for y in b.flatten())
-        )
-    return total
+    layers = zip(grams, targets, weights, strict=True)
+    return sum(w * (g - a).square().sum() / a.square().sum() for g, a, w in layers)
 
 
 # 3 只比已填的像素
-
-
-def _window_distance(patch, filled, candidates, use=lambda filled: filled, power=2):
-    return (use(filled) * (candidates - patch).abs() ** power).sum((1, 2))
 
 
 def _windows(seed, size, count):
@@ -252,41 +218,34 @@ def _windows(seed, size, count):
     where="看本章“逐像素生长”一节的公式。",
     question="各候选都用同一个 filled，除不除以已填的个数会影响选谁吗？",
     mistakes={
-        "unfilled": (
-            partial(_window_distance, use=torch.ones_like),
-            "还没生成的像素也参加了比较：它们的 0 不是颜色，是空着。",
-        ),
-        "inverted": (
-            partial(_window_distance, use=lambda f: 1 - f),
-            "比的恰好是空着的那些像素：遮罩反了。",
-        ),
-        "absolute": (partial(_window_distance, power=1), "用了绝对值：这里约定差的平方。"),
-        "rooted": (lambda *a: _window_distance(*a).sqrt(), "多开了一次方：这里约定平方和。"),
+        "unfilled": (("filled * ", ""), "还没生成的像素也参加了比较：它们的 0 不是颜色，是空着。"),
+        "inverted": (("filled *", "(1 - filled) *"), "比的恰好是空着的那些像素：遮罩反了。"),
+        "absolute": ((".square()", ".abs()"), "用了绝对值：这里约定差的平方。"),
+        "rooted": ((".sum((1, 2))", ".sum((1, 2)).sqrt()"), "多开了一次方：这里约定平方和。"),
         "averaged": (
-            lambda p, f, c: _window_distance(p, f, c) / f.sum().clamp_min(1),
+            (".sum((1, 2))", ".sum((1, 2)) / filled.sum().clamp_min(1)"),
             "除以了已填的个数：题目要平方和。",
         ),
         "not_zero": (
-            lambda p, f, c: _window_distance(p, (p != 0).double(), c),
+            ("filled *", "(patch != 0) *"),
             "把 0 当成了没填：填了的像素也可以恰好是黑的，填没填看 filled。",
         ),
-        "product": (lambda p, f, c: (f * c * p).sum((1, 2)), "算的是乘积之和：题目要差的平方和。"),
+        "product": (
+            ("(candidates - patch).square()", "candidates * patch"),
+            "算的是乘积之和：题目要差的平方和。",
+        ),
         "sorted": (
-            lambda *a: _window_distance(*a).sort().values,
+            (".sum((1, 2))", ".sum((1, 2)).sort().values"),
             "排了序：第 k 个数要对应第 k 个候选。",
         ),
         "sum_then_square": (
-            lambda p, f, c: (f * (c - p)).sum((1, 2)).square(),
+            (".square()).sum((1, 2))", ").sum((1, 2)).square()"),
             "先求和再平方：正负会抵消，先平方。",
         ),
     },
 )
 def window_distance(patch, filled, candidates):
-    result = torch.zeros(len(candidates), dtype=patch.dtype)
-    for k, window in enumerate(candidates):
-        for i, j in torch.nonzero(filled).tolist():
-            result[k] += (window[i, j] - patch[i, j]) ** 2
-    return result
+    return (filled * (candidates - patch).square()).sum((1, 2))
 
 
 # 4 很响的通道
@@ -352,19 +311,6 @@ def loud_channel(): ...
 # 5 隔一段距离的 Gram
 
 
-def _pairs(first, second, share=None):
-    return first.flatten(1) @ second.flatten(1).T / (first[0].numel() if share is None else share)
-
-
-def _cut(features, down, right):
-    height, width = features.shape[1:]
-    return features[:, : height - down, : width - right], features[:, down:, right:]
-
-
-def _cut_then(measure):
-    return lambda *arguments: measure(*_cut(*arguments))
-
-
 @exercise(
     "隔一段距离的 Gram",
     level=2,
@@ -383,68 +329,67 @@ def _cut_then(measure):
     laws=((gradient_flows(), *BROKEN),),
     mistakes={
         "wrap": (
-            lambda f, d, r: _pairs(f, f.roll((-d, -r), (1, 2))),
+            [
+                ("features[:, : height - down, : width - right]", "features"),
+                ("features[:, down:, right:]", "features.roll((-down, -right), (1, 2))"),
+            ],
             "首尾相接了：右边的像素和左边的配成了对，图上没有这样的邻居。",
         ),
         "swapped": (
-            _cut_then(lambda a, b: _pairs(b, a)),
+            ("still, moved =", "moved, still ="),
             "转置了：第 i 行应是没有移动的那一个通道。",
         ),
-        "share": (
-            lambda f, *a: _pairs(*_cut(f, *a), f[0].numel()),
-            "除以了全部的点：成对的点没有那么多。",
-        ),
-        "unshifted": (lambda f, *_: _pairs(f, f), "没有错开：这是普通的 Gram 矩阵。"),
+        "share": (("still[0]", "features[0]"), "除以了全部的点：成对的点没有那么多。"),
+        "unshifted": (lambda f, *_: shifted.oracle(f, 0, 0), "没有错开：这是普通的 Gram 矩阵。"),
         "other_axis": (
-            lambda f, d, r: _pairs(*(x.flip(2) for x in _cut(f.flip(2), d, r))),
+            lambda f, d, r: shifted.oracle(f.flip(2), d, r),
             "左右错反了：向右的位移，伙伴在右边。",
         ),
         "negative_slice": (
-            lambda f, d, r: _pairs(f[:, : -d or 0, : -r or 0], f[:, d:, r:]),
+            (": height - down, : width - right", ": -down or 0, : -right or 0"),
             "位移是 0 时切成了空的：[:-0] 什么也不剩，用边长减位移。",
         ),
         "distance": (
-            _cut_then(lambda a, b: (a[:, None] - b).square().mean((2, 3))),
+            (
+                "still.flatten(1) @ moved.flatten(1).T / still[0].numel()",
+                "(still[:, None] - moved).square().mean((2, 3))",
+            ),
             "算的是差的平方：题目要乘积的平均。",
         ),
-        "down_only": (lambda f, d, r: _pairs(*_cut(f, d, 0)), "只往下错开了：right 没有用上。"),
-        "right_only": (lambda f, d, r: _pairs(*_cut(f, 0, r)), "只往右错开了：down 没有用上。"),
-        "one_more": (lambda f, d, r: _pairs(*_cut(f, d + 1, r + 1)), "多错开了一格。"),
+        "down_only": (lambda f, d, _: shifted.oracle(f, d, 0), "只往下错开了：right 没有用上。"),
+        "right_only": (lambda f, _, r: shifted.oracle(f, 0, r), "只往右错开了：down 没有用上。"),
+        "one_more": (lambda f, d, r: shifted.oracle(f, d + 1, r + 1), "多错开了一格。"),
         "upwards": (
-            lambda f, d, r: _pairs(*(x.flip(1) for x in _cut(f.flip(1), d, r))),
+            lambda f, d, r: shifted.oracle(f.flip(1), d, r),
             "上下错反了：向下的位移，伙伴在下面。",
         ),
         "both_moved": (
-            _cut_then(lambda a, b: _pairs(b, b)),
+            ("return still", "return moved"),
             "两边都移了：只有第 j 个通道在 p 加位移处。",
         ),
         "normalised": (
-            _cut_then(lambda *both: _pairs(*(functional.normalize(x.flatten(1)) for x in both), 1)),
+            lambda f, d, r: (
+                functional.normalize(f[:, : f.shape[1] - d, : f.shape[2] - r].flatten(1))
+                @ functional.normalize(f[:, d:, r:].flatten(1)).T
+            ),
             "每个通道先除以了自己的长度：那是相关，题目要乘积的平均。",
         ),
         "means": (
-            _cut_then(lambda a, b: torch.outer(a.mean((1, 2)), b.mean((1, 2)))),
+            (
+                "still.flatten(1) @ moved.flatten(1).T / still[0].numel()",
+                "torch.outer(still.mean((1, 2)), moved.mean((1, 2)))",
+            ),
             "先平均再相乘：成对的两个数先相乘，再平均。",
         ),
-        "channels_too": (
-            _cut_then(lambda a, b: _pairs(a, b) / len(a)),
-            "多除了通道数：对成对的点平均就够了。",
-        ),
+        "channels_too": (("still[0]", "still"), "多除了通道数：对成对的点平均就够了。"),
         "down_right_swapped": (
-            lambda f, d, r: _pairs(*_cut(f.mT, d, r)),
+            lambda f, d, r: shifted.oracle(f.mT, d, r),
             "行和列的位移对调了：down 沿行，right 沿列。",
         ),
-        "summed": (
-            _cut_then(lambda a, b: _pairs(a, b, 1)),
-            "没有平均：除以成对的点数，不同的位移才好比。",
-        ),
+        "summed": ((" / still[0].numel()", ""), "没有平均：除以成对的点数，不同的位移才好比。"),
     },
 )
 def shifted(features, down, right):
-    channels, height, width = features.shape
-    result, count = torch.zeros(channels, channels, dtype=features.dtype), 0
-    for row in range(height - down):
-        for column in range(width - right):
-            result += torch.outer(features[:, row, column], features[:, row + down, column + right])
-            count += 1
-    return result / count
+    height, width = features.shape[1:]
+    still, moved = features[:, : height - down, : width - right], features[:, down:, right:]
+    return still.flatten(1) @ moved.flatten(1).T / still[0].numel()

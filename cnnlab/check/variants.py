@@ -1,6 +1,7 @@
 """错法常见的来历：同一个函数，喂进去的实参变了样，或者源码改了一处。"""
 
 import inspect
+import re
 from collections.abc import Callable
 from functools import cached_property
 
@@ -22,7 +23,7 @@ def first(batch):
     return batch[:1].expand_as(batch)
 
 
-def wrong_ways(mistakes: dict[str, tuple], function: Callable | None) -> dict[str, tuple]:
+def wrong_ways(mistakes: dict[str, tuple], function: Callable) -> dict[str, tuple]:
     """错法表里的 (原文, 改成) 都换成改了源码的 function；已经是函数的不动。"""
     return {
         key: (
@@ -59,7 +60,9 @@ class Edited:
 
 
 def source_of(function: Callable) -> str:
-    return inspect.getsource(function).rstrip()
+    """从 def 起的源码，不带装饰器。"""
+    text = inspect.getsource(function)
+    return text[re.search(r"^ *def ", text, re.MULTILINE).start() :].rstrip()
 
 
 def built(source: str, function: Callable) -> Callable:

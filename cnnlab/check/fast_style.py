@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
-from cnnlab.check.gradients import BROKEN, gradient_flows
+from cnnlab.check.gradients import FLOWING
 from cnnlab.check.variants import fed, first
 
 # 1 实例归一化
@@ -33,7 +33,7 @@ def _skewed(count: int, seed: int):
     idea="问自己：算这一个均值时，哪几个轴上的数该放在一起？每张图、每个通道各算各的。",
     where="看本章“想法”一节的公式；Tensor.mean 与 Tensor.var 都收 dim 与 keepdim。",
     question="一张图整体变亮一倍，实例归一化之后还看得出来吗？",
-    laws=((gradient_flows(), *BROKEN),),
+    laws=(FLOWING,),
     mistakes={
         "batch": (("(2, 3)", "(0, 2, 3)"), "统计量跨了图：整批共用一个均值，那是批归一化。"),
         "layer": (("(2, 3)", "(1, 2, 3)"), "统计量跨了通道：每个通道要有自己的均值和标准差。"),
@@ -392,7 +392,7 @@ def my_adain(content, style):
             "高低起伏应当还是 content 的：原来比均值高的地方，之后也比均值高。",
         ),
     ),
-    laws=((gradient_flows(), *BROKEN),),
+    laws=(FLOWING,),
     mistakes={
         "swapped": (
             ("/ deviation * new_deviation + new_mean", "/ new_deviation * deviation + mean"),

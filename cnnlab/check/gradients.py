@@ -50,24 +50,22 @@ BROKEN = (
 )
 
 
-def gradient_flows(place=0):
-    """一条法则：对第 place 个实参求导求得出来，而且不全为零；转成 NumPy 的也算断了图。"""
-
-    def law(call, *arguments):
-        given = arguments[place]
-        many = isinstance(given, list)
-        parts = [part.detach().clone().requires_grad_() for part in (given if many else [given])]
-        try:
-            made = call(*arguments[:place], parts if many else parts[0], *arguments[place + 1 :])
-        except Exception as error:
-            if "numpy() on Tensor" in str(error.__cause__):
-                return False
-            raise
-        made = list(made) if isinstance(made, (tuple, list)) else [made]
-        kept = [part for part in made if isinstance(part, torch.Tensor) and part.requires_grad]
-        if len(kept) < len(made):
+def _gradient_flows(call, first, *rest):
+    """对第一个实参求导求得出来，而且不全为零；转成 NumPy 的也算断了图。"""
+    many = isinstance(first, list)
+    parts = [part.detach().clone().requires_grad_() for part in (first if many else [first])]
+    try:
+        made = call(parts if many else parts[0], *rest)
+    except Exception as error:
+        if "numpy() on Tensor" in str(error.__cause__):
             return False
-        gradients = torch.autograd.grad(sum(part.square().sum() for part in kept), parts)
-        return all(bool((gradient != 0).any()) for gradient in gradients)
+        raise
+    made = list(made) if isinstance(made, (tuple, list)) else [made]
+    if not all(isinstance(part, torch.Tensor) and part.requires_grad for part in made):
+        return False
+    gradients = torch.autograd.grad(sum(part.square().sum() for part in made), parts)
+    return all(bool((gradient != 0).any()) for gradient in gradients)
 
-    return law
+
+# 一条法则：第一个实参的梯度流得过去
+FLOWING = (_gradient_flows, *BROKEN)

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import in_range, noise, uniform
-from cnnlab.check.gradients import BROKEN, gradient_flows, gradient_of
+from cnnlab.check.gradients import FLOWING, gradient_of
 from cnnlab.check.variants import fed
 from cnnlab.check.watching import work_of
 from cnnlab.core.measures import LUMA, luminance
@@ -133,10 +133,7 @@ def my_variation(image):
     idea="把图错开一格再相减，横竖各一次；最后一列的右边没有邻居，所以差图比原图少一列。",
     where="看 Tensor.diff 的文档，或者用切片：去掉第一列的一份，减去去掉最后一列的一份。",
     question="把平方换成绝对值，哪一种更愿意留下一条陡的边？",
-    laws=(
-        (_no_loop, "用了循环：把图错开一格再整个相减，题目说不用循环。"),
-        (gradient_flows(), *BROKEN),
-    ),
+    laws=((_no_loop, "用了循环：把图错开一格再整个相减，题目说不用循环。"), FLOWING),
     mistakes={
         "one_direction": (
             ("down.square().sum((1, 2, 3)) + ", ""),

@@ -5,7 +5,7 @@ from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise, uniform
-from cnnlab.check.gradients import BROKEN, gradient_flows
+from cnnlab.check.gradients import BROKEN, FLOWING
 from cnnlab.check.variants import fed
 
 # 1 内容损失
@@ -38,7 +38,7 @@ def my_content_loss(features, target, weight):
     idea="除以目标自己的平方和，距离才没有单位；换一层、换一张图，同一个权重的意思不变。",
     where="看 Tensor.square 与 Tensor.sum 的 dim 参数。",
     question="features 全为 0 时，每张图贡献多少？这与层有关吗？",
-    laws=((gradient_flows(), *BROKEN),),
+    laws=(FLOWING,),
     mistakes={
         "absolute": ((" / size", ""), "没有除以目标的平方和：换一层，权重的意思就变了。"),
         "mean": (
@@ -161,7 +161,7 @@ def features_before_relu(image, first, second):
     idea="Gram 矩阵是二阶矩，按比例混合两份样本的二阶矩，就是混合之后的二阶矩；所以权重的和应当是 1。",
     where="权重各除以它们的和，再对第 0 维加权相加；torch.einsum 或广播都行。",
     question="协方差能不能也这样混合？差在哪一项？",
-    laws=((gradient_flows(), *BROKEN),),
+    laws=(FLOWING,),
     mistakes={
         "raw": ((" / weights.sum()", ""), "权重没有归一：和不为 1 时，目标的强弱也跟着变了。"),
         "equal": (lambda g, w: g.mean(0), "权重没有用上：每种风格占了一样多。"),

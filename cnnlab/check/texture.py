@@ -5,7 +5,7 @@ from torch.nn import functional
 
 from cnnlab.check.core import exercise
 from cnnlab.check.fixtures import noise
-from cnnlab.check.gradients import BROKEN, gradient_flows
+from cnnlab.check.gradients import FLOWING
 from cnnlab.check.variants import fed
 
 # 1 Gram 矩阵
@@ -34,7 +34,7 @@ def my_gram(features):
     idea="把每个通道的激活排成一行，两行的内积就是这两个通道在同一位置的乘积之和。",
     where="看 Tensor.flatten 与矩阵乘法 @ 的文档。",
     question="把全部位置打乱，它变不变？把通道打乱呢？",
-    laws=((gradient_flows(), *BROKEN),),
+    laws=(FLOWING,),
     mistakes={
         "unnormalised": ((" / features[0].numel()", ""), "没有除：图大一倍，矩阵就大几倍。"),
         "positions": (
@@ -134,7 +134,7 @@ def _layers(sizes, seed, weights):
     where="看本章“想法”一节的公式。",
     question="哪一层的权重设为 0，图上的什么会先变？",
     properties=((lambda out, grams, targets, weights: out >= 0, "损失不该是负数。"),),
-    laws=((gradient_flows(), *BROKEN),),
+    laws=(FLOWING,),
     mistakes={
         "absolute": ((" / a.square().sum()", ""), "没有除以目标的大小：激活大的层会压过别的层。"),
         "no_weights": (("w * ", ""), "没有用上各层的权重。"),
@@ -326,7 +326,7 @@ def loud_channel(): ...
     idea="把图错开 (down, right) 与自己相乘；错到图外的部分没有伙伴，要切掉。",
     where="用切片取出两块一样大的区域，再做矩阵乘法。",
     question="一块棋盘，位移取几时它又变回最大？那就是周期。",
-    laws=((gradient_flows(), *BROKEN),),
+    laws=(FLOWING,),
     mistakes={
         "wrap": (
             [

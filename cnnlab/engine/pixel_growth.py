@@ -147,16 +147,10 @@ def _library(sample: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
 @checked
 def copied_regions(sources: np.ndarray) -> np.ndarray:
     """整块照抄的区域各有多少像素，从大到小：上下左右相邻、出处也同样相邻的像素算一块。"""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
+    from skimage.measure import label
 
     sources = np.asarray(sources)
-    height, width = sources.shape[:2]
-    numbers = np.arange(height * width).reshape(height, width)
-    offset = sources - np.indices((height, width)).transpose(1, 2, 0)
-    across = (offset[:, 1:] == offset[:, :-1]).all(-1)
-    down = (offset[1:] == offset[:-1]).all(-1)
-    first = np.concatenate([numbers[:, :-1][across], numbers[:-1][down]])
-    second = np.concatenate([numbers[:, 1:][across], numbers[1:][down]])
-    graph = coo_array((np.ones(len(first)), (first, second)), shape=(numbers.size,) * 2)
-    return np.sort(np.bincount(connected_components(graph, directed=False)[1]))[::-1]
+    offset = sources - np.indices(sources.shape[:2]).transpose(1, 2, 0)
+    kinds = np.unique(offset.reshape(-1, 2), axis=0, return_inverse=True)[1]
+    regions = label(kinds.reshape(sources.shape[:2]) + 1, connectivity=1)
+    return np.sort(np.bincount(regions.ravel())[1:])[::-1]

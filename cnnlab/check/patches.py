@@ -168,14 +168,6 @@ def _maps(batches, height, width, seed):
     return list(drawn.split(batches))
 
 
-def _latest_first(batches, k):
-    values, places = running_top.oracle(
-        [batch.flip(0).flip(1).flip(2) for batch in batches][::-1], k
-    )
-    shape = torch.tensor([sum(map(len, batches)), *batches[0].shape[1:]])
-    return values, shape - 1 - places
-
-
 def _by_topk(batches, k):
     values, places, start = torch.empty(0).double(), torch.empty(0, 3).long(), 0
     for batch in batches:
@@ -185,12 +177,6 @@ def _by_topk(batches, k):
         values, order = values.topk(min(k, len(values)))
         places, start = places[order], start + len(batch)
     return values, places
-
-
-def _all_at_once(batches, k):
-    everything = torch.cat(list(batches))
-    place = everything.flatten().argsort(descending=True, stable=True)[:k]
-    return everything.flatten()[place], torch.stack(torch.unravel_index(place, everything.shape), 1)
 
 
 def _keeps_little(call, *_):
@@ -230,7 +216,10 @@ def _keeps_little(call, *_):
             "行和列对调了：先是行，再是列。",
         ),
         "unstable": (_by_topk, "同值的次序不对：topk 不保证先来的在前，用稳定的排序。"),
-        "latest_first": (_latest_first, "同值时后面的排到了前面：图像、行、列都是小的在前。"),
+        "latest_first": (
+            ("-cell[0])", "(-cell[0], *(-place for place in cell[1:])))"),
+            "同值时后面的排到了前面：图像、行、列都是小的在前。",
+        ),
         "smallest": (
             lambda b, k: [
                 part * sign
@@ -242,7 +231,7 @@ def _keeps_little(call, *_):
             lambda b, k: running_top.oracle([x.abs() for x in b], k),
             "比的是绝对值：很负的激活不算大。",
         ),
-        "hoards": (_all_at_once,),
+        "hoards": (("in batches:", "in [torch.cat(list(batches))]:"),),
         "even_batches": (
             [
                 ("for batch in batches", "for number, batch in enumerate(batches)"),

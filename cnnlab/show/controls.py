@@ -149,7 +149,7 @@ def make_controls(controls: dict, defaults: Callable, size: int) -> dict[str, Co
             made[name] = menu(by_label, defaults(name), LABELS[name], names=tuple(given))
         elif layers and name == "channel" and type(given) is int:
             made[name] = channel_control(given, made["layer"], layers)
-        elif name == "category" and not isinstance(given, list | dict):
+        elif name == "category" and not isinstance(given, list | dict | Control):
             made[name] = category_control(given, LABELS[name], categories_of(controls))
         else:
             made[name] = make_control(name, given, defaults(name), size)
@@ -170,10 +170,10 @@ def make_control(name: str, given, default, size: int) -> Control:
     别的值（网络、张量、单个的数、一个 Choice）原样传给函数，没有控件。
     """
     label = LABELS.get(name, name)
-    if name in ("photo", "style", "texture") and not isinstance(given, dict):
-        return picture_control(name, given, size, label)
     if isinstance(given, Control):
         return given
+    if name in ("photo", "style", "texture") and not isinstance(given, dict):
+        return picture_control(name, given, size, label)
     if isinstance(given, ipywidgets.Widget):
         return plain(given)
     if isinstance(given, bool):

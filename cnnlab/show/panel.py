@@ -48,6 +48,8 @@ class Panel:
         self.slow = "on_step" in self.call.parameters
         self.outcome, self.cache, self.current = None, {}, Run()
         self.after = None
+        # 收起来的面板不跟着控件走，露面时再补
+        self.asleep = self.behind = False
         self.idle = threading.Event()
         self.idle.set()
         self.worker = Worker()
@@ -96,11 +98,23 @@ class Panel:
         if isinstance(change.new, float) and math.isclose(change.new, change.old, abs_tol=1e-15):
             return  # 网页把滑块放到格子上，末位的舍入不算拨过
         self.current.replaced = True
+        self.behind = self.asleep
+        if not self.asleep:
+            self._follow()
+
+    def _follow(self) -> None:
+        self.behind = False
         if self.slow:
             self._tell("参数变了，按“运行”")
             self.worker.submit(self._show_maps)
         else:
             self.run()
+
+    def wake(self) -> None:
+        """露面：收起来的时候控件动过，就跟上。"""
+        self.asleep = False
+        if self.behind:
+            self._follow()
 
     def _show_maps(self) -> None:
         """通道的按钮跟着网络、照片和层换；读不出的照片由 run 去说。"""

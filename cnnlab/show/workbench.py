@@ -11,7 +11,7 @@ import ipywidgets
 
 from cnnlab.core.arguments import checked
 from cnnlab.core.hooks import named_layers
-from cnnlab.show.controls import categories_of
+from cnnlab.show.controls import ROLES, categories_of, make_controls
 from cnnlab.show.layers import spread_layers
 from cnnlab.show.panel import Panel
 
@@ -75,7 +75,7 @@ class Workbench:
 
     def __init__(self, model, size: int, methods: dict):
         self.model, self.size, self.methods = model, size, methods
-        self.panels, self.history = {}, []
+        self.panels, self.history, self.shared = {}, [], {}
         # 只有一种方法时，两边都是它
         self.places = [self._place(method) for method in (list(methods) * 2)[:2]]
         self.beside = ipywidgets.Checkbox(value=False, description="两种并排", indent=False)
@@ -96,15 +96,22 @@ class Workbench:
         shown = self.places if self.beside.value else self.places[:1]
         for place in shown:
             place.layout = {"width": "49%" if len(shown) > 1 else "100%", "min_width": "22em"}
-            self._fill(place)
         self.slots.children = shown
+        for place in shown:
+            self._fill(place)
 
     def _fill(self, place) -> None:
+        """摆上这种方法的面板；收起来的面板不跟着照片重算。"""
         menu = place.children[0]
-        place.children = [menu, self.panel(menu.value, self.places.index(place)).widget]
+        panel = self.panel(menu.value, self.places.index(place))
+        place.children = [menu, panel.widget]
+        shown = [each.children[1] for each in self.slots.children if len(each.children) > 1]
+        for each in self.panels.values():
+            each.asleep = each.widget not in shown
+        panel.wake()
 
     def panel(self, method: str, place: int = 0) -> Panel:
-        """一个位置上一种方法的面板；第一次用到时才建，照片与另一边的相同。"""
+        """一个位置上一种方法的面板；第一次用到时才建。照片是大家的，类别是一边的。"""
         import cnnlab
 
         if (method, place) not in self.panels:
@@ -112,21 +119,31 @@ class Workbench:
             function = getattr(cnnlab, name, None)
             if function is None:
                 raise ValueError(f"方法“{method}”写的是 {name}，cnnlab 里没有这个函数")
-            controls = {"model": self.model, **controls}
-            panel = Panel(function, controls, frames={}, size=self.size)
+            controls = {"model": self.model, **controls, **self._shared(controls, place)}
+            number = self._seen if "photo" in controls and hasattr(self.model, "top") else None
+            panel = Panel(function, controls, number=number, frames={}, size=self.size)
             self.panels[method, place] = panel
             panel.after = self._remember
             self._remember(panel)
-            if "photo" in panel.boxes:
-                panel.boxes["photo"].observe(lambda change: self._follow(panel, change), "value")
         return self.panels[method, place]
 
-    def _follow(self, panel: Panel, change) -> None:
-        """一边换了随书的照片，别的面板也换；上传的只在自己那一边。"""
-        for other in self.panels.values():
-            box = other.boxes.get("photo")
-            if other is not panel and box is not None and change["new"] in box.options:
-                box.value = change["new"]
+    def _shared(self, controls: dict, place: int) -> dict:
+        """换了方法也不变的控件：两边一张照片，每边一个类别；上传的照片因此到哪种方法都在。"""
+        shared = {}
+        for name, owner in (("photo", "两边"), ("category", place)):
+            if name in controls:
+                key = (name, owner, repr(controls[name]))
+                if key not in self.shared:
+                    given = {"model": self.model, name: controls[name]}
+                    self.shared[key] = make_controls(given, lambda _: None, self.size)[name]
+                shared[name] = self.shared[key]
+        return shared
+
+    def _seen(self, result, arguments: dict) -> str:
+        """写在图旁边：网络把这张照片看成什么。"""
+        image = next(arguments[role] for role in ROLES["photo"] if role in arguments)
+        name, share = self.model.top(image, 1)[0][0]
+        return f"网络认为照片是{name}，{share:.0%}"
 
     def _remember(self, panel: Panel) -> None:
         if panel.code and panel.code not in self.history[:1]:

@@ -1,9 +1,11 @@
 """工作台：换方法、并排、照片同步、历史；每种方法的控件都是它的参数。"""
 
 import inspect
+import io
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 import cnnlab
@@ -57,6 +59,37 @@ def test_two_methods_see_the_same_photo(model):
     bench.panel("显著图", 0).boxes["photo"].value = "koala"
     assert bench.panel("类激活图", 1).boxes["photo"].value == "koala"
     assert "photo('koala', 64)" in bench.panel("类激活图", 1).code
+
+
+def test_photo_and_category_stay_when_the_method_changes(model):
+    bench = workbench(model, size=64, methods=FEW)
+    panel, menu = bench.panel("显著图"), bench.places[0].children[0]
+    file = io.BytesIO()
+    Image.new("L", (40, 30), 200).save(file, "PNG")
+    upload = panel.controls["image"].box.children[1]
+    new = ({"name": "mine.png", "content": file.getvalue()},)
+    upload.notify_change(
+        {"name": "value", "old": (), "owner": upload, "type": "change", "new": new}
+    )
+    panel.boxes["category"].value = "猎豹 (cheetah)"
+    menu.value = "Grad-CAM"
+    wanted = "load_image('mine.png', 64), 'cheetah'"
+    assert wanted in bench.panel("Grad-CAM").code
+    assert "网络认为照片是" in bench.panel("Grad-CAM").says.value
+    # 收起来的不重算，露面时跟上
+    before = panel.code
+    bench.panel("Grad-CAM").boxes["photo"].value = "koala"
+    assert panel.code == before and len(bench.history) == 5
+    menu.value = "显著图"
+    assert "photo('koala', 64), 'cheetah'" in panel.code
+
+
+def test_two_sides_ask_about_two_categories(model):
+    bench = workbench(model, size=64, methods={"显著图": METHODS["显著图"]})
+    bench.beside.value = True
+    bench.panel("显著图", 0).boxes["category"].value = "猎豹 (cheetah)"
+    assert "'cheetah'" in bench.panel("显著图", 0).code
+    assert "'giant panda'" in bench.panel("显著图", 1).code
 
 
 def test_a_workbench_of_one_method_and_of_none(model):

@@ -35,8 +35,8 @@ _exports = {
         "stylizer_film",
     ],
     "pictures.class_gallery": [
-        "ablation_gallery",
         "class_gallery",
+        "comparison_gallery",
         "facet_gallery",
         "layer_gallery",
     ],

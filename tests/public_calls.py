@@ -134,8 +134,8 @@ GOOD = {
     "load_stylizer": lambda: {"name": "drawn"},
     "stylizer_film": dict,
     # pictures
-    "ablation_gallery": dict,
     "class_gallery": dict,
+    "comparison_gallery": lambda: {"kind": "phase"},
     "facet_gallery": dict,
     "layer_gallery": dict,
     "face_labels": dict,

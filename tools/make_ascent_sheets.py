@@ -1,7 +1,8 @@
-"""合成几张大图：各层通道的图，好图的做法逐项去掉，宫殿的四个侧面：python tools/make_ascent_sheets.py [layers | 层名] [ablation] [facets]
+"""合成几张大图：python tools/make_ascent_sheets.py [layers | 层名] [facets] [ablation] [phase] [layout] [diversity]
 
-写到 cnnlab/data/ 的 layer_images/、ablation_images/、facet_images/，每层、每种做法、每个类一个横条（webp），
-设置在各自的 settings.json 里。CPU 上约一分钟、两分钟、四分钟；随书的侧面是在 GPU 上做的，再做一次，布局相近，细节各异。
+各层通道的图、宫殿的四个侧面，和四组比较：好图的做法逐项去掉、只动相位、种子与布局、多样性。
+写到 cnnlab/data/ 的 layer_images/ 等文件夹，每层、每种做法、每个类一个横条（webp），设置在各自的 settings.json 里。
+CPU 上每组约一到四分钟；随书的侧面是在 GPU 上做的，再做一次，布局相近，细节各异。
 """
 
 import json
@@ -14,6 +15,7 @@ import torch
 from cnnlab import (
     activations_of,
     channel_image,
+    class_image,
     cluster_photos,
     coarse_to_fine,
     facet_starts,
@@ -23,7 +25,8 @@ from cnnlab import (
     to_pil,
 )
 from cnnlab.chapters.gradient_ascent import GOOD, LAYER_SETTINGS
-from cnnlab.pictures.class_gallery import ABLATION_FOLDER, FACETS_FOLDER, LAYERS_FOLDER
+from cnnlab.engine.ascent import Ascent
+from cnnlab.pictures.class_gallery import FACETS_FOLDER, LAYERS_FOLDER, comparison_folder
 
 LAYERS = ["relu1", "fire3", "fire5", "fire7", "fire9"]
 # 按在照片上的强弱排，取这三个名次；fire9 的第 13 名起点是死的，换一个
@@ -49,6 +52,21 @@ WAYS = [
     ("flat", "不压高频", STAGES, replace(SMALL, decay=0.0)),
     ("pixel", "像素，不是傅里叶", STAGES, replace(SMALL, parameterization="pixel")),
 ]
+
+# 两种参数化，步数、取景都相同；相位以弧度计，步长要大得多
+PHASE_CATEGORIES = ["zebra", "flamingo", "daisy"]
+VIEWS = Ascent(crop=0.3, views=4, cooling=True)
+PHASE = [
+    ("fourier", "傅里叶", replace(VIEWS, decay=1.2)),
+    ("phase", "只动相位", replace(VIEWS, parameterization="phase", learning_rate=0.5)),
+]
+# (类, 种子)
+LAYOUT = [
+    ("same_seed", "同一种子，三个类", [("zebra", 5), ("flamingo", 5), ("monarch", 5)]),
+    ("same_class", "同一个类，三个种子", [("zebra", 6), ("zebra", 7), ("zebra", 5)]),
+]
+CASTLES = Ascent(crop=0.3, views=2, natural=6.0, decay=1.2, cooling=True, margin=24)
+DIVERSITY = [("none", "不加", 0.0), ("some", "权重 40", 40.0), ("much", "权重 300", 300.0)]
 
 
 def write(folder, name: str, images, settings: dict) -> None:
@@ -101,16 +119,61 @@ def make_ablation(model) -> None:
             for seed, category in enumerate(CATEGORIES, 31)
         ]
         described = {"title": title, "categories": CATEGORIES, "stages": stages, "first_seed": 31}
-        write(ABLATION_FOLDER, name, torch.cat(made), {**described, "settings": vars(settings)})
+        write(
+            comparison_folder("ablation"),
+            name,
+            torch.cat(made),
+            {**described, "settings": vars(settings)},
+        )
         print(f"{title}：{time.process_time() - began:.0f} 秒 CPU", flush=True)
 
 
+def make_phase(model) -> None:
+    for name, title, settings in PHASE:
+        began, options = time.process_time(), {"size": 192, "steps": 160, "settings": settings}
+        made = class_image(model, PHASE_CATEGORIES, **options).image
+        described = {"title": title, "categories": PHASE_CATEGORIES, "size": 192, "steps": 160}
+        write(comparison_folder("phase"), name, made, {**described, "settings": vars(settings)})
+        print(f"{title}：{time.process_time() - began:.0f} 秒 CPU", flush=True)
+
+
+def make_layout(model) -> None:
+    for name, title, pairs in LAYOUT:
+        began, options = time.process_time(), {"stages": STAGES, "settings": SMALL}
+        made = [coarse_to_fine(model, each, seed=seed, **options).image for each, seed in pairs]
+        categories, seeds = zip(*pairs, strict=True)
+        described = {"title": title, "categories": categories, "seeds": seeds, "stages": STAGES}
+        write(
+            comparison_folder("layout"),
+            name,
+            torch.cat(made),
+            {**described, "settings": vars(SMALL)},
+        )
+        print(f"{title}：{time.process_time() - began:.0f} 秒 CPU", flush=True)
+
+
+def make_diversity(model) -> None:
+    for name, title, weight in DIVERSITY:
+        began, settings = time.process_time(), replace(CASTLES, diversity=weight)
+        castles = ["castle"] * 4
+        made = class_image(model, castles, size=128, steps=128, settings=settings).image
+        described = {"title": title, "categories": castles, "size": 128, "steps": 128}
+        write(comparison_folder("diversity"), name, made, {**described, "settings": vars(settings)})
+        print(f"{title}：{time.process_time() - began:.0f} 秒 CPU", flush=True)
+
+
+SHEETS = {
+    "facets": make_facets,
+    "ablation": make_ablation,
+    "phase": make_phase,
+    "layout": make_layout,
+    "diversity": make_diversity,
+}
+
 if __name__ == "__main__":
     place = "cuda" if torch.cuda.is_available() else "cpu"
-    network, wanted = load_model(device=place), sys.argv[1:] or ["layers", "ablation", "facets"]
+    network, wanted = load_model(device=place), sys.argv[1:] or ["layers", *SHEETS]
     if layers := [layer for layer in LAYERS if {layer, "layers"} & set(wanted)]:
         make_layers(network, layers)
-    if "facets" in wanted:
-        make_facets(network)
-    if "ablation" in wanted:
-        make_ablation(network)
+    for sheet in [each for each in SHEETS if each in wanted]:
+        SHEETS[sheet](network)

@@ -51,7 +51,7 @@ class Ascent:
     """梯度上升的设置：图像怎样表示、送进网络之前怎样变换、加哪些先验、每步之后怎样投影；每样都可以单独开。
 
     表示：`parameterization` 是 "fourier"（从噪声出发，`decay` 是高频减慢的程度）或 "pixel"（从 `start` 出发）。
-    "phase" 只优化相位，幅度固定为照片的平均。`margin` 使画布四边各大这么多像素，画完裁掉。
+    "phase" 只优化相位（以弧度计，`learning_rate` 宜大，如 0.5），幅度固定为照片的平均。`margin` 使画布四边各大这么多像素，画完裁掉。
     变换：`robust` 是补边、移位、缩放、旋转；`crop` 改为随机取景，每次看边长 crop 到 1 倍的一个方块，
     缩放到 `view` 见方（0 为画布大小）；`jitter_pixels` 是移位；每步平均 `views` 次随机变换。
     先验的权重：`natural`（照片的统计量）、`diversity`（一批里各不相同），层名都是 SqueezeNet 的；`l2_weight`、`tv`（全变差，同 Descent）。

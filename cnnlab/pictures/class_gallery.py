@@ -1,12 +1,15 @@
-"""随书的合成图：类图像、一个类的几个侧面、各层通道的图、逐项去掉的图；由 tools/ 里的程序合成，连同每张的设置。
+"""随书的合成图：类图像、一个类的几个侧面、各层通道的图、几种做法的比较；由 tools/ 里的程序合成，连同每张的设置。
 
 只读取，不合成：合成见梯度上升一章。
 """
 
 import json
+from pathlib import Path
+from typing import Literal
 
 import torch
 
+from cnnlab.core.arguments import checked
 from cnnlab.core.images import load_image
 from cnnlab.core.paths import DATA
 from cnnlab.pictures.photos import ImageSet
@@ -14,7 +17,6 @@ from cnnlab.pictures.photos import ImageSet
 GALLERY_FOLDER = DATA / "class_images"
 FACETS_FOLDER = DATA / "facet_images"
 LAYERS_FOLDER = DATA / "layer_images"
-ABLATION_FOLDER = DATA / "ablation_images"
 
 
 def class_gallery() -> ImageSet:
@@ -39,12 +41,24 @@ def layer_gallery() -> dict[str, tuple[list[int], torch.Tensor]]:
     }
 
 
-def ablation_gallery() -> dict[str, torch.Tensor]:
-    """随书的“逐项去掉”：{去掉了什么: 图像 (类, 3, 128, 128)}，类依次是设置里的 categories。"""
+@checked
+def comparison_gallery(
+    kind: Literal["ablation", "phase", "layout", "diversity"],
+) -> dict[str, torch.Tensor]:
+    """随书的一组比较：{做法: 图像 (N, 3, 边长, 边长)}，每种做法画同样多的几张。
+
+    `kind`："ablation" 逐项去掉，"phase" 傅里叶与只动相位，"layout" 种子与布局，"diversity" 多样性。
+    """
+    folder = comparison_folder(kind)
     return {
-        each["title"]: _strip(ABLATION_FOLDER / f"{job}.webp", len(each["categories"]))
-        for job, each in _read(ABLATION_FOLDER).items()
+        each["title"]: _strip(folder / f"{job}.webp", len(each["categories"]))
+        for job, each in _read(folder).items()
     }
+
+
+def comparison_folder(kind: str) -> Path:
+    """一组比较所在的文件夹。"""
+    return DATA / f"{kind}_images"
 
 
 def _read(folder) -> dict:

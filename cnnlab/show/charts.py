@@ -58,7 +58,9 @@ def show_curve(
     axes.grid(axis="y")
     if log:
         axes.set_yscale("log")
-    if any(named):
+    if len(named) > 3:  # 条数多，图里放不下
+        axes.legend(ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
+    elif any(named):
         axes.legend()
     describe(axes.figure, caption, alt)
     return axes

@@ -27,8 +27,8 @@ from cnnlab.engine.optimize import adam
 from cnnlab.engine.parameterizations import PhaseImage, start_image
 from cnnlab.engine.terms import channel, similarity
 from cnnlab.pictures.class_gallery import (
-    ablation_gallery,
     class_gallery,
+    comparison_gallery,
     facet_gallery,
     layer_gallery,
 )
@@ -313,10 +313,19 @@ def test_gallery_has_no_seam():
     assert sharpest_line(images.roll((40, 40), (2, 3))) > 2
 
 
+SHAPES = {
+    "ablation": (4, 3, 128, 128),
+    "phase": (3, 3, 192, 192),
+    "layout": (3, 3, 128, 128),
+    "diversity": (4, 3, 128, 128),
+}
+
+
 def test_the_other_galleries_have_what_the_chapter_shows():
-    layers, ways = layer_gallery(), ablation_gallery()
+    layers = layer_gallery()
     assert all(images.shape == (3, 3, 144, 144) for _, images in layers.values())
-    assert all(images.shape == (4, 3, 128, 128) for images in ways.values())
+    for kind, shape in SHAPES.items():
+        assert {images.shape for images in comparison_gallery(kind).values()} == {shape}
     assert min(images.std((1, 2, 3)).min() for _, images in layers.values()) > 0.05
 
 

@@ -29,7 +29,7 @@ ON_CPU = """orientation_tuning receptive_field expanded_kernels class_image chan
 NOT_COMPUTED = """STYLIZER_HELD_OUT DECODER_HELD_OUT face_labels break_even equal_steps window_starts available_models digits
     image_folder imagenette stl10 photo photos style_image texture_image class_gallery shortcut_photos outlined_photos
     object_mask load_image run_profile load_model load_digit_network load_shortcut_network load_stylizer load_decoder
-    VisionModel ImageGenerator ConditionalNorm StylizationNetwork FeatureDecoder ablation_gallery facet_gallery layer_gallery stylizer_film ImageSet PhotoFolder Result Ascent Descent
+    VisionModel ImageGenerator ConditionalNorm StylizationNetwork FeatureDecoder comparison_gallery facet_gallery layer_gallery stylizer_film ImageSet PhotoFolder Result Ascent Descent
     Painting ledger use_style show_source Choice workbench adam lbfgs sgd objective class_score channel half_squared_norm
     image_prior gram_distance feature_distance content_terms style_terms texture_terms stylization_loss compose clamp
     random_crop random_rotate random_scale jitter pad robust_transforms center_bias CodeImage PixelImage start_image grating

@@ -1,4 +1,4 @@
-"""画出本书的网络 SqueezeNet 1.1：各层的名字、大小、通道、感受野，旁边拆开一个 Fire 模块。
+"""画出本书的网络 SqueezeNet 1.1：各层的名字、大小、通道、感受野，下面拆开一个 Fire 模块。
 
 大小和感受野都从网络里量出，写成 book/images/squeezenet.svg；白底的卡片，亮色、暗色的页面上都看得清。
 用法：python tools/make_network_drawing.py
@@ -33,7 +33,7 @@ ROWS = (
     ("fire2", "fire", ""),
     ("fire3", "fire", ""),
     ("pool3", "pool", "最大池化，步幅 2"),
-    ("fire4", "fire", "右边拆开的就是它"),
+    ("fire4", "fire", "下面拆开的就是它"),
     ("fire5", "fire", ""),
     ("pool5", "pool", "最大池化，步幅 2"),
     ("fire6", "fire", ""),
@@ -42,6 +42,7 @@ ROWS = (
     ("fire9", "fire", ""),
     ("conv10", "conv", "1×1 卷积，ReLU"),
 )
+WIDE, HIGH = 600, 1122  # 缩到手机那么宽，最小的字还有 8 像素高
 TOP, STEP, CENTRE = 92, 34, 132
 
 
@@ -56,7 +57,7 @@ def arrow(x, y, x2, y2) -> str:
 
 
 def stack(model) -> list[str]:
-    """左半：一层一行，色条的长短是一张激活图的边长。"""
+    """上半：一层一行，色条的长短是一张激活图的边长。"""
     names = [name for name, _, _ in ROWS]
     sizes = activations_of(model, torch.zeros(1, 3, 224, 224), names)
     parts = [
@@ -95,7 +96,7 @@ def box(x, y, wide, kind, words, note) -> str:
 
 
 def fire(model, name="fire4") -> list[str]:
-    """右半：一个 Fire 模块，先压缩，再分两路展开，按通道接起来。"""
+    """下半：一个 Fire 模块，先压缩，再分两路展开，按通道接起来。"""
     squeeze, one, three = (
         model.layers[f"{name}/{part}"].weight.shape
         for part in ("squeeze1x1", "expand1x1", "expand3x3")
@@ -126,12 +127,13 @@ def fire(model, name="fire4") -> list[str]:
 
 def drawing() -> str:
     model = load_model()
-    body = "\n".join([*stack(model), *fire(model)])
+    module = "\n".join(fire(model))
+    body = "\n".join([*stack(model), '<g transform="translate(-442 558)">', module, "</g>"])
     heading = text(20, 28, "SqueezeNet 1.1：一张 224×224 的照片从上往下走", "head")
     return (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 920 580" role="img">\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDE} {HIGH}" role="img">\n'
         f"<title>SqueezeNet 1.1 的各层</title>\n<style>{STYLE}</style>\n"
-        '<rect width="920" height="580" rx="12" fill="white"/>\n'
+        f'<rect width="{WIDE}" height="{HIGH}" rx="12" fill="white"/>\n'
         f"{heading}\n{body}\n</svg>\n"
     )
 

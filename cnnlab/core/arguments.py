@@ -21,7 +21,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from cnnlab.core.checks import check_images, check_size, finite_ends, is_chinese, two_wholes, whole
+from cnnlab.core.checks import (
+    LARGEST_SIZE,
+    check_images,
+    check_size,
+    finite_ends,
+    is_chinese,
+    two_wholes,
+    whole,
+)
 from cnnlab.core.names import unknown
 from cnnlab.core.values import LARGEST, as_tensor, describe, groups, is_number, number, several
 
@@ -36,7 +44,7 @@ RANGES = {
     **dict.fromkeys(_FROM_ZERO.split(), (0,)),
     **dict.fromkeys(_ABOVE_ZERO.split(), (1e-12,)),
     **dict.fromkeys(["share", "foreground", "background", "crop"], (0, 1)),
-    "size": (0.2, 2**15),  # 图格可以小到五分之一英寸；整数的边长向上取到 1
+    "size": (0.2, LARGEST_SIZE),  # 图格可以小到五分之一英寸；整数的边长向上取到 1
     "percentile": (0, 99.9),
     "smallest": (1e-12, 1),
     "grey_levels": (0, 255),
@@ -52,7 +60,7 @@ KINDS = {
     **dict.fromkeys(["code_l2", "spread", "radius", "sd"], float),
     **dict.fromkeys(["content", "sample"], Tensor),
     **dict.fromkeys(["nearest", "facets"], int),
-    "path": os.PathLike,
+    **dict.fromkeys(["path", "folder"], os.PathLike),
     "layer": str,
     "parameterization": str,
     "model": nn.Module,

@@ -7,6 +7,7 @@ import math
 import operator
 from collections.abc import Iterable
 from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ def describe(value) -> str:
     """一个参数是什么：张量说形状与类型，数与短的字照写，几个数的一组照写，别的说类型。"""
     if isinstance(value, Tensor | np.ndarray):
         return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    value = str(value) if isinstance(value, Path) else value
     if value is None or isinstance(value, bool | int | float | str | np.generic | tuple | list):
         text = repr(value)
         return text if len(text) <= 60 else text[:60] + "…"
@@ -155,8 +157,8 @@ def check_images(
 
 def _remedy(shape: tuple[int, ...], channels: int) -> str:
     """形状不对的图像怎样变成 (N, channels, H, W)。"""
-    if len(shape) == 2 and channels == 1:
-        return "单张图像先加两维：image[None, None]"
+    if len(shape) == 2:
+        return "一张灰度图先加两维：image[None, None]"
     if len(shape) == 3 and shape[0] in (1, 3):
         return "单张图像先加一维：image[None]"
     if len(shape) == 4 and shape[1] == 3 != channels:
@@ -202,6 +204,10 @@ def check_kind(image: Tensor, parameter: Tensor | None = None) -> Tensor:
     return image.to(parameter.dtype).to(parameter.device)
 
 
+# 再大，一张 float32 的图就要占 1 GB 以上
+LARGEST_SIZE = 2**13
+
+
 def check_size(size, name: str = "size") -> int | tuple[int, int]:
     """目标尺寸：正整数，或 (高, 宽)；numpy 的整数也行。"""
     sides = size if isinstance(size, tuple | list) else (size,)
@@ -211,4 +217,8 @@ def check_size(size, name: str = "size") -> int | tuple[int, int]:
         raise type(error)(f"{name} 是 {size!r}，应是正整数或 (高, 宽)") from None
     if len(found) not in (1, 2):
         raise ValueError(f"{name} 是 {size!r}，应是正整数或 (高, 宽)")
+    if found[0] * found[-1] > LARGEST_SIZE**2:
+        raise ValueError(
+            f"{name} 是 {size!r}，一张图就要占几 GB 内存；最大 {LARGEST_SIZE} 见方，或高乘宽不比它多"
+        )
     return found if len(found) == 2 else found[0]

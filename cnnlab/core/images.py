@@ -88,7 +88,7 @@ def to_pil(image: Tensor):
     from PIL import Image
 
     batch = image[None] if image.dim() == 3 else image
-    if len(batch) != 1 or batch.shape[1] not in (1, 3):
+    if len(batch) != 1:
         raise ValueError(
             f"to_pil 只接受一张图像 (3, H, W) 或 (1, 3, H, W)，得到 {tuple(image.shape)}；一批里取一张：image[0]"
         )
@@ -125,8 +125,21 @@ def save_image(image, path, *, inputs: bool = False) -> Path:
         kept = settings if inputs else _without_tensors(settings)
         options["pnginfo"].add_itxt("cnnlab", json.dumps(kept, ensure_ascii=False), zip=True)
     picture = to_pil(_sheet(getattr(image, "image", image)))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    picture.save(path, **options)
+    return _written(path, picture, **options)
+
+
+def _written(path: Path, picture, **options) -> Path:
+    """把 PIL 图像存成文件：先在内存里编好再写，编不成时原来的文件还在。"""
+    from PIL import Image
+
+    encoded = BytesIO()
+    picture.save(encoded, Image.registered_extensions()[path.suffix.lower()], **options)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded.getvalue())
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OSError(f"写不进 {str(path)[:200]!r}（{reason}）；换一个文件夹或文件名") from None
     return path
 
 
@@ -165,9 +178,8 @@ def save_animation(frames: Tensor, path, *, milliseconds: int = 120) -> Path:
     if path.suffix.lower() not in (".gif", ".webp"):
         raise ValueError(f"动画存成 .gif 或 .webp，得到 {path.name}")
     pictures = [to_pil(frame) for frame in frames]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=milliseconds, loop=0)
-    return path
+    options = {"append_images": pictures[1:], "duration": milliseconds, "loop": 0}
+    return _written(path, pictures[0], save_all=True, **options)
 
 
 # 短边不到这么长的图照原样解码；更大的先缩小
@@ -180,7 +192,12 @@ def _open(source, size=None):
     if isinstance(source, Image.Image):
         if 0 in source.size:
             raise ValueError(f"PIL 图像是空的：宽、高是 {source.size}")
-        return ImageOps.exif_transpose(source)
+        try:
+            return ImageOps.exif_transpose(source)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"这张 PIL 图像读不出来：它的文件已经关上，或损坏了（{error}）；用 load_image(文件名) 重新读"
+            ) from None
     if isinstance(source, Tensor):
         raise TypeError("load_image 读的是文件、网址或照片名；张量已经是图像，缩放用 cnnlab.resize")
     if isinstance(getattr(source, "images", None), Tensor):
@@ -327,7 +344,9 @@ def _from_array(array: np.ndarray):
     if array.dtype == np.uint8:
         return Image.fromarray(array)
     if array.dtype.kind != "f":
-        raise ValueError(f"数组的类型是 {array.dtype}，应为 uint8，或 [0, 1] 的浮点数")
+        raise ValueError(
+            f"数组的类型是 {array.dtype}，应为 uint8，或 [0, 1] 的浮点数；先 array.astype('uint8') 或 array.astype(float)"
+        )
     planes = _checked_floats(array.astype(np.float32))
     return planes if planes.ndim == 3 else np.repeat(planes[..., None], 3, axis=2)
 

@@ -65,11 +65,14 @@ def _device() -> torch.device:
     if not name:
         found = torch.accelerator.is_available()
         return torch.accelerator.current_accelerator() if found else torch.device("cpu")
+    return device_here(name, "环境变量 CNNLAB_DEVICE")
+
+
+def device_here(name, what: str = "device") -> torch.device:
+    """核对这台机器上有这个设备。"""
     try:
         device = torch.device(name)
         torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ValueError(
-            f"环境变量 CNNLAB_DEVICE 是 {name!r}，这台机器上没有这个设备；写 cpu，或不设它"
-        ) from error
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        raise ValueError(f"{what} 是 {name!r}，这台机器上没有这个设备；写 'cpu'，或不给") from error
     return device

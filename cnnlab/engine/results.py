@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import json
 import math
+import os
 import platform
 import warnings
 import zlib
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import is_chinese
+from cnnlab.core.checks import describe, is_chinese
 from cnnlab.engine.stopping import stoppable
 from cnnlab.networks.models import load_model, weights_hash
 from cnnlab.networks.zoo import is_at_hand
@@ -294,8 +295,13 @@ def _read_settings(path) -> tuple[dict, int]:
     """PNG 里的设置，和这张图有多少像素。"""
     from PIL import Image
 
+    if not isinstance(path, str | os.PathLike) and not hasattr(path, "read"):
+        raise TypeError(
+            f"source 应是 save_image 存的 PNG 的文件名，或一个 Result，得到 {describe(path)}"
+        )
     try:
-        with Image.open(path) as picture:
+        file = path if hasattr(path, "read") else os.path.expanduser(path)
+        with Image.open(file) as picture:
             text = getattr(picture, "text", {}).get("cnnlab")
             pixels = picture.width * picture.height
     except FileNotFoundError:

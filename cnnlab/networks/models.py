@@ -24,7 +24,7 @@ from cnnlab.core.hooks import (
     run_model,
 )
 from cnnlab.core.names import unknown
-from cnnlab.core.profiles import default_device
+from cnnlab.core.profiles import default_device, device_here
 from cnnlab.core.values import anything
 from cnnlab.networks.zoo import ZOO, ModelInfo, build
 
@@ -156,6 +156,7 @@ def load_model(
     随包而来的是 squeezenet1_1 和 efficientnet_lite0，其余要联网下载；
     全部名字见 `available_models()`。`device` 不给时是 `run_profile()` 定下的设备。随机权重取自当前的随机数状态，之后状态复原。
     """
+    device = default_device() if device is None else device_here(device)
     blueprint = build(name, weights)
     model = VisionModel(
         blueprint.module,
@@ -168,7 +169,7 @@ def load_model(
         class_map=blueprint.class_map,
     )
     model.from_zoo = weights is not None  # 随机的权重再取一次就不同了
-    return model.to(default_device() if device is None else device)
+    return model.to(device)
 
 
 def available_models() -> list[ModelInfo]:

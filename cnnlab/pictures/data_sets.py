@@ -7,6 +7,7 @@ import os
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -74,7 +75,11 @@ def _is_complete(place: Path, files: int) -> bool:
 
 @checked
 def imagenette(
-    root=None, *, split: str = "val", size: int | tuple[int, int] = 224, n: int | None = 500
+    root=None,
+    *,
+    split: Literal["train", "val"] = "val",
+    size: int | tuple[int, int] = 224,
+    n: int | None = 500,
 ) -> ImageSet:
     """Imagenette（Howard，2019）：ImageNet 的十个容易的类；首次使用要下载约 95 MB。
 
@@ -97,7 +102,9 @@ def imagenette(
 
 
 @checked
-def stl10(root=None, *, split: str = "test", n: int | None = 500) -> ImageSet:
+def stl10(
+    root=None, *, split: Literal["train", "test", "unlabeled"] = "test", n: int | None = 500
+) -> ImageSet:
     """STL-10（Coates 等，2011）：96×96 的十类照片；首次使用要下载约 2640 MB。
 
     均匀取 n 张（None 取全部）。拿不到文件则抛 RuntimeError，说明怎样手工放置。

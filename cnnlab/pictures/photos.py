@@ -4,6 +4,7 @@
 """
 
 import csv
+import math
 import os
 import warnings
 from collections.abc import Iterable
@@ -37,6 +38,7 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.names)
 
+    @checked
     def __getitem__(self, key):
         """名字或序号给出一张图 (1, 3, H, W)；切片、名字或序号的列表、布尔的掩码给出较小的 ImageSet。"""
         if isinstance(key, torch.Tensor | np.ndarray):
@@ -54,6 +56,8 @@ class ImageSet:
         """各个名字或序号的行号；全是真假的是掩码，与图一样多。"""
         if keys and len(keys) == len(self) and all(isinstance(key, bool) for key in keys):
             return [row for row, kept in enumerate(keys) if kept]
+        if keys and all(isinstance(key, bool) for key in keys):
+            raise ValueError(f"掩码有 {len(keys)} 个真假，这组图有 {len(self)} 张；要一样多")
         rows = [self.index(key) if isinstance(key, str) else whole(key, "序号") for key in keys]
         if wrong := [row for row in rows if not -len(self) <= row < len(self)]:
             raise IndexError(f"序号 {wrong[0]} 超出范围：这组图共 {len(self)} 张")
@@ -92,6 +96,10 @@ def photos(category: str | None = None, size: int | tuple[int, int] = 224) -> Im
     images 为 (N, 3, size, size)；出处是“作者，许可，网址”。
     """
     table = _photo_table()
+    if math.prod(pair(size)) > 1024**2:
+        raise ValueError(
+            f"size 是 {size}：{len(table)} 张一起要占几 GB 内存；最大 1024 见方，更大的一张一张用 photo(名字, size)"
+        )
     if category is not None and category not in photo_categories():
         raise unknown("照片类别", category, photo_categories())
     categories = [Path(row["file"]).parent.name for row in table]
@@ -207,9 +215,9 @@ class PhotoFolder:
         for folder, inside, names in os.walk(self.root, onerror=self._locked):
             inside[:] = [name for name in inside if not name.startswith((".", "__MACOSX"))]
             found += [Path(folder, name) for name in names if not name.startswith(".")]
-        skipped = {Path(each).resolve() for each in leave_out}
+        skipped = set(map(os.path.realpath, leave_out))
         found = sorted(file for file in found if file.suffix.lower() in PHOTO_SUFFIXES)
-        self.files = [file for file in found if file.resolve() not in skipped]
+        self.files = [file for file in found if os.path.realpath(file) not in skipped]
         if n is not None and n < len(self.files):
             self.files = [self.files[i * len(self.files) // n] for i in range(n)]
         if not self.files:
@@ -224,18 +232,25 @@ class PhotoFolder:
         return len(self.files)
 
     def __getitem__(self, index: int) -> torch.Tensor:
+        file = self._file(index)
         try:
-            return load_image(self.files[index], self.size)[0]
+            return load_image(file, self.size)[0]
         except (ValueError, OSError) as error:
-            left = f"PhotoFolder(…, leave_out=[{str(self.files[index])!r}])"
+            left = f"PhotoFolder(…, leave_out=[{str(file)!r}])"
             raise ValueError(f"{error}；或略去它：{left}") from None
 
     def read(self, index: int) -> torch.Tensor | None:
+        file = self._file(index)
         try:
-            return load_image(self.files[index], self.size)
+            return load_image(file, self.size)
         except (ValueError, OSError) as error:
-            self.broken[self.files[index]] = str(error)
+            self.broken[file] = str(error)
             return None
+
+    def _file(self, index) -> Path:
+        if not -len(self) <= whole(index, "序号") < len(self):
+            raise IndexError(f"序号 {index} 超出范围：这个文件夹里有 {len(self)} 张")
+        return self.files[index]
 
     def check_headers(self) -> None:
         """只看文件头，几万张也只要几十秒：不是图像的先剔出去。"""

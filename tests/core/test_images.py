@@ -159,7 +159,7 @@ def test_a_batch_is_saved_as_a_sheet_of_all_its_pictures(tmp_path):
         (torch.rand(1, 3, 8, 8) * 255, "255"),
         (torch.zeros(1, 3, 8, 8, dtype=torch.uint8), "255"),
         (torch.full((1, 3, 8, 8), float("nan")), "NaN"),
-        (torch.zeros(1, 5, 8, 8), "一张图像"),
+        (torch.zeros(1, 5, 8, 8), "通道"),
     ],
 )
 def test_pictures_that_would_turn_black_or_white_are_refused(image, words, tmp_path):
@@ -322,3 +322,51 @@ def test_a_grey_float_picture_is_read_without_a_warning(recwarn):
     grey = Image.fromarray(np.full((4, 4), 0.25, np.float32))
     assert torch.equal(load_image(grey), torch.full((1, 3, 4, 4), 0.25))
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("size", [10**9, (40000, 40000), 8193])
+@pytest.mark.parametrize("call", [load_image, lambda _, size: resize(torch.rand(1, 3, 8, 8), size)])
+def test_a_size_that_would_fill_the_memory_is_refused(call, size):
+    with pytest.raises(ValueError, match="最大 8192 见方"):
+        call("panda", size)
+    assert resize(torch.rand(1, 3, 8, 8), (1, 20000)).shape[-1] == 20000
+
+
+def test_a_pil_image_whose_file_is_closed_or_cut(tmp_path):
+    path = save_image(torch.rand(1, 3, 40, 40), tmp_path / "a.png")
+    closed = Image.open(path)
+    closed.close()
+    (tmp_path / "cut.png").write_bytes(path.read_bytes()[:-2000])
+    for picture in (closed, Image.open(tmp_path / "cut.png")):
+        with pytest.raises(ValueError, match=r"PIL 图像读不出来.*load_image"):
+            load_image(picture)
+
+
+@pytest.mark.parametrize(
+    "place", ["there.png", "there.png/b.png", "a" * 300 + ".png", "/proc/x.png"]
+)
+def test_where_nothing_can_be_written(tmp_path, place):
+    (tmp_path / "there.png").mkdir() if place == "there.png" else (tmp_path / "there.png").touch()
+    with pytest.raises(OSError, match=r"写不进.*换一个文件夹或文件名"):
+        save_image(torch.rand(1, 3, 8, 8), tmp_path / place)
+
+
+def test_a_picture_that_cannot_be_encoded_leaves_the_old_file(tmp_path, monkeypatch):
+    path = save_image(torch.rand(1, 3, 8, 8), tmp_path / "kept.png")
+    before = path.read_bytes()
+
+    def interrupted(*arguments, **options):
+        arguments[1].write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        save_image(torch.rand(1, 3, 8, 8), path)
+    assert path.read_bytes() == before
+
+
+def test_four_channels_are_told_apart_from_a_batch():
+    with pytest.raises(ValueError, match=r"image\[:, :3\]"):
+        to_pil(torch.rand(1, 4, 8, 8))
+    with pytest.raises(ValueError, match=r"image\[0\]"):
+        to_pil(torch.rand(2, 3, 8, 8))

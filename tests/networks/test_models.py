@@ -343,3 +343,9 @@ def test_class_numbers_that_are_not_there_are_told(model, tiny_cnn, photo):
         with pytest.raises((ValueError, TypeError)) as caught:
             wrong()
         assert is_chinese(caught.value)
+
+
+@pytest.mark.parametrize("device", ["gpu", "", "cuda:99", 5.5])
+def test_a_device_that_is_not_here_is_told_before_loading(device):
+    with pytest.raises(ValueError, match="没有这个设备；写 'cpu'"):
+        load_model(device=device)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cnnlab import load_decoder, load_digit_network, load_shortcut_network, load_stylizer
+from cnnlab.core.paths import DATA
 from cnnlab.networks.shipped import read_shipped
 
 
@@ -27,3 +28,17 @@ def test_every_shipped_network_is_frozen_and_in_single_precision(load):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"没有文件 .*nothing\.safetensors"):
         read_shipped("nothing", folder=tmp_path)
+
+
+def test_a_file_that_is_no_such_network(tmp_path):
+    shipped = DATA / "shortcut_clean.safetensors"
+    (tmp_path / "stylizer_other.safetensors").write_bytes(shipped.read_bytes())
+    (tmp_path / "stylizer_cut.safetensors").write_bytes(shipped.read_bytes()[:-100])
+    (tmp_path / "stylizer_text.safetensors").write_text("abc")
+    for name in ("other", "cut", "text"):
+        with pytest.raises(ValueError, match=f"stylizer_{name}.*装不成这个网络"):
+            load_stylizer(name, folder=tmp_path)
+    with pytest.raises(ValueError, match="装不成这个网络"):
+        load_decoder(tmp_path / "stylizer_other.safetensors")
+    with pytest.raises(TypeError, match="folder 应是文件名"):
+        load_stylizer(folder=None)

@@ -18,9 +18,10 @@ import torch
 from PIL import Image
 
 from cnnlab.core.checks import is_chinese
-from cnnlab.core.images import load_image
+from cnnlab.core.images import load_image, save_image
 from cnnlab.pictures import data_sets
 from cnnlab.pictures import photos as datasets
+from cnnlab.pictures.photos import PhotoFolder, image_folder
 
 
 @pytest.fixture(scope="module")
@@ -380,3 +381,40 @@ def test_a_broken_photo_of_a_folder_is_named_with_the_way_round(tmp_path):
     with pytest.raises(ValueError, match=r"b\.jpg.*leave_out=\["):
         folder[1]
     assert len(datasets.PhotoFolder(tmp_path, size=16, leave_out=[tmp_path / "b.jpg"])) == 1
+
+
+def test_a_loop_of_links_does_not_end_the_folder(tmp_path):
+    save_image(torch.rand(1, 3, 16, 16), tmp_path / "a.png")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    with pytest.warns(UserWarning, match=r"loop\.png"):
+        assert image_folder(tmp_path, size=8).names == ("a",)
+
+
+def test_places_of_a_folder_and_masks_of_a_set(tmp_path):
+    save_image(torch.rand(1, 3, 16, 16), tmp_path / "a.png")
+    folder = PhotoFolder(tmp_path, 8)
+    assert [image.shape for image in folder] == [(3, 8, 8)]
+    for index, error, words in (
+        (3, IndexError, "有 1 张"),
+        ("a", TypeError, "整数"),
+        (1.5, TypeError, "整数"),
+    ):
+        for call in (folder.__getitem__, folder.read):
+            with pytest.raises(error, match=words):
+                call(index)
+    images = datasets.photos(size=8)
+    with pytest.raises(ValueError, match="掩码有 2 个真假，这组图有 215 张"):
+        images[[True, False]]
+    with pytest.raises(ValueError, match="key 是 slice"):
+        images["a":"b"]
+
+
+def test_too_large_for_all_photos_at_once():
+    with pytest.raises(ValueError, match=r"最大 1024 见方.*photo\(名字, size\)"):
+        datasets.photos(size=2000)
+
+
+@pytest.mark.parametrize("fetch", [data_sets.imagenette, data_sets.stl10])
+def test_a_split_that_does_not_exist_is_refused_before_the_download(fetch, tmp_path):
+    with pytest.raises(ValueError, match="split 是 'tset'；可用"):
+        fetch(tmp_path, split="tset")

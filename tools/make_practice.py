@@ -85,7 +85,9 @@ def practice(slug: str) -> dict:
     head = (
         f"# 练习本：{title_of(cells)}\n\n"
         f"这里只有题目，没有写好的代码；讲解在[原来的一章](../{slug}.ipynb)。"
-        "停不下来的格，按 ■。"
+        "停不下来的格，按 ■。\n\n"
+        "写好一题，运行它下面的检查。卡住了，在检查里写 `hint=2`：1 说哪里不对，2 说为什么要紧，3 说用什么。"
+        "做过的题记在这台电脑上：末尾两格是本章的进度和下一题，`check.progress()` 是全书的。"
     )
     made = [markdown("title", head)]
     made += [cell for cell in cells if "setup" in cell["metadata"].get("tags", [])]
@@ -97,6 +99,7 @@ def practice(slug: str) -> dict:
         call = f"check.{item.name}({item.function_name})"
         made.append(code(f"check-{item.id}".replace("_", "-"), call, ["check"]))
     made.append(code("progress", f'check.progress("{slug}")', []))
+    made.append(code("next", f'check.next("{slug}")', []))
     for cell in made:
         cell["source"] = "".join(cell["source"]).splitlines(keepends=True)
     return {"cells": made, "metadata": notebook["metadata"], "nbformat": 4, "nbformat_minor": 5}

@@ -143,10 +143,13 @@ def book_folder() -> str:
     return ""
 
 
-def next() -> Lines:
-    """下一道该做的练习：按书的次序，第一道还没有通过的。"""
-    standing = _standing()
-    for item in (item for slug in BOOK_ORDER for item in exercises(slug)):
+def next(slug: str | None = None) -> Lines:
+    """下一道该做的练习：按书的次序，第一道还没有通过的；给了章名就从那一章找起。"""
+    if slug is not None and slug not in BOOK_ORDER:
+        raise ValueError(f"没有叫 {slug!r} 的章；有练习的章：{_slugs()}")
+    standing, first = _standing(), BOOK_ORDER.index(slug) if slug else 0
+    order = [*BOOK_ORDER[first:], *BOOK_ORDER[:first]]
+    for item in (item for name in order for item in exercises(name)):
         if standing.get(item.id, {}).get("state") != "passed":
             # 练习本的文件夹里，这一章就在旁边
             above = "" if Path.cwd().name == "practice" else book_folder()

@@ -445,6 +445,21 @@ def test_progress_of_the_book_is_a_table_with_stars(progress_file):
     table = repr(check.progress())
     assert table.startswith("练习进度：1 / 83，1 / ") and "⬜✅⬜⬜　getting_started" in table
     assert "getting_started-1" in repr(check.next())
+    assert "texture-1" in repr(check.next("texture"))
+    with pytest.raises(ValueError, match="没有叫 '甲' 的章"):
+        check.next("甲")
+
+
+def test_the_next_exercise_is_sought_from_the_chapter_on_and_then_from_the_front(progress_file):
+    check.square_gradient(right_square_gradient)
+    assert "getting_started-1" in repr(check.next("getting_started"))
+    session.record("getting_started-1", "passed")
+    session.record("getting_started-3", "passed")
+    session.record("getting_started-4", "passed")
+    assert "first_layer-1" in repr(check.next("getting_started"))
+    for item in check.exercises("fast_style"):
+        session.record(item.id, "passed")
+    assert "first_layer-1" in repr(check.next("fast_style"))
 
 
 def test_broken_progress_file_stops_nothing(progress_file):

@@ -202,33 +202,38 @@ def _restore(key: str, value, replacement):
     if replacement is not None and not (isinstance(value, dict) and "weights" in value):
         _check_same(key, value, replacement)
         return replacement
-    if not isinstance(value, dict):
-        return value
-    if "weights" in value:
-        return _restore_network(key, value, replacement)
-    if "unstored" in value:
-        raise ValueError(
-            f"参数 {key}（{value['unstored']}）没有存进设置里；重做时给出它：reproduce(..., {key}=...)"
-        )
+    again = functools.partial(_restore, key, replacement=None)
+    match value:
+        case {"weights": _}:
+            return _restore_network(key, value, replacement)
+        case {"unstored": kind}:
+            raise ValueError(
+                f"参数 {key}（{kind}）没有存进设置里；重做时给出它：reproduce(..., {key}=...)"
+            )
+        case {"dict": pairs}:
+            return {name: again(each) for name, each in pairs}
+        case {"settings": kind, "fields": fields}:
+            return _settings_kind(kind)(**{name: again(each) for name, each in fields.items()})
+        case {"generator": state}:
+            return torch.Generator().set_state(again(state))
+        case {"tensor": _}:
+            return _restore_tensor(value)
+        case {"list": items}:
+            return list(map(again, items))
+        case {"tuple": items}:
+            return tuple(map(again, items))
+        case dict():
+            raise KeyError(key)
+    return value
 
-    if "dict" in value:
-        return {name: _restore(key, each, None) for name, each in value["dict"]}
-    if "settings" in value:
-        import cnnlab
 
-        fields = {name: _restore(key, each, None) for name, each in value["fields"].items()}
-        kind = getattr(cnnlab, str(value["settings"]), None)
-        if not (isinstance(kind, type) and is_dataclass(kind)):
-            raise ValueError(f"设置里的 {value['settings']!r} 不是一种设置，不能重做")
-        return kind(**fields)
-    if "generator" in value:
-        generator = torch.Generator()
-        generator.set_state(_restore(key, value["generator"], None))
-        return generator
-    if "tensor" in value:
-        return _restore_tensor(value)
-    kind = tuple if "tuple" in value else list
-    return kind(_restore(key, each, None) for each in value[kind.__name__])
+def _settings_kind(name) -> type:
+    import cnnlab
+
+    kind = getattr(cnnlab, str(name), None)
+    if not (isinstance(kind, type) and is_dataclass(kind)):
+        raise ValueError(f"设置里的 {name!r} 不是一种设置，不能重做")
+    return kind
 
 
 def _restore_tensor(value: dict) -> Tensor:

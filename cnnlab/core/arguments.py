@@ -31,7 +31,17 @@ from cnnlab.core.checks import (
     whole,
 )
 from cnnlab.core.names import unknown
-from cnnlab.core.values import LARGEST, as_tensor, describe, groups, is_number, number, several
+from cnnlab.core.values import (
+    LARGEST,
+    as_tensor,
+    describe,
+    groups,
+    is_number,
+    number,
+    one_of,
+    several,
+    taking,
+)
 
 # 一个名字的数最小、最大能是多少；不在这里的只要有限
 _FROM_ONE = """k n window stride samples rounds octaves frames views phases angles side length every history
@@ -64,7 +74,7 @@ KINDS = {
     "layer": str,
     "parameterization": str,
     "model": nn.Module,
-    "on_step": Callable,
+    "on_step": Callable[[object], object],
 }
 # 这些名字是图像：整数的要先除以 255，不替读者猜
 IMAGES = {"image", "images", "content", "sample", "style", "original", "before", "after"}
@@ -210,11 +220,13 @@ def _by_kind(hint, name: str) -> str | Callable | None:
         check = two_wholes
     elif kind in (list, Sequence) and parts and name not in ("labels", "categories"):
         check = functools.partial(several, kind=parts[0])
+    elif kind is Callable and parts and parts[0] is not ...:
+        check = functools.partial(taking, count=len(parts[0]))
     elif kind is bool or (isinstance(kind, type) and kind not in (object, tuple, list, Sequence)):
         check = functools.partial(_instance, kind=kind)
     elif kind is typing.Literal:
         choices = (*typing.get_args(members[0]), *[None] * optional)
-        check = functools.partial(_one_of, choices=choices)
+        check = functools.partial(one_of, choices=choices)
     else:
         return None
     return lambda value, name: None if value is None and optional else check(value, name)
@@ -274,13 +286,6 @@ def _full_name(kind: type) -> str:
         return "nn.Module"
     room = kind.__module__.split(".")[0]
     return kind.__name__ if room in ("cnnlab", "builtins") else f"{room}.{kind.__name__}"
-
-
-def _one_of(value, name: str, choices: tuple):
-    """几个词里的一个：可用的写在注解 Literal["a", "b"] 里。"""
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} 是 {describe(value)}；可用 {'、'.join(map(repr, choices))}")
-    return value
 
 
 def _hint(value) -> str:

@@ -3,8 +3,10 @@
 不管哪个函数的哪个参数该是什么：那在 arguments。
 """
 
+import inspect
 import math
-from collections.abc import Iterable, Sequence
+import typing
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 
 import numpy as np
@@ -18,12 +20,12 @@ def is_number(value) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-_ITEMS = {str: "字符串", float: "数", int: "整数", Tensor: "张量"}
+_ITEMS = {str: "字符串", float: "数", int: "整数", Tensor: "张量", Callable: "函数"}
 
 
 def several(value, name: str, kind):
     """一组同样的东西，不空；数要是有限的。"""
-    word = _ITEMS.get(kind, getattr(kind, "__name__", "值"))
+    word = _ITEMS.get(typing.get_origin(kind) or kind, getattr(kind, "__name__", "值"))
     if isinstance(value, np.ndarray) or (isinstance(value, Tensor) and kind is not Tensor):
         value = value.tolist()
     text = isinstance(value, str | bytes) and kind is not str
@@ -35,7 +37,10 @@ def several(value, name: str, kind):
     if kind in (int, float):
         check = number if kind is float else whole
         return [check(each, f"{name} 的第 {index} 项") for index, each in enumerate(value)]
-    wrong = [each for each in value if isinstance(kind, type) and not isinstance(each, kind)]
+    if typing.get_origin(kind) is Callable:
+        wrong = [each for each in value if not callable(each)]
+    else:
+        wrong = [each for each in value if isinstance(kind, type) and not isinstance(each, kind)]
     if wrong:
         way = "；先 torch.as_tensor(…)" if kind is Tensor else ""
         raise TypeError(f"{name} 里应都是{word}，有一个是 {describe(wrong[0])}{way}")
@@ -55,6 +60,28 @@ def groups(value, name: str, length: int):
     for each in value:
         if not isinstance(each, Sequence) or len(each) != length or not all(map(is_number, each)):
             raise ValueError(f"{name} 的每一项应是 {length} 个数，有一项是 {each!r}")
+    return value
+
+
+def one_of(value, name: str, choices: tuple):
+    """几个词里的一个：可用的写在注解 Literal["a", "b"] 里。"""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} 是 {describe(value)}；可用 {'、'.join(map(repr, choices))}")
+    return value
+
+
+def taking(value, name: str, count: int):
+    """收 `count` 个参数的函数；看不出收几个的（C 写的）不问。"""
+    if not callable(value):
+        raise TypeError(f"{name} 应是函数，得到 {describe(value)}")
+    with suppress(ValueError):
+        signature = inspect.signature(value)
+        try:
+            signature.bind(*[None] * count)
+        except TypeError:
+            raise TypeError(
+                f"{name} 要能收 {count} 个参数，给的函数收 {signature}；用不着的也要写上"
+            ) from None
     return value
 
 

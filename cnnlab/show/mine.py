@@ -202,8 +202,9 @@ def _report(search, folder: PhotoFolder, output: Path, parts, total: int) -> lis
     """画成一张图，逐行打印；跳过了谁、看到哪里，写在错误输出上。"""
     numbers, values, pictures = search.rows(folder)
     rows = [(str(folder.files[i]), value) for i, value in zip(numbers, values, strict=True)]
+    print(*(f"{value:10.4g}  {file}" for file, value in rows), sep="\n")
     show_grid(pictures, titles=[f"{value:.3g}" for value in values]).figure.savefig(output)
-    print(*(f"{value:10.4g}  {file}" for file, value in rows), f"图存在 {output}", sep="\n")
+    print(f"图存在 {output}")
     broken = sorted({name for _, _, names in parts for name in names})
     if broken:
         listed = "、".join(broken[:20]) + ("……" if len(broken) > 20 else "")

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import cnnlab
 from cnnlab.core import arguments
 from cnnlab.core.arguments import checked
 
@@ -31,3 +32,23 @@ def test_a_function_of_the_readers_own_stands_between():
     """读者自己的函数调用了里层的：错是在他那里出的，里层的说，外层的不接过来。"""
     with pytest.raises(RuntimeError):
         outer(torch.rand(2, 3), torch.rand(4, 5))
+
+
+def test_a_function_of_the_wrong_number_of_arguments_is_told_before_the_work():
+    image = torch.rand(1, 3, 8, 8)
+    done = []
+
+    def loss(value):
+        done.append(1)
+        return value.square().sum()
+
+    for on_step in (lambda: None, lambda a, b: None):
+        with pytest.raises(TypeError, match=r"on_step 要能收 1 个参数，给的函数收 \("):
+            cnnlab.optimize_image(image, loss, steps=1, on_step=on_step)
+    with pytest.raises(TypeError, match=r"loss 要能收 1 个参数"):
+        cnnlab.optimize_image(image, lambda: 1, steps=1)
+    with pytest.raises(TypeError, match=r"transforms 里应都是函数，有一个是 'a'"):
+        cnnlab.compose(cnnlab.jitter(2), "a")
+    assert not done
+    for good in (print, [].append, lambda step, more=1: None, lambda *steps: None):
+        cnnlab.optimize_image(image, loss, steps=1, on_step=good)

@@ -16,6 +16,7 @@ from cnnlab.show.figures import (
     describe,
     drawing,
     new_axes,
+    text_width,
     wrap_text,
 )
 
@@ -146,8 +147,10 @@ def show_bars(
     names, series = _series(names, values, value_label)
     if control is not None:
         series[control_label] = control
-    axes = axes or new_axes(width=max(5.0, min(WIDTH, 1.1 + 0.45 * len(names) * len(series))))
+    axes = axes or new_axes(width=max(5.0, min(WIDTH, 1.1 + 0.55 * len(names) * len(series))))
     wide, across = 0.8 / len(series), np.arange(len(names))
+    room = (axes.figure.get_figwidth() - 0.8) / len(names) - 0.1
+    upright = False
     for order, (name, heights) in enumerate(series.items()):
         heights = _in_order(heights, names, name)
         gray = control is not None and name == control_label
@@ -156,12 +159,13 @@ def show_bars(
                         yerr=spread, capsize=3, label=name,
                         color=CONTROL if gray else PALETTE[order % len(PALETTE)])  # fmt: skip
         texts = [number.format(height).replace("-", "−") for height in heights]
-        axes.bar_label(bars, texts, padding=2)
-    room = (axes.figure.get_figwidth() - 0.8) / len(names) - 0.1
+        longest = max(map(text_width, texts)) * TEXT / 72
+        upright |= longest > wide * (room + 0.1)
+        axes.bar_label(bars, texts, padding=2, rotation=90 if upright else 0)
     axes.set_xticks(across, [wrap_text(str(name), room, TEXT) for name in names])
     axes.set_ylabel(ylabel)
     axes.set_title(title, loc="left" if len(series) > 1 else "center")
-    axes.margins(y=0.14)
+    axes.margins(y=0.24 if upright else 0.14)
     axes.axhline(0, color="#595959", linewidth=0.7)
     axes.grid(axis="y")
     if len(series) > 1:

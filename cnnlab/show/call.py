@@ -42,7 +42,9 @@ class Call:
             if role in self.defaults:
                 return role
         known = "、".join(self.defaults) or "无"
-        raise ValueError(f"{self.name} 没有参数 {name}；有的是 {known}")
+        roles = "、".join(dict.fromkeys([*ROLES.get(name, ()), name]))
+        way = f"；{name}= 传给叫 {roles} 的参数" if name in ROLES else ""
+        raise ValueError(f"{self.name} 没有参数 {name}；有的是 {known}{way}")
 
     def read(self) -> Job:
         """读控件：等于默认值的不写，没有默认值的按位置写。"""

@@ -70,14 +70,24 @@ def growing(image):
     return ImageOps.scale(picture, factor, Image.Resampling.NEAREST)
 
 
+def tensor_of(value):
+    """PIL 的图、numpy 的数组变成张量；(H, W, 3) 的数组是一张彩色的图。别的原样。"""
+    if isinstance(value, Image.Image):
+        value = np.asarray(value.convert("RGB"))
+    if not isinstance(value, np.ndarray):
+        return value
+    if value.ndim == 3 and value.shape[2] == 3:
+        value = value.transpose(2, 0, 1)[None] / (255 if value.dtype == np.uint8 else 1)
+    return from_array(value)
+
+
 def draw_result(show, result, arguments: dict):
     """画一次运行的结果：有 show 就由它画；否则图像画成一排，热图叠在照片旁，图形原样。"""
     if show is not None:
         return show(result, arguments)
     if hasattr(result, "figure"):
         return result
-    value = getattr(result, "image", result)
-    value = from_array(value) if isinstance(value, np.ndarray) else value
+    value = tensor_of(getattr(result, "image", result))
     if not isinstance(value, Tensor) or value.dim() not in (2, 3, 4) or not value.numel():
         raise TypeError(
             f"函数给出的是 {describe(result)}，不知道怎样画；让它返回图像 (N, 3, H, W)、热图 (H, W)、图或坐标轴，"
@@ -85,6 +95,8 @@ def draw_result(show, result, arguments: dict):
         )
     value = value if value.dim() > 2 else value[None]
     photo = next((arguments[name] for name in ROLES["photo"] if name in arguments), None)
+    if value.dim() == 3 and len(value) == 3 and (photo is None or len(photo) != 3):
+        value = value[None]  # 一张彩色的图 (3, H, W)，不是三张热图
     if value.dim() == 3 and photo is not None:
         return show_map(photo, value)
     if value.dim() != 4:

@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 import ipywidgets
+import numpy as np
 import pytest
 import torch
 from matplotlib import pyplot as plt
@@ -24,6 +25,7 @@ from cnnlab import (
     occlusion_map,
     photo,
     saliency_map,
+    to_pil,
     wrap_model,
 )
 from cnnlab.engine.optimize import Step
@@ -623,3 +625,24 @@ def test_random_weights_are_not_written_as_trained_ones():
         saliency_map, model=load_model(weights=None), photo="panda", category=7, photo_size=64
     )
     assert panel.code.startswith("saliency_map(model, ")
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda image: to_pil(image),
+        lambda image: np.asarray(to_pil(image)),
+        lambda image: image[0].permute(1, 2, 0).numpy(),
+        lambda image: image[0],
+    ],
+)
+def test_a_function_of_ones_own_may_return_a_picture_of_any_common_kind(made):
+    wanted = explore(lambda image: image, photo=["duck"], photo_size=32).picture
+    found = explore(made, photo=["duck"], photo_size=32).picture
+    assert found.size == wanted.size
+    assert np.abs(np.int32(found) - np.int32(wanted)).max() <= 2
+
+
+def test_a_function_without_a_place_for_the_photo_is_told_the_names():
+    with pytest.raises(ValueError, match="photo= 传给叫 image、content、photo 的参数"):
+        explore(lambda picture: picture, photo=["duck"])

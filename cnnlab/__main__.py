@@ -3,6 +3,7 @@
 import sys
 
 from cnnlab.check import marking
+from cnnlab.core.checks import is_chinese
 from cnnlab.show import mine
 
 COMMANDS = {"mine": mine.main, "check": marking.main}
@@ -18,9 +19,17 @@ def main(arguments: list[str]) -> None:
         COMMANDS[arguments[0]](arguments[1:])
     except (ValueError, TypeError, OSError) as error:
         # 用户写错了什么：一行话，不是一长串调用记录
-        sys.exit(f"错误：{error}")
+        reason = (
+            f"读写不了 {error.filename}（{error.strerror}）；查一查路径" if _plain(error) else error
+        )
+        sys.exit(f"错误：{reason}")
     except KeyboardInterrupt:
         sys.exit("已停止")
+
+
+def _plain(error: Exception) -> bool:
+    """系统的错，没有写给读者的话。"""
+    return isinstance(error, OSError) and error.strerror is not None and not is_chinese(error)
 
 
 if __name__ == "__main__":

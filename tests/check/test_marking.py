@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from cnnlab.__main__ import main as cnnlab_main
 from cnnlab.check import marking
 
 CELLS = [
@@ -49,3 +50,9 @@ def test_other_files_are_refused(tmp_path):
         marking.main([str(path)])
     with pytest.raises(ValueError, match="没有本书的练习"):
         marking.main([str(notebook(tmp_path / "b.ipynb", ["x = 1"]))])
+
+
+@pytest.mark.parametrize("place", ["nope.ipynb", "."])
+def test_a_notebook_that_is_not_there_is_told_in_words(place):
+    with pytest.raises(SystemExit, match=r"错误：读写不了 .*查一查路径"):
+        cnnlab_main(["check", place])

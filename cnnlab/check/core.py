@@ -282,8 +282,9 @@ class Exercise:
         """把结论写成报告：提示给到第 hint 级，缺的级用整道练习的想法与出处。"""
         lines = list(verdict.lines)
         if verdict.hints:
-            levels = [*verdict.hints, *(None,) * (3 - len(verdict.hints))]
-            told = [levels[0], levels[1] or self.idea, levels[2] or self.where][:hint]
+            general = [None, f"这道题的想法：{self.idea}", self.where]
+            levels = [*verdict.hints, *general[len(verdict.hints) :]]
+            told = [own or shared for own, shared in zip(levels, general, strict=True)][:hint]
             lines += filter(None, told)
             if hint < 3:
                 usage = f"check.{self.name}({self.function_name}, hint={hint + 1})"

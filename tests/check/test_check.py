@@ -146,7 +146,7 @@ def test_mistake_gets_its_own_hints_level_by_level(exercise):
 
 def test_missing_levels_fall_back_to_the_exercise(exercise):
     report = exercise(exercise.mistakes["mean"][0], hint=3)
-    assert report.lines == ("用了平均。", "这里是想法。", "这里是出处。")
+    assert report.lines == ("用了平均。", "这道题的想法：这里是想法。", "这里是出处。")
 
 
 def test_unknown_mistake_gets_a_place_but_no_value(exercise):
@@ -725,8 +725,9 @@ def test_an_error_that_nobody_knows_still_has_hints():
 
     lines = check.gram(my_gram).lines
     assert lines[0].startswith("`KeyError") and lines[-1].endswith("hint=2)`")
-    assert check.gram.idea in check.gram(my_gram, hint=2).lines
-    assert check.gram(my_gram, hint=3).lines[-2:] == (check.gram.idea, check.gram.where)
+    idea = f"这道题的想法：{check.gram.idea}"
+    assert idea in check.gram(my_gram, hint=2).lines
+    assert check.gram(my_gram, hint=3).lines[-2:] == (idea, check.gram.where)
 
 
 def test_a_tuple_compared_with_a_number_is_explained():

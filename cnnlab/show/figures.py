@@ -29,6 +29,7 @@ PALETTE = (
 )  # fmt: skip
 BAR = 0.95  # 英寸，颜色条占的宽度
 CONTROL = "#A6A6A6"
+OPENING, CLOSING = "（「『《“‘", "，。、；：！？）」』》”’"  # 行末不落开的，行首不落合的
 STYLE = {
     "font.family": [FONT, "DejaVu Sans"],  # 次序要紧：反过来，中文与公式混排会出方框
     "font.size": TEXT,
@@ -162,20 +163,18 @@ def _folded(pieces: list[str], room: float) -> list[str]:
 
 
 def _pieces(text: str) -> list[str]:
-    """可以断行的小块：每个汉字一块，每个西文单词连同其后的空格或标点一块。"""
+    """可以断行的小块：每个汉字一块，每个西文单词连同其后的空格一块；标点跟着前一块，开括号跟着后一块。"""
     pieces, word = [], ""
     for sign in text:
-        closing = sign in "，。、；：！？）」』》”’"
-        if closing and not word and pieces:
-            pieces[-1] += sign
-        elif _is_wide(sign):
-            pieces += [word] * bool(word) + [sign]
-            word = ""
+        if sign in CLOSING:
+            last = word or (pieces.pop() if pieces else "")
+            pieces, word = [*pieces, last + sign], ""
+        elif sign in OPENING or (_is_wide(sign) and word[-1:] not in OPENING):
+            pieces, word = pieces + [word] * bool(word), sign
         else:
             word += sign
-            if sign in " -_/":
-                pieces.append(word)
-                word = ""
+        if word and (sign in " -_/" or (_is_wide(sign) and sign not in OPENING)):
+            pieces, word = [*pieces, word], ""
     return pieces + [word] * bool(word)
 
 

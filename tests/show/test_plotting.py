@@ -266,6 +266,14 @@ def test_text_wraps_within_its_width_and_not_before_punctuation():
     assert wrap_text("公式 $a+b$ 不折", 0.1, 10) == "公式 $a+b$ 不折"
 
 
+@pytest.mark.parametrize("text", ["全 0（黑）", "看 conv1，另一层", "“无”“L2”（左）", "，开头"])
+def test_brackets_open_a_line_and_punctuation_ends_one(text):
+    lines = wrap_text(text, 0.1, 11).split("\n")
+    assert len(lines) > 1 and "".join(lines) == text.replace(" ", "")
+    assert not any(line[0] in "，）”" for line in lines[1:])
+    assert not any(line[-1] in "（“" for line in lines)
+
+
 def test_a_short_last_line_is_evened_and_the_narrowing_ends():
     assert wrap_text("骗 SqueezeNet ×20", 0.98, 11) == "骗\nSqueezeNet\n×20"
     for width in (0.01, 0.3, 0.98, 2.0):

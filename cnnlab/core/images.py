@@ -114,7 +114,7 @@ def save_image(image, path, *, inputs: bool = False) -> Path:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    path = Path(path).expanduser()
+    path = _target(path)
     known = Image.registered_extensions()
     if known.get(path.suffix.lower()) not in Image.SAVE:
         raise ValueError(f"不知道 {path.name} 该存成什么格式；文件名以 .png、.jpg 或 .webp 结尾")
@@ -126,6 +126,13 @@ def save_image(image, path, *, inputs: bool = False) -> Path:
         options["pnginfo"].add_itxt("cnnlab", json.dumps(kept, ensure_ascii=False), zip=True)
     picture = to_pil(_sheet(getattr(image, "image", image)))
     return _written(path, picture, **options)
+
+
+def _target(path) -> Path:
+    """要写的地方：~ 换成真的位置；网址不行。"""
+    if "://" in str(path):
+        raise ValueError(f"{path} 是网址，图只能存到硬盘上；写成文件名，如 'a.png'")
+    return Path(path).expanduser()
 
 
 def _written(path: Path, picture, **options) -> Path:
@@ -174,7 +181,7 @@ def _sheet(images):
 @checked(frames="T C H W")
 def save_animation(frames: Tensor, path, *, milliseconds: int = 120) -> Path:
     """把若干帧 (T, 3, H, W) 存成会动的 GIF 或 WebP（由扩展名决定），返回路径；循环播放。"""
-    path = Path(path).expanduser()
+    path = _target(path)
     if path.suffix.lower() not in (".gif", ".webp"):
         raise ValueError(f"动画存成 .gif 或 .webp，得到 {path.name}")
     pictures = [to_pil(frame) for frame in frames]

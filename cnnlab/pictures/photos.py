@@ -201,7 +201,7 @@ class PhotoFolder:
 
     交给 `max_activating_patches`、`image_maxima`、`extract_features` 等当作 images；`image_folder` 则一次读进内存。
     `folder[i]` 是第 i 张 (3, H, W)，`read(i)` 是 (1, 3, H, W)，读不出时是 None，名字与原因记在 `broken` 里。
-    管道、锁住的子文件夹也记在那里；`leave_out` 里的文件（如上次的结果）不算照片，
+    管道、锁住的子文件夹也记在那里；`leave_out` 是不算照片的一个或几个文件（如上次的结果）；
     点开头的（.ipynb_checkpoints、._a.jpg）和 __MACOSX 是系统放的，也不算。
     """
 
@@ -215,7 +215,8 @@ class PhotoFolder:
         for folder, inside, names in os.walk(self.root, onerror=self._locked):
             inside[:] = [name for name in inside if not name.startswith((".", "__MACOSX"))]
             found += [Path(folder, name) for name in names if not name.startswith(".")]
-        skipped = set(map(os.path.realpath, leave_out))
+        single = isinstance(leave_out, str | os.PathLike)
+        skipped = set(map(os.path.realpath, [leave_out] if single else leave_out))
         found = sorted(file for file in found if file.suffix.lower() in PHOTO_SUFFIXES)
         self.files = [file for file in found if os.path.realpath(file) not in skipped]
         if n is not None and n < len(self.files):

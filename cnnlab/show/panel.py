@@ -258,7 +258,10 @@ class Panel:
     def _draw_frames(self, frames) -> None:
         """画好的几帧：frames 是 {控件: 几个值}，或一次运行里取几个时刻；给 {} 就一帧也不画，慢的函数等“运行”。"""
         if frames == {}:
-            self._tell("按“运行”") if self.slow else self.run()
+            if self.slow:
+                self._tell("按“运行”")
+            else:
+                self.run()
             return
         if isinstance(frames, int):
             steps = []

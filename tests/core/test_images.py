@@ -370,3 +370,11 @@ def test_four_channels_are_told_apart_from_a_batch():
         to_pil(torch.rand(1, 4, 8, 8))
     with pytest.raises(ValueError, match=r"image\[0\]"):
         to_pil(torch.rand(2, 3, 8, 8))
+
+
+@pytest.mark.parametrize("save", [save_image, save_animation])
+def test_an_address_is_no_place_to_save_to(save, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"网址.*写成文件名"):
+        save(torch.rand(2, 3, 8, 8), "http://localhost/a.gif")
+    assert not list(tmp_path.iterdir())

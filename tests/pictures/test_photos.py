@@ -381,6 +381,7 @@ def test_a_broken_photo_of_a_folder_is_named_with_the_way_round(tmp_path):
     with pytest.raises(ValueError, match=r"b\.jpg.*leave_out=\["):
         folder[1]
     assert len(datasets.PhotoFolder(tmp_path, size=16, leave_out=[tmp_path / "b.jpg"])) == 1
+    assert len(datasets.PhotoFolder(tmp_path, size=16, leave_out=str(tmp_path / "b.jpg"))) == 1
 
 
 def test_a_loop_of_links_does_not_end_the_folder(tmp_path):

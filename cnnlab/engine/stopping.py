@@ -27,8 +27,9 @@ def stoppable() -> Iterator[Stop]:
     if getattr(_THREAD, "stop", None) is not None:
         yield _THREAD.stop
         return
-    stop = _THREAD.stop = Stop()
+    stop = Stop()
     try:
+        _THREAD.stop = stop
         with _noted_in(stop):
             yield stop
     finally:

@@ -364,7 +364,7 @@ def test_bad_options(image, options, text):
 
 @pytest.mark.parametrize(
     ("target", "text"),
-    [(9, "超出范围"), (-1, "不小于 0"), ([0, 1, 2], "3 个目标"), ("panda", "没有名为")],
+    [(9, "超出范围"), (-1, "不小于 0"), ([0, 1, 2], "3 个目标"), ("panda", "没有类别名")],
 )
 def test_bad_targets(image, target, text):
     with pytest.raises(ValueError, match=text):

@@ -155,7 +155,7 @@ def test_what_does_not_belong_together_is_refused():
         patches.rows([2, 5])
     with pytest.raises(ValueError, match="边长是 5，fire2/squeeze1x1 的感受野是 7"):
         cnnlab.predicted_maps(model, photo, "fire2/squeeze1x1", torch.ones(2, 3, 5, 5))
-    with pytest.raises(ValueError, match="收 512 个通道"):
+    with pytest.raises(ValueError, match="channels 要相同，一个是 512"):
         cnnlab.load_decoder()(torch.ones(1, 5, 3, 3))
     with pytest.raises(ValueError, match="查询有 3 个，库只有 2 个"):
         cnnlab.found_again(torch.eye(3), torch.eye(3)[:2])

@@ -119,14 +119,10 @@ def checked(function=None, /, **shapes):
         try:
             return function(*bound.args, **bound.kwargs)
         except Exception as error:
-            # 里层的公开函数已经说过一次的，由读者调用的这一个再说
-            cause = error.__cause__ if getattr(error, "told_by_checked", False) else error
-            if not (_from_a_library(cause) and _inside(error)):
+            told = _told(error, function, bound.arguments, shapes)
+            if told is None:
                 raise
-            text = _report(function, bound.arguments, shapes, cause)
-            told = (OSError if isinstance(cause, OSError) else ValueError)(text)
-            told.told_by_checked = True
-            raise told from cause
+            raise told from told.__cause__
         finally:
             # Ctrl-C 会落在 torch.no_grad 进出的半路上：模式已经换了，却没有人换回来
             if torch.is_grad_enabled() != gradients:
@@ -197,8 +193,7 @@ def _rules(function, signature, shapes) -> dict[str, str | Callable | None]:
 
 def _each(hint, parameter):
     """*tensors: Tensor 收到的是一组张量。"""
-    several_given = hint is not None and parameter.kind == parameter.VAR_POSITIONAL
-    return Sequence[hint] if several_given else hint
+    return Sequence[hint] if hint and parameter.kind == parameter.VAR_POSITIONAL else hint
 
 
 def _by_kind(hint, name: str) -> str | Callable | None:
@@ -378,15 +373,24 @@ def _inside(error: Exception) -> bool:
     return True
 
 
+def _told(error: Exception, function, arguments: dict, shapes: dict) -> Exception | None:
+    """库里出的错换成的一句话；读者自己的代码抛出的是 None。写在外面：装饰器的变量存着错，激活就放不掉。"""
+    # 里层的公开函数已经说过一次的，由读者调用的这一个再说
+    cause = error.__cause__ if getattr(error, "told_by_checked", False) else error
+    if not (_from_a_library(cause) and _inside(error)):
+        return None
+    kind = OSError if isinstance(cause, OSError) else ValueError
+    told = kind(_report(function, arguments, shapes, cause))
+    told.told_by_checked, told.__cause__ = True, cause
+    return told
+
+
 def _report(function, arguments: dict, shapes: dict, error: Exception) -> str:
     parts = "、".join(
         f"{name} 是 {describe(value)}" for name, value in arguments.items() if name != "self"
     )
-    wanted = "、".join(
-        f"{name} ({text.replace(' ', ', ')})"
-        for name, text in shapes.items()
-        if isinstance(text, str)
-    )
+    given = {name: text for name, text in shapes.items() if isinstance(text, str)}
+    wanted = "、".join(f"{name} ({text.replace(' ', ', ')})" for name, text in given.items())
     reason = (str(error).strip().splitlines() or [""])[0][:200]
     return (
         f"{_name(function)} 用这些参数算不下去：{parts}{f'；应为 {wanted}' if wanted else ''}。"

@@ -1,6 +1,8 @@
 """钩子：取值、生命周期、异常、模式、.grad、别名，以及三条 ReLU 规则。"""
 
+import gc
 import threading
+import weakref
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ from torch.nn import functional
 
 from cnnlab.core.hooks import activations_of, evaluating, find_layer, input_of, record_activations
 from cnnlab.core.relu_rules import RELU_RULES, override_relu_gradient
+from cnnlab.networks.models import load_model
 
 
 def hook_count(model):
@@ -372,3 +375,19 @@ def test_scripted_layers_are_refused_in_words():
     for call in (lambda: activations_of(network, torch.rand(1, 3, 8, 8), "0"),):
         with pytest.raises(ValueError, match="TorchScript"):
             call()
+
+
+def test_a_forward_that_stops_lets_go_of_what_it_held():
+    """错误里存着变量，变量里存着错误，激活就要等垃圾回收。"""
+    model, held = load_model(), []
+    handle = model.layers["conv1"].register_forward_pre_hook(
+        lambda module, inputs: held.append(weakref.ref(inputs[0]))
+    )
+    gc.collect()
+    gc.disable()
+    try:
+        activations_of(model, torch.rand(1, 3, 64, 64), "fire2")
+        assert held[0]() is None
+    finally:
+        gc.enable()
+        handle.remove()

@@ -14,7 +14,7 @@ def write_still(folder: Path, *, experiment: str, photo: str, size: str) -> tupl
 
         folder.mkdir(parents=True, exist_ok=True)
         image = cnnlab.load_image(photo, int(size))
-        beside(cnnlab.to_pil(image), draw(image)).save(path, quality=50)
+        beside(cnnlab.to_pil(image), draw(image)).save(path, quality=35)
     return path.name, text
 
 

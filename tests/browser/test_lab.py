@@ -588,6 +588,6 @@ def test_without_scripts_a_picture_and_a_sentence_stand_there(chromium, html):
 
 def test_the_lab_is_small(html):
     files = list((html / "_static" / "lab").iterdir())
-    assert sum(path.stat().st_size for path in files) <= 4.6e6
+    assert sum(path.stat().st_size for path in files) <= 4.5e6
     assert {path.name for path in files} >= {"data_network.js", "data_photos.js", "panel.js"}
     assert any(path.suffix == ".webp" for path in files)

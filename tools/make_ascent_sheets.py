@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import torch
 
@@ -111,55 +112,57 @@ def make_facets(model) -> None:
     print(f"四个侧面：{time.process_time() - began:.0f} 秒 CPU", flush=True)
 
 
+def make_sheet(kind: str, name: str, title: str, settings: Ascent, draw, **described) -> None:
+    """画一组比较里的一条，连同设置存下来；draw() 给出这一条的图像 (N, 3, H, W)。"""
+    began = time.process_time()
+    made = draw()
+    described = {"title": title, **described, "settings": vars(settings)}
+    write(comparison_folder(kind), name, made, described)
+    print(f"{title}：{time.process_time() - began:.0f} 秒 CPU", flush=True)
+
+
+def drawn_in_stages(model, pairs, stages, settings: Ascent) -> torch.Tensor:
+    """由粗到细画几张，每张一个 (类, 种子)。"""
+    options = {"stages": stages, "settings": settings}
+    made = [coarse_to_fine(model, each, seed=seed, **options).image for each, seed in pairs]
+    return torch.cat(made)
+
+
 def make_ablation(model) -> None:
+    pairs = [(category, seed) for seed, category in enumerate(CATEGORIES, 31)]
     for name, title, stages, settings in WAYS:
-        began = time.process_time()
-        made = [
-            coarse_to_fine(model, category, stages=stages, seed=seed, settings=settings).image
-            for seed, category in enumerate(CATEGORIES, 31)
-        ]
-        described = {"title": title, "categories": CATEGORIES, "stages": stages, "first_seed": 31}
-        write(
-            comparison_folder("ablation"),
-            name,
-            torch.cat(made),
-            {**described, "settings": vars(settings)},
-        )
-        print(f"{title}：{time.process_time() - began:.0f} 秒 CPU", flush=True)
-
-
-def make_phase(model) -> None:
-    for name, title, settings in PHASE:
-        began, options = time.process_time(), {"size": 192, "steps": 160, "settings": settings}
-        made = class_image(model, PHASE_CATEGORIES, **options).image
-        described = {"title": title, "categories": PHASE_CATEGORIES, "size": 192, "steps": 160}
-        write(comparison_folder("phase"), name, made, {**described, "settings": vars(settings)})
-        print(f"{title}：{time.process_time() - began:.0f} 秒 CPU", flush=True)
+        draw = partial(drawn_in_stages, model, pairs, stages, settings)
+        described = {"categories": CATEGORIES, "stages": stages, "first_seed": 31}
+        make_sheet("ablation", name, title, settings, draw, **described)
 
 
 def make_layout(model) -> None:
     for name, title, pairs in LAYOUT:
-        began, options = time.process_time(), {"stages": STAGES, "settings": SMALL}
-        made = [coarse_to_fine(model, each, seed=seed, **options).image for each, seed in pairs]
+        draw = partial(drawn_in_stages, model, pairs, STAGES, SMALL)
         categories, seeds = zip(*pairs, strict=True)
-        described = {"title": title, "categories": categories, "seeds": seeds, "stages": STAGES}
-        write(
-            comparison_folder("layout"),
-            name,
-            torch.cat(made),
-            {**described, "settings": vars(SMALL)},
-        )
-        print(f"{title}：{time.process_time() - began:.0f} 秒 CPU", flush=True)
+        described = {"categories": categories, "seeds": seeds, "stages": STAGES}
+        make_sheet("layout", name, title, SMALL, draw, **described)
+
+
+def drawn_at_once(model, kind: str, name: str, title: str, categories, settings, **size) -> None:
+    """一条里的几张一起画：size 和 steps 相同。"""
+
+    def draw() -> torch.Tensor:
+        return class_image(model, categories, settings=settings, **size).image
+
+    make_sheet(kind, name, title, settings, draw, categories=categories, **size)
+
+
+def make_phase(model) -> None:
+    for name, title, settings in PHASE:
+        size = {"size": 192, "steps": 160}
+        drawn_at_once(model, "phase", name, title, PHASE_CATEGORIES, settings, **size)
 
 
 def make_diversity(model) -> None:
     for name, title, weight in DIVERSITY:
-        began, settings = time.process_time(), replace(CASTLES, diversity=weight)
-        castles = ["castle"] * 4
-        made = class_image(model, castles, size=128, steps=128, settings=settings).image
-        described = {"title": title, "categories": castles, "size": 128, "steps": 128}
-        write(comparison_folder("diversity"), name, made, {**described, "settings": vars(settings)})
-        print(f"{title}：{time.process_time() - began:.0f} 秒 CPU", flush=True)
+        settings, size = replace(CASTLES, diversity=weight), {"size": 128, "steps": 128}
+        drawn_at_once(model, "diversity", name, title, ["castle"] * 4, settings, **size)
 
 
 SHEETS = {

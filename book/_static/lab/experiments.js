@@ -137,7 +137,7 @@ const labExperiments = (() => {
       const colorAt = (value) => heatColor(value / top);
       overlay(canvas, image, heat, { width, height, colorAt, smooth: true });
       const grid = `网格 ${height} × ${width}，双线性放大`;
-      return `“${named(options.target)}”的证据在哪里：${grid}，越亮越大，最大 ${top.toFixed(3)}。`;
+      return `“${named(options.target)}”的证据在哪里：${grid}，越亮越大，最大 ${Number(top.toPrecision(3))}。`;
     },
     python({ options: { target: t, layer } }) {
       if (!layer) return `cnnlab.class_activation_map(model, image, ${t})`;

@@ -388,6 +388,18 @@ def test_one_convolution_is_worked_out_number_by_number(lab, half_model):
     assert abs(float(total) - wanted) < 0.15 and abs(float(after) - shown) < 0.15
     assert f"[0, 5, {row}, {column}]" in page.locator(".lab-code code").inner_text()
 
+    window = page.locator(".lab-pooling").inner_text()
+    row_after, column_after = map(int, re.search(r"第 (\d+) 行第 (\d+) 列", window).groups())
+    assert row in range(2 * row_after, 2 * row_after + 3)
+    assert column in range(2 * column_after, 2 * column_after + 3)
+    largest = float(re.search(r"最大是 ([\d.]+)", window)[1])
+    pooled = cnnlab.activations_of(half_model, image, "pool1")["pool1"]
+    assert abs(largest - float(pooled[0, 5, row_after, column_after])) < 0.15
+    nine = page.locator(".lab-pooling td").evaluate_all("all => all.map(each => +each.textContent)")
+    assert len(nine) == 9 and max(nine) == largest
+    framed = page.locator(".lab-pooling td[style*=outline]").inner_text()
+    assert abs(float(framed) - shown) < 0.15
+
     cells = page.locator(".lab-products td").evaluate_all(
         "all => all.map(each => +each.textContent)"
     )

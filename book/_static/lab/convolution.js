@@ -1,4 +1,4 @@
-// 一次卷积，一个数一个数地算：照片上 3×3 的一块减去均值，乘上核，27 个积加起来，加偏置，过 ReLU。
+// 一次卷积，一个数一个数地算：照片上 3×3 的一块减去均值，乘上核，27 个积加起来，加偏置，过 ReLU，再看最大池化。
 // view 是 {image, options, found}，found 是 {map, height, width, kernel, bias, mean}。
 // conv1 的步幅是 2，没有填充：第 row 行第 column 列的输出，从照片的第 2·row 行、第 2·column 列看起。
 const labConvolution = (() => {
@@ -87,7 +87,26 @@ const labConvolution = (() => {
     return element("table", {}, element("caption", {}, caption), ...rows);
   }
 
-  // 指着一处：27 个积怎样加成一个数
+  // 接下来的最大池化：3×3 的窗，步幅 2；含着这一处的一扇窗，过了 ReLU 的 9 个数和它们的最大
+  function pooled({ map, height, width }, place) {
+    const row = Math.min(place.row >> 1, (height - 3) >> 1);
+    const column = Math.min(place.column >> 1, (width - 3) >> 1);
+    const places = Array.from({ length: 9 }, (_, i) => [2 * row + Math.floor(i / 3), 2 * column + (i % 3)]);
+    const values = places.map(([i, j]) => Math.max(0, map[i * width + j]));
+    return { row, column, values, value: Math.max(...values) };
+  }
+
+  function poolingNumbers(found, place) {
+    const { row, column, values, value } = pooled(found, place);
+    const line =
+      `接下来的最大池化看 3×3 个这样的数（步幅 2），只留最大的。橙框是指着的这一处；含着它的一扇窗里，` +
+      `最大是 ${value.toFixed(1)}：这就是池化之后第 ${row} 行第 ${column} 列的数。`;
+    const window = table("ReLU 之后的 3×3", values, 1, (each) => signedColor(each / (value || 1)));
+    window.rows[place.row - 2 * row].cells[place.column - 2 * column].style.outline = "2px solid #ff9500";
+    return element("div", { className: "lab-pooling" }, window, element("p", { className: "lab-small" }, line));
+  }
+
+  // 指着一处：27 个积怎样加成一个数，池化又留下哪一个
   function numbers(view, place) {
     const { found } = view;
     const all = terms(view, place);
@@ -111,6 +130,7 @@ const labConvolution = (() => {
     return [
       element("p", { className: "lab-small" }, line),
       element("div", { className: "lab-products" }, ...grids),
+      poolingNumbers(found, place),
     ];
   }
 

@@ -34,6 +34,7 @@ def test_each_stretches_every_map_and_common_keeps_ratios():
     )
     assert (common.amax((1, 2, 3)) == 1).all()  # 每张照片一把尺
     assert torch.allclose(activation_tiles(activation[0], "common"), common[0])
+    assert torch.allclose(activation_tiles(activation[0]), each[0])
 
 
 def test_dead_maps_stay_black_and_are_listed():

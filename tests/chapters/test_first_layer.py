@@ -49,7 +49,9 @@ def test_kernel_tiles_leave_the_weight_alone():
 
 
 def test_grating_has_its_period_and_direction():
+    assert grating(0.3, 4, size=16).shape == (1, 3, 16, 16)
     vertical = grating(0, 4, size=16)[0, 0]
+    assert vertical[0, :5].tolist() == pytest.approx([1, 0.5, 0, 0.5, 1], abs=1e-5)
     assert torch.allclose(vertical[:, 0], vertical[:, 4], atol=1e-5)
     assert torch.allclose(vertical[0], vertical[7])  # 竖条纹：沿竖直方向不变
     assert torch.allclose(grating(math.pi / 2, 4, size=16)[0, 0], vertical.T, atol=1e-5)
@@ -97,8 +99,9 @@ def test_orientation_index_by_hand():
 
 
 def test_match_patches_equals_a_loop():
-    weight, image = kernels(2), torch.rand(1, 3, 7, 6, generator=torch.Generator().manual_seed(2))
+    weight, image = kernels(5), torch.rand(2, 3, 7, 6, generator=torch.Generator().manual_seed(2))
     response, cosine, norm = match_patches(weight, image, stride=2)
+    assert response.shape == cosine.shape == (2, 5, 3, 2) and norm.shape == (2, 1, 3, 2)
     for i in range(response.shape[-2]):
         for j in range(response.shape[-1]):
             patch = image[0, :, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3].flatten()

@@ -55,6 +55,18 @@ def test_exclude_self_goes_by_index_and_keeps_duplicates(vectors):
     assert found.index[12, 0] == 37 and found.distance[12, 0] == 0 and found.index[37, 0] == 12
 
 
+def test_a_library_in_blocks_gives_what_one_block_gives(monkeypatch, vectors):
+    gallery = vectors[1][:100]
+    distance = torch.cdist(gallery.double(), gallery.double())
+    nearest = distance.sort(dim=1).indices[:, :6]
+    others = distance.fill_diagonal_(torch.inf).sort(dim=1).indices[:, :5]
+    monkeypatch.setattr("cnnlab.chapters.neighbors.BLOCK", 9)
+    monkeypatch.setattr("cnnlab.chapters.neighbors.ROWS", 14)
+    assert torch.equal(nearest_neighbors(gallery, gallery, 6).index, nearest)
+    found = nearest_neighbors(gallery, gallery, 5, exclude_self=True).index
+    assert torch.equal(found, others)
+
+
 def test_ties_go_to_the_smaller_index():
     found = nearest_neighbors(torch.zeros(1, 3), torch.ones(6, 3), 6)
     assert found.index.tolist() == [[0, 1, 2, 3, 4, 5]]

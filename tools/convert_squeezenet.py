@@ -7,12 +7,13 @@
 
 import hashlib
 import pickle
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import save_file
+
+from cnnlab.core.command_line import Parser, run_command
 
 SHA256 = "f286bbf493e6389979ed3036f960f4404e0079acdb92156500df0d4a43d085f1"
 TARGET = Path(__file__).parents[1] / "cnnlab" / "data" / "squeezenet1_1.safetensors"
@@ -57,4 +58,6 @@ def main(source: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    parser = Parser(__doc__)
+    parser.add_argument("source", metavar="文件", help="解开得到的 squeezenet_weights.pkl")
+    run_command(main, parser.parse_args().source)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from make_errata import chapters, markdown_of, title_of
 
+from cnnlab.core.command_line import Parser
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE, PAGE = ROOT / "cnnlab", ROOT / "book" / "api.md"
 # 以属性取用的：check.guess、doctor.doctor；{房间: 列出的名字}
@@ -192,5 +194,6 @@ def page_text() -> str:
 
 
 if __name__ == "__main__":
+    Parser(__doc__).parse_args()
     PAGE.write_text(page_text(), encoding="utf-8")
     print(f"写出 {PAGE.relative_to(ROOT)}")

@@ -6,7 +6,6 @@ CPU 上每组约一到四分钟；随书的侧面是在 GPU 上做的，再做�
 """
 
 import json
-import sys
 import time
 from dataclasses import replace
 from functools import partial
@@ -26,6 +25,7 @@ from cnnlab import (
     to_pil,
 )
 from cnnlab.chapters.gradient_ascent import GOOD, LAYER_SETTINGS
+from cnnlab.core.command_line import Parser, one_of_names, run_command
 from cnnlab.engine.ascent import Ascent
 from cnnlab.pictures.class_gallery import FACETS_FOLDER, LAYERS_FOLDER, comparison_folder
 
@@ -173,10 +173,17 @@ SHEETS = {
     "diversity": make_diversity,
 }
 
-if __name__ == "__main__":
-    place = "cuda" if torch.cuda.is_available() else "cpu"
-    network, wanted = load_model(device=place), sys.argv[1:] or ["layers", *SHEETS]
+
+def main() -> None:
+    parser, sheet = Parser(__doc__), one_of_names("图", ["layers", *SHEETS, *LAYERS])
+    parser.add_argument("sheets", metavar="哪几张", nargs="*", type=sheet, help="不给就是全部")
+    wanted = parser.parse_args().sheets or ["layers", *SHEETS]
+    network = load_model(device="cuda" if torch.cuda.is_available() else "cpu")
     if layers := [layer for layer in LAYERS if {layer, "layers"} & set(wanted)]:
         make_layers(network, layers)
     for sheet in [each for each in SHEETS if each in wanted]:
         SHEETS[sheet](network)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from make_errata import chapters, markdown_of, title_of
 
+from cnnlab.core.command_line import Parser
 from cnnlab.show.claims import VERDICTS, claim_texts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,5 +52,6 @@ def page_text() -> str:
 
 
 if __name__ == "__main__":
+    Parser(__doc__).parse_args()
     PAGE.write_text(page_text(), encoding="utf-8")
     print(f"写出 {PAGE.relative_to(ROOT)}")

@@ -7,7 +7,6 @@
 """
 
 import json
-import sys
 import time
 from dataclasses import replace
 
@@ -15,6 +14,7 @@ import torch
 
 from cnnlab import coarse_to_fine, frequency_share, halve_and_restore, load_model, resize, to_pil
 from cnnlab.chapters.gradient_ascent import GOOD, class_ranks
+from cnnlab.core.command_line import Parser, one_of_names, run_command
 from cnnlab.pictures.class_gallery import GALLERY_FOLDER, class_gallery
 
 SEEDS = {
@@ -68,10 +68,17 @@ def judge(model, second) -> None:
     print(f"第一名：{int((own == 1).sum())}、{int((other == 1).sum())}，共 {len(own)} 张")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    parser = Parser(__doc__)
+    parser.add_argument("names", metavar="类名", nargs="*", type=one_of_names("类", SEEDS))
+    asked = parser.parse_args().names
     place = "cuda" if torch.cuda.is_available() else "cpu"
     network = load_model(device=place)
     missing = [name for name in SEEDS if not (GALLERY_FOLDER / f"{name}.webp").exists()]
-    make(network, sys.argv[1:] or missing)
+    make(network, asked or missing)
     if class_gallery().images.shape[0] == len(SEEDS):
         judge(network, load_model("efficientnet_lite0", device=place))
+
+
+if __name__ == "__main__":
+    run_command(main)

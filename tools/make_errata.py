@@ -9,6 +9,8 @@ from pathlib import Path
 
 import yaml
 
+from cnnlab.core.command_line import Parser
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "book" / "errata.md"
 HEADING = "讲义勘误"
@@ -62,5 +64,6 @@ def page_text() -> str:
 
 
 if __name__ == "__main__":
+    Parser(__doc__).parse_args()
     PAGE.write_text(page_text(), encoding="utf-8")
     print(f"写出 {PAGE.relative_to(ROOT)}")

@@ -8,6 +8,8 @@ from pathlib import Path
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 
+from cnnlab.core.command_line import Parser
+
 TARGET = Path(__file__).resolve().parent.parent / "book" / "_static" / "marks.ttf"
 SQUARE = [(80, -60), (80, 780), (920, 780), (920, -60)]
 # 记号 → 轮廓；顺时针是填实的，逆时针是挖空的
@@ -59,5 +61,6 @@ def build():
 
 
 if __name__ == "__main__":
+    Parser(__doc__).parse_args()
     build().save(TARGET)
     print(f"写出 {TARGET.name}，{TARGET.stat().st_size} 字节")

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from cnnlab import activations_of, load_model, receptive_field
+from cnnlab.core.command_line import Parser
 
 PICTURE = Path(__file__).resolve().parent.parent / "book" / "images" / "squeezenet.svg"
 
@@ -139,5 +140,6 @@ def drawing() -> str:
 
 
 if __name__ == "__main__":
+    Parser(__doc__).parse_args()
     PICTURE.write_text(drawing(), encoding="utf-8")
     print(f"写好了 {PICTURE}")

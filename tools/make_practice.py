@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 from cnnlab import check
+from cnnlab.core.command_line import Parser, run_command
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 
@@ -117,4 +118,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    Parser(__doc__).parse_args()
+    run_command(main)

@@ -6,13 +6,14 @@
 
 import io
 import os
-import sys
 from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
 from PIL import Image
 from run_chapters import BOOK, pictures
+
+from cnnlab.core.command_line import Parser, one_of_names, run_command
 
 WIDEST = 900
 
@@ -53,9 +54,16 @@ def make(name: str) -> Path:
     return path
 
 
-if __name__ == "__main__":
+def main() -> None:
+    known = sorted(path.stem for path in (BOOK / "projects").glob("*.ipynb"))
+    parser, project = Parser(__doc__), one_of_names("小项目", known)
+    parser.add_argument("names", metavar="项目名", nargs="*", type=project, help="不给就是全部")
+    names = parser.parse_args().names or known
     os.environ |= {"CNNLAB_PROFILE": "quick", "CNNLAB_BARS": "0"}
     os.environ["PYTHONPATH"] = os.pathsep.join([str(BOOK.parent), os.environ.get("PYTHONPATH", "")])
-    names = sys.argv[1:] or sorted(path.stem for path in (BOOK / "projects").glob("*.ipynb"))
     for each in names:
         print(make(each).relative_to(BOOK.parent))
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from cnnlab import dream, load_model, load_stylizer, photo, stylize
+from cnnlab.core.command_line import Parser, run_command
 from cnnlab.core.images import resize, to_pil
 from cnnlab.pictures.class_gallery import class_gallery
 
@@ -34,4 +35,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    Parser(__doc__).parse_args()
+    run_command(main)

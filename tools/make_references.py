@@ -11,6 +11,7 @@ from pathlib import Path
 from make_errata import chapters, markdown_of, title_of
 from pybtex.database import Entry, parse_file
 
+from cnnlab.core.command_line import Parser
 from cnnlab.show.claims import claim_texts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -105,5 +106,6 @@ def page_text() -> str:
 
 
 if __name__ == "__main__":
+    Parser(__doc__).parse_args()
     PAGE.write_text(page_text(), encoding="utf-8")
     print(f"写出 {PAGE.relative_to(ROOT)}")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from set_repository import current_url
 
+from cnnlab.core.command_line import Parser, run_command
+
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = """from importlib.util import find_spec
 
@@ -57,4 +59,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    Parser(__doc__).parse_args()
+    run_command(main)

@@ -3,10 +3,11 @@
 解开之后打开 index.html 就能读，不要网络，也不要服务器。
 """
 
-import sys
 import tomllib
 import zipfile
 from pathlib import Path
+
+from cnnlab.core.command_line import Parser, run_command
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
@@ -27,9 +28,11 @@ def make_zip(html: Path = HTML, folder: Path = ROOT / "dist") -> Path:
     return target
 
 
-if __name__ == "__main__":
-    try:
-        made = make_zip()
-    except FileNotFoundError as error:
-        sys.exit(str(error))
+def main() -> None:
+    made = make_zip()
     print(f"{made.relative_to(ROOT)}，{made.stat().st_size / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    Parser(__doc__).parse_args()
+    run_command(main)

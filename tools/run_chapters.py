@@ -5,19 +5,19 @@
 和每张图的 PNG（名字是 <章>-<第几格>-<第几张>），供人看。有一格出错，返回 1。
 """
 
-import argparse
 import ast
 import base64
 import io
 import os
 import re
-import sys
 from pathlib import Path
 
 import nbformat
 import psutil
 from nbclient import NotebookClient
 from PIL import Image
+
+from cnnlab.core.command_line import Parser, one_of_names, run_command, whole_from
 
 BOOK = Path(__file__).resolve().parent.parent / "book"
 SEED_NAME = re.compile(r"(^|_)(seeds?|random_state)$")
@@ -132,16 +132,14 @@ def save(notebook, slug: str, folder: Path) -> None:
 
 
 def main(arguments=None) -> int:
-    parser = argparse.ArgumentParser(description="把各章从头跑一遍，换种子、换线程数")
-    parser.add_argument("slugs", nargs="*", help="章名，如 first_layer；不给就是全部")
-    parser.add_argument("--seed-shift", type=int, default=0, help="每个种子加多少")
-    parser.add_argument("--threads", type=int, default=1, help="几个线程")
-    parser.add_argument("--save", type=Path, help="存笔记本和图的文件夹")
-    parser.add_argument("--timeout", type=int, default=600, help="一格至多几秒")
-    chosen = parser.parse_args(arguments)
     known = {path.stem: path for path in sorted(BOOK.glob("*.ipynb"))}
-    if wrong := [slug for slug in chosen.slugs if slug not in known]:
-        parser.error(f"没有这些章：{'、'.join(wrong)}；可用 {'、'.join(known)}")
+    parser, chapter = Parser(__doc__), one_of_names("章", known)
+    parser.add_argument("slugs", metavar="章名", nargs="*", type=chapter, help="不给就是全部")
+    parser.add_argument("--seed-shift", type=int, default=0, help="每个种子加多少")
+    parser.add_argument("--threads", type=whole_from(1), default=1, help="几个线程")
+    parser.add_argument("--save", type=Path, help="存笔记本和图的文件夹")
+    parser.add_argument("--timeout", type=whole_from(1), default=600, help="一格至多几秒")
+    chosen = parser.parse_args(arguments)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[name] = str(chosen.threads)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(BOOK.parent), os.environ.get("PYTHONPATH", "")])
@@ -162,4 +160,4 @@ def main(arguments=None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_command(main)

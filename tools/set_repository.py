@@ -5,8 +5,9 @@
 
 import re
 import subprocess
-import sys
 from pathlib import Path
+
+from cnnlab.core.command_line import Parser, run_command
 
 ROOT = Path(__file__).resolve().parent.parent
 SUFFIXES = {".md", ".ipynb", ".yml", ".cff", ".py", ".toml"}
@@ -54,11 +55,12 @@ def set_url(new: str, root: Path = ROOT) -> list[Path]:
     return changed
 
 
+def main() -> None:
+    parser = Parser(__doc__)
+    parser.add_argument("url", metavar="https://…", help="新的地址，末尾不带斜杠")
+    url = parser.parse_args().url
+    print(f"改了 {len(set_url(url))} 个文件，地址现在是 {url}")
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or not sys.argv[1]:
-        sys.exit("用法：make publish-url URL=https://…")
-    try:
-        files = set_url(sys.argv[1])
-    except ValueError as error:
-        sys.exit(str(error))
-    print(f"改了 {len(files)} 个文件，地址现在是 {sys.argv[1]}")
+    run_command(main)

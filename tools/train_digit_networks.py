@@ -4,14 +4,13 @@
 最后 1000 张谁也没见过，只用来报准确率。生成网络用全部 4000 张；只见过 3 的那个用其中的 3，代码加了噪声。
 """
 
-import sys
-
 import torch
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional
 
 from cnnlab.chapters.facets import fit_generator
+from cnnlab.core.command_line import Parser, one_of_names, run_command
 from cnnlab.core.paths import DATA
 from cnnlab.engine.training import cosine, fit, shuffled_batches
 from cnnlab.networks.digit_networks import (
@@ -23,6 +22,7 @@ from cnnlab.networks.digit_networks import (
 )
 from cnnlab.pictures.photos import digits
 
+NAMES = ["classifier", "second_classifier", "lecture_classifier", "generator", "threes_generator"]
 PROVENANCE = {
     "source": "tools/train_digit_networks.py",
     "data": "MNIST, cnnlab.digits",
@@ -64,6 +64,9 @@ def save(name: str, network) -> None:
 
 
 def main() -> None:
+    parser, network = Parser(__doc__), one_of_names("数字网络", NAMES)
+    parser.add_argument("names", metavar="名字", nargs="*", type=network, help="不给就是全部")
+    wanted = parser.parse_args().names or NAMES
     images, labels = digits()
     held = images[4000:], labels[4000:]
     plans = {
@@ -72,7 +75,7 @@ def main() -> None:
         "lecture_classifier": (LectureClassifier, slice(0, 4000), 2000, 0, 2e-3),
     }
     for name, (build, part, steps, seed, decay) in plans.items():
-        if len(sys.argv) > 1 and name not in sys.argv:
+        if name not in wanted:
             continue
         torch.manual_seed(seed)
         network = train_classifier(build(), images[part], labels[part], steps, seed, decay)
@@ -86,7 +89,7 @@ def main() -> None:
         ("threes_generator", labels[:4000] == 3, 500, 2.0),
     )
     for name, chosen, steps, noise in plans:
-        if len(sys.argv) > 1 and name not in sys.argv:
+        if name not in wanted:
             continue
         torch.manual_seed(2)
         generator = ImageGenerator()
@@ -96,4 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -3,7 +3,6 @@
 python tools/train_inversion_decoder.py [步数]；可以随时按 Ctrl-C，再运行一次接着练。
 """
 
-import sys
 import time
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from cnnlab.chapters.inversion import DECODER_HELD_OUT, DECODER_PATH, FeatureDecoder, fit_decoder
+from cnnlab.core.command_line import Parser, run_command, whole_from
 from cnnlab.core.hooks import activations_of
 from cnnlab.core.measures import correlation
 from cnnlab.networks.models import load_model
@@ -21,7 +21,9 @@ CHECKPOINT = Path("build") / "inversion_decoder" / "checkpoint.pt"
 
 
 def main() -> None:
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 1500
+    parser = Parser(__doc__)
+    parser.add_argument("steps", metavar="步数", nargs="?", type=whole_from(1), default=1500)
+    steps = parser.parse_args().steps
     found, small, model = photos(size=144), photos(size=96), load_model()
     seen = [index for index, name in enumerate(found.names) if name not in DECODER_HELD_OUT]
     held = [index for index, name in enumerate(found.names) if name in DECODER_HELD_OUT]
@@ -62,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch.nn import functional
 
+from cnnlab.core.command_line import Parser, run_command
 from cnnlab.core.paths import DATA
 from cnnlab.engine.training import cosine, fit, shuffled_batches
 from cnnlab.networks.shortcut_networks import CLASSES, NAMES, ShortcutNetwork
@@ -72,4 +73,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    Parser(__doc__).parse_args()
+    run_command(main)

@@ -8,7 +8,6 @@
 几块 GPU：torchrun --nproc-per-node 4 tools/train_stylizers.py --name mine …
 """
 
-import argparse
 import time
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import torch
 from tqdm.auto import tqdm
 
 from cnnlab.chapters.fast_style import STYLIZER_HELD_OUT, stylize, train_stylizer
+from cnnlab.core.command_line import Parser, run_command, whole_from
 from cnnlab.core.images import load_image, save_image, to_pil
 from cnnlab.networks.models import load_model
 from cnnlab.networks.stylizers import (
@@ -41,9 +41,7 @@ STYLES = ["waves", "starry_night", "stained_glass"]
 
 
 def arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser(__doc__)
     parser.add_argument("--name", default="drawn", help="存成 stylizer_<name>.safetensors")
     parser.add_argument(
         "--styles", nargs="+", default=STYLES, help="代码画的风格的名字，或图片的路径、网址"
@@ -51,15 +49,18 @@ def arguments():
     parser.add_argument(
         "--contents", default=None, help="照片文件夹；默认是随包的照片（留出的不用）"
     )
-    parser.add_argument("--steps", type=int, default=5000)
+    parser.add_argument("--steps", type=whole_from(1), default=5000)
     parser.add_argument(
-        "--stop-after", type=int, default=None, help="学习率仍按 --steps 安排，走到这一步就停"
+        "--stop-after",
+        type=whole_from(1),
+        default=None,
+        help="学习率仍按 --steps 安排，走到这一步就停",
     )
     parser.add_argument("--start", default=None, help="从这个名字的风格化网络的权重接着练")
-    parser.add_argument("--batch-size", type=int, default=4)
-    parser.add_argument("--size", type=int, default=128, help="训练用的方块的边长")
+    parser.add_argument("--batch-size", type=whole_from(1), default=4)
+    parser.add_argument("--size", type=whole_from(8), default=128, help="训练用的方块的边长")
     parser.add_argument(
-        "--style-size", type=int, default=192, help="风格图短边的像素：越小笔触越细"
+        "--style-size", type=whole_from(8), default=192, help="风格图短边的像素：越小笔触越细"
     )
     parser.add_argument("--content-weight", type=float, default=1.0)
     parser.add_argument("--style-weight", type=float, default=12.0)
@@ -67,8 +68,8 @@ def arguments():
     parser.add_argument("--learning-rate", type=float, default=3e-3)
     parser.add_argument("--normalization", default="instance")
     parser.add_argument("--padding", default="reflect")
-    parser.add_argument("--blocks", type=int, default=4)
-    parser.add_argument("--widths", type=int, nargs=3, default=[16, 32, 64])
+    parser.add_argument("--blocks", type=whole_from(0), default=4)
+    parser.add_argument("--widths", type=whole_from(1), nargs=3, default=[16, 32, 64])
     parser.add_argument("--photo-gain", type=float, default=2.0, help="原图加到输出上的份量")
     parser.add_argument("--model", default="efficientnet_lite0", help="损失网络")
     parser.add_argument("--device", default="cpu")
@@ -185,4 +186,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

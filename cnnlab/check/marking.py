@@ -4,7 +4,6 @@
 不运行图和训练，所以快，也不依赖网络。
 """
 
-import argparse
 import ast
 import json
 import subprocess
@@ -12,15 +11,16 @@ import sys
 from pathlib import Path
 
 from cnnlab.check import session
+from cnnlab.core.command_line import Parser, whole_from
 
 START, DONE = "开始", "结果"
 
 
 def main(arguments: list[str]) -> None:
     """命令行入口；有一道没有通过时退出码是 1。"""
-    parser = argparse.ArgumentParser(prog="python -m cnnlab check", description=main.__doc__)
-    parser.add_argument("notebook", type=Path, help="做过的笔记本（.ipynb）")
-    parser.add_argument("--limit", type=float, default=60, help="每一趟至多几秒，缺省 60")
+    parser = Parser(main.__doc__, prog="python -m cnnlab check")
+    parser.add_argument("notebook", metavar="笔记本.ipynb", type=Path, help="做过的笔记本")
+    parser.add_argument("--limit", type=whole_from(1), default=60, help="每一趟至多几秒，缺省 60")
     options = parser.parse_args(arguments)
     cells = code_cells(options.notebook)
     wanted = [item for item in session.exercises() if defining(cells, item.function_name)]

@@ -122,8 +122,9 @@ def _like_image(size, image: Tensor) -> bool:
 
 
 def is_chinese(error: Exception) -> bool:
-    """错误里的话是不是写给读者的。"""
-    return any("\u4e00" <= character <= "\u9fff" for character in str(error))
+    """错误里的话是不是写给读者的；系统的错里中文只在路径上，不算。"""
+    text = getattr(error, "strerror", None) or str(error)
+    return any("\u4e00" <= character <= "\u9fff" for character in text)
 
 
 def check_images(

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from cnnlab.chapters.neighbors import extract_features, nearest_neighbors
 from cnnlab.chapters.patches import BATCH, Leaderboard
 from cnnlab.core.checks import whole
+from cnnlab.core.command_line import Parser
 from cnnlab.core.hooks import find_layer
 from cnnlab.core.images import load_image
 from cnnlab.engine.processes import any_process, gather, process_group, rank_and_world
@@ -100,10 +101,8 @@ def main(arguments: list[str] | None = None) -> list[tuple[str, float]]:
 
 
 def _options(arguments) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m cnnlab mine", description=__doc__.splitlines()[0]
-    )
-    parser.add_argument("folder", help="照片所在的文件夹")
+    parser = Parser(__doc__.splitlines()[0], prog="python -m cnnlab mine")
+    parser.add_argument("folder", metavar="文件夹", help="照片所在的文件夹")
     parser.add_argument("--model", default="squeezenet1_1", help="网络的名字")
     parser.add_argument("--layer", default="fire6", help="哪一层")
     parser.add_argument("--channel", type=int, default=0, help="哪个通道")

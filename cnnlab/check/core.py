@@ -17,11 +17,20 @@ import torch
 from torch import Tensor
 
 from cnnlab.check import session
-from cnnlab.check.compare import as_tensor, described, first_difference, form_fault, same
+from cnnlab.check.compare import (
+    ROUNDED,
+    as_tensor,
+    described,
+    first_difference,
+    form_fault,
+    same,
+    single_precision,
+)
 from cnnlab.check.effects import EFFECTS, changed, isolated, leaves, snapshot
 from cnnlab.check.errors import is_unfinished, learner_frame, plain_message, translated
+from cnnlab.check.repair import repaired
 from cnnlab.check.session import STATES, printable
-from cnnlab.check.slips import diagnosis
+from cnnlab.check.slips import diagnosis, follow_up
 from cnnlab.check.variants import wrong_ways
 
 GENERIC = (
@@ -172,7 +181,10 @@ class Exercise:
     def __call__(self, answer: Callable, hint: int = 1) -> Report:
         if hint not in (1, 2, 3):
             raise ValueError(f"hint 只能是 1、2 或 3，收到 {hint!r}")
-        report = self.render(self.examine(answer), hint)
+        verdict = self.examine(answer)
+        if hint > 1 and verdict.kind == "mistake" and len(verdict.hints) == 1:
+            verdict = replace(verdict, hints=(*verdict.hints, *self._located(answer)))
+        report = self.render(verdict, hint)
         session.record(self.id, report.state)
         return report
 
@@ -244,7 +256,7 @@ class Exercise:
         elif kind == "generic":
             told = self._diagnosed(answer)
             place = hints[0].removeprefix(GENERIC[0])
-            kind, hints = ("mistake", (told + place, *hints[1:])) if told else (kind, hints)
+            kind, hints = ("mistake", (told + place, follow_up(told))) if told else (kind, hints)
         elif kind == "property" and self.oracle:
             hints = ((self._diagnosed(answer, tried=False) or "") + hints[0], *hints[1:])
         if run.error and not isinstance(run.error, Unfit):
@@ -261,6 +273,19 @@ class Exercise:
                 runs.append(replace(run, expected=expected))
         with isolated():
             return diagnosis(self, runs, answer if tried else None)
+
+    def _located(self, answer: Callable) -> tuple[str, ...]:
+        """认得的错法没有自己的第二级提示时：错在学习者的哪一行，或返回值的哪一处。"""
+        wanted = [run.output for run in self._oracle_runs] if self.oracle else []
+        with redirect_stdout(io.StringIO()), isolated():
+            told = repaired(self, answer, wanted) if wanted else None
+            runs = [self.execute(answer, run.probe) for run in self._oracle_runs] if wanted else []
+        for number, (run, right) in enumerate(zip(runs, wanted, strict=True), 1):
+            fits = not run.error and not form_fault(run.output, right, keeps_graph=True)
+            if not told and fits and not same(run.output, right, self.tolerance):
+                place = first_difference(run.output, right, self.tolerance)
+                told = place and f"检查用的第 {number} 组数据上，{place}手算这一处。"
+        return (told,) if told else ()
 
     def _expected(self, probe: Callable) -> Run:
         """标准实现在一组数据上的结果；没有标准实现时是空的。"""
@@ -282,10 +307,12 @@ class Exercise:
         """把结论写成报告：提示给到第 hint 级，缺的级用整道练习的想法与出处。"""
         lines = list(verdict.lines)
         if verdict.hints:
-            general = [None, f"这道题的想法：{self.idea}", self.where]
-            levels = [*verdict.hints, *general[len(verdict.hints) :]]
-            told = [own or shared for own, shared in zip(levels, general, strict=True)][:hint]
-            lines += filter(None, told)
+            idea = f"这道题的想法：{self.idea}"
+            levels = [*verdict.hints, *[None] * 3][:3]
+            levels[1] = levels[1] or idea
+            late = (idea,) if self.idea not in levels[1] else ()
+            levels[2:] = [levels[2]] if levels[2] else [*late, self.where]
+            lines += filter(None, levels if hint == 3 else levels[:hint])
             if hint < 3:
                 usage = f"check.{self.name}({self.function_name}, hint={hint + 1})"
                 lines.append(f"下一级提示：`{usage}`")
@@ -301,14 +328,20 @@ class Exercise:
         if run.effects:
             return "effect", EFFECTS[run.effects[0]]
         output = _like(run.output, expected)
+        # float32 的值对，别处却差在精度上：说精度，不说性质
+        single = isinstance(output, (Tensor, tuple, list)) and output is not run.output
+        right = single and not self.keeps_graph and same(run.output, expected, self.tolerance)
+        rounded = right and ("form", (ROUNDED,))
         for predicate, *hints in self.properties:
             if not predicate(output, *run.probe()):
+                if rounded:
+                    return rounded
                 told = self.tell(output, *run.probe()) if self.tell else ""
                 return "property", (hints[0].format(told), *hints[1:])
         for law, *hints in self.laws:
             with isolated():
                 if not law(self._guarded(answer, expected), *run.probe()):
-                    return "property", tuple(hints)
+                    return rounded or ("property", tuple(hints))
         if self.oracle and not same(run.output, expected, self.tolerance):
             place = first_difference(run.output, expected, self.tolerance)
             return "generic", (GENERIC[0] + place, f"{GENERIC[1]}{self.idea}")
@@ -404,7 +437,11 @@ def _single(output) -> bool:
 
 
 def _like(output, expected):
-    """标准值是张量而学习者给的是 Python 的数时，换成张量再去查性质。"""
+    """学习者给的是 Python 的数、float32 的张量时，换成与标准值一样的再去查性质。"""
     if isinstance(expected, Tensor) and isinstance(output, (bool, int, float)):
         return torch.tensor(float(output), dtype=torch.float64)
-    return output
+    if isinstance(expected, (tuple, list)) and isinstance(output, (tuple, list)):
+        made = [_like(a, b) for a, b in zip(output, expected, strict=False)]
+        changed = any(a is not b for a, b in zip(made, output, strict=False))
+        return type(output)(made) if changed and type(output) in (tuple, list) else output
+    return output.double() if single_precision(output, expected) else output

@@ -365,10 +365,13 @@ def _beside(pair: Pair, value: Tensor, function: Callable, tolerance: float) -> 
 def _changed_fits(exercise, run, change, tolerance) -> bool:
     arguments = _named(exercise, run.probe)
     try:
-        made = exercise.oracle(*{**arguments, **change(arguments)}.values())
+        altered = change(arguments)
+        made = exercise.oracle(*{**arguments, **altered}.values())
     except Exception:  # 改出来的实参不合法：这一种失手不可能
         return False
-    return same(run.output, made, tolerance) and not same(run.expected, made, tolerance)
+    # 这一组的实参改了也一样（如只有一张图），就不作数
+    idle = all(same(value, arguments[name], 0.0) for name, value in altered.items())
+    return same(run.output, made, tolerance) and (idle or not same(run.expected, made, tolerance))
 
 
 def diagnosis(exercise, runs: list, answer: Callable | None) -> str | None:
@@ -430,3 +433,30 @@ def _permuted(answers: list[list[tuple]], tolerance: float) -> str | None:
         ):
             return "几个返回值都对，次序排错了。"
     return None
+
+
+# 说出了失手之后的下一句：怎样自己看见它；第一个命中的说话
+_NEXT = (
+    ("用错了一种", "拿两三个数，把题目说的量和这一行各算一遍：差一个个数，还是差一次平方？"),
+    (
+        "哪几维",
+        "打印这一行之前的 .shape，说出每一维是什么（图、通道、行、列）：题目留下的是哪几维？",
+    ),
+    ("少了一步", "把题目说的步骤一条一条列出来，在代码里逐条找：有一条没有落到代码里。"),
+    ("多余的", "先去掉这一步，看结果怎么变：题目里有哪一句话要它？"),
+    ("用的数不对", "把这一行里的数换成它的名字（边长、步数、个数），在最小的例子上它该是几？"),
+    ("反了", "造一个只有两个不同的数的例子，看这一行把谁放在前面、把谁减去谁。"),
+    ("运算|加、减", "把题目的式子抄在这一行上面，逐个运算对照。"),
+    ("倍数|因子|常数", "在 1×1、2×2、2×3 的例子上量一量差多少：它跟着什么变，毛病就在什么上。"),
+    ("像是|全部都用|用成|用了", "打印函数一开头的这个量，再看它在哪一行变了样。"),
+    (
+        "维|次序|位置|边上|对调",
+        "喂一张每个数都不同的小图（torch.arange），看返回值里的每个数从哪里来。",
+    ),
+)
+
+
+def follow_up(told: str) -> str:
+    """认出失手之后，第二级提示说怎样自己看见它。"""
+    found = [sentence for pattern, sentence in _NEXT if re.search(pattern, told)]
+    return found[0] if found else "用 1×1 或 2×2 的小例子手算一遍，再与函数的结果逐个比较。"

@@ -123,7 +123,7 @@ def test_wrong_number_of_arguments_names_the_convention(exercise):
         (lambda x, m: None, "忘了 return"),
         (lambda x, m: "图", "类型是 str"),
         (lambda x, m: right_gradient(x, m), "形状是 (2, 3, 6, 5)"),
-        (lambda x, m: right(x, m).float(), "数据类型是 float32"),
+        (lambda x, m: right(x, m).half(), "数据类型是 float16"),
         (lambda x, m: right(x, m) / 0, "NaN 或无穷大"),
         (lambda x, m: right(x, m).requires_grad_(), "计算图"),
         (lambda x, m: -right(x, m), "不该有负数"),
@@ -146,7 +146,21 @@ def test_mistake_gets_its_own_hints_level_by_level(exercise):
 
 def test_missing_levels_fall_back_to_the_exercise(exercise):
     report = exercise(exercise.mistakes["mean"][0], hint=3)
-    assert report.lines == ("用了平均。", "这道题的想法：这里是想法。", "这里是出处。")
+    assert report.lines[0] == "用了平均。" and report.lines[1].startswith("只差一步：第 ")
+    assert report.lines[2:] == ("这道题的想法：这里是想法。", "这里是出处。")
+
+
+def test_second_hint_names_the_learners_own_line(exercise):
+    def my_sample(image, model):
+        return right_gradient(image, model).abs().mean(1)
+
+    told = exercise(my_sample, hint=2).lines[1]
+    assert "`return right_gradient(image, model).abs().mean(1)`" in told and "用错了一种" in told
+
+
+def test_single_precision_is_taken_when_the_values_are_right(exercise):
+    assert exercise(lambda x, m: right(x, m).float())
+    assert exercise(lambda x, m: by_sum(x, m).float()).lines[0] == "用了求和。"
 
 
 def test_unknown_mistake_gets_a_place_but_no_value(exercise):

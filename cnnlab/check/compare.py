@@ -210,12 +210,12 @@ def _leaf_fault(output, expected, name: str) -> str | None:
     return None
 
 
-ROUNDED = "检查用 float64 算；新建的张量要跟着输入走，如 image.new_zeros(…) 或 dtype=image.dtype。"
+ROUNDED = "返回的是 float32，只准到六七位。检查用 float64 算；新建的张量要跟着输入走，如 image.new_zeros(…) 或 dtype=image.dtype。"
 
 
 def _dtype_advice(found: Tensor, wanted: Tensor) -> str:
     if found.is_floating_point() and wanted.dtype == torch.float64:
-        return ROUNDED
+        return ROUNDED.partition("。")[2]
     if found.is_complex():
         return "它还是复数：取实部，或用 irfft 一类的函数。"
     return ""

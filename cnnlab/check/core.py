@@ -250,7 +250,7 @@ class Exercise:
             return "form", (f"{_unusable(run.output)}题目要的是：{self.answer}。",)
 
     def _refusal(self, answer: Callable, run: Run, number: int, kind: str, hints: tuple) -> Verdict:
-        named = self._mistake_hints(answer, run, number)
+        named = () if hints == (ROUNDED,) else self._mistake_hints(answer, run, number)
         if named:
             kind, hints = "mistake", named
         elif kind == "generic":
@@ -283,8 +283,7 @@ class Exercise:
         for number, (run, right) in enumerate(zip(runs, wanted, strict=True), 1):
             fits = not run.error and not form_fault(run.output, right, keeps_graph=True)
             if not told and fits and not same(run.output, right, self.tolerance):
-                place = first_difference(run.output, right, self.tolerance)
-                told = place and f"检查用的第 {number} 组数据上，{place}手算这一处。"
+                told = _place_to_look(run.output, right, self.tolerance, number)
         return (told,) if told else ()
 
     def _expected(self, probe: Callable) -> Run:
@@ -423,6 +422,14 @@ def stub_of(reference: Callable, name: str) -> str:
     if isinstance(reference, type):
         return name
     return f"{name}({', '.join(inspect.signature(reference).parameters)})"
+
+
+def _place_to_look(output, right, tolerance: float, number: int) -> str:
+    """只错了一部分的，第一处在哪里；处处都错的，看哪一处都一样。"""
+    place = first_difference(output, right, tolerance)
+    count = re.search(r"共 (\d+) 处", place)
+    whole = count and int(count[1]) > 0.8 * as_tensor(right).numel()
+    return "" if whole or not place else f"检查用的第 {number} 组数据上，{place}手算这一处。"
 
 
 def _unusable(output) -> str:

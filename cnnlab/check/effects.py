@@ -88,8 +88,9 @@ def _module_state(model: nn.Module) -> dict:
 
 
 def _options(module: nn.Module) -> list:
-    """模块自己的设置，如 inplace、stride；模式另算。"""
-    plain = {name: value for name, value in vars(module).items() if name != "training"}
+    """模块自己的设置，如 inplace、stride；模式另算，挂过反向钩子的记号摘不掉，也不算。"""
+    aside = ("training", "_is_full_backward_hook")
+    plain = {name: value for name, value in vars(module).items() if name not in aside}
     return [(n, v) for n, v in plain.items() if isinstance(v, (bool, int, float, str, tuple))]
 
 

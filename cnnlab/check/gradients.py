@@ -51,20 +51,37 @@ BROKEN = (
 
 
 def _gradient_flows(call, first, *rest):
-    """对第一个实参求导求得出来，而且不全为零；转成 NumPy 的也算断了图。"""
+    """对第一个实参求导求得出来，不全为零，与差分一致（只断了一部分的也看得出）；转成 NumPy 的也算断了图。"""
     many = isinstance(first, list)
     parts = [part.detach().clone().requires_grad_() for part in (first if many else [first])]
+
+    def made_of(given):
+        made = call(given if many else given[0], *rest)
+        return list(made) if isinstance(made, (tuple, list)) else [made]
+
+    def size(made):
+        return sum(part.square().sum() for part in made)
+
     try:
-        made = call(parts if many else parts[0], *rest)
+        made = made_of(parts)
     except Exception as error:
         if "numpy() on Tensor" in str(error.__cause__):
             return False
         raise
-    made = list(made) if isinstance(made, (tuple, list)) else [made]
     if not all(isinstance(part, torch.Tensor) and part.requires_grad for part in made):
         return False
-    gradients = torch.autograd.grad(sum(part.square().sum() for part in made), parts)
-    return all(bool((gradient != 0).any()) for gradient in gradients)
+    gradients = torch.autograd.grad(size(made), parts)
+    if not all(bool((gradient != 0).any()) for gradient in gradients):
+        return False
+    length = sum(gradient.square().sum() for gradient in gradients).sqrt()
+    moves = [1e-4 * gradient / length for gradient in gradients]
+    ahead, behind = (
+        size(
+            made_of([part.detach() + sign * move for part, move in zip(parts, moves, strict=True)])
+        )
+        for sign in (1, -1)
+    )
+    return bool(torch.isclose((ahead - behind) / 2e-4, length, rtol=0.02))
 
 
 # 一条法则：第一个实参的梯度流得过去

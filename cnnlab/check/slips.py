@@ -229,6 +229,10 @@ class _Through(nn.Module):
             return getattr(super().__getattr__("inner"), name)
 
 
+def _every(target: Tensor) -> Callable:
+    return lambda s: s[:, target].sum(1, True).expand_as(s)
+
+
 def _predicted(arguments: dict) -> Tensor:
     return arguments["model"](arguments["image"]).argmax(1).view_as(arguments["target"])
 
@@ -296,6 +300,10 @@ def _changes(arguments: dict) -> Iterator[tuple[str, Callable]]:
             for function, text in _NUMBER_SLIPS:
                 yield text.format(name=name), lambda a, n=name, f=function: {n: f(a[n])}
         if name == "target" and isinstance(value, Tensor):
+            yield (
+                "[:, target] 让每张图都取了全部的目标类：每张图只取自己那一类，要一一对应。",
+                lambda a: {"model": _Through(a["model"], _every(a["target"]))},
+            )
             for function, text in _TARGET_SLIPS:
                 yield text, lambda a, f=function: {"target": f(a)}
     floating = [n for n, v in arguments.items() if isinstance(v, Tensor) and v.is_floating_point()]
@@ -437,22 +445,16 @@ def _permuted(answers: list[list[tuple]], tolerance: float) -> str | None:
 
 # 说出了失手之后的下一句：怎样自己看见它；第一个命中的说话
 _NEXT = (
-    ("用错了一种", "拿两三个数，把题目说的量和这一行各算一遍：差一个个数，还是差一次平方？"),
-    (
-        "哪几维",
-        "打印这一行之前的 .shape，说出每一维是什么（图、通道、行、列）：题目留下的是哪几维？",
-    ),
+    ("像是|全部都用|用成|用了", "打印函数一开头的这个量，再看它在哪一行变了样。"),
+    ("运算|加、减", "把题目的式子抄在这一行上面，逐个运算对照。"),
+    ("用错了一种|平方和", "拿两三个数，把题目说的量和这一行各算一遍：差个数，还是差平方？"),
+    ("哪几维", "打印这一行之前的 .shape，说出每一维是什么：题目要留下的是哪几维？"),
     ("少了一步", "把题目说的步骤一条一条列出来，在代码里逐条找：有一条没有落到代码里。"),
     ("多余的", "先去掉这一步，看结果怎么变：题目里有哪一句话要它？"),
     ("用的数不对", "把这一行里的数换成它的名字（边长、步数、个数），在最小的例子上它该是几？"),
     ("反了", "造一个只有两个不同的数的例子，看这一行把谁放在前面、把谁减去谁。"),
-    ("运算|加、减", "把题目的式子抄在这一行上面，逐个运算对照。"),
     ("倍数|因子|常数", "在 1×1、2×2、2×3 的例子上量一量差多少：它跟着什么变，毛病就在什么上。"),
-    ("像是|全部都用|用成|用了", "打印函数一开头的这个量，再看它在哪一行变了样。"),
-    (
-        "维|次序|位置|边上|对调",
-        "喂一张每个数都不同的小图（torch.arange），看返回值里的每个数从哪里来。",
-    ),
+    ("维|次序|位置|边上|对调", "喂一张每个数都不同的小图（torch.arange），看每个数从哪里来。"),
 )
 
 

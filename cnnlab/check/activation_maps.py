@@ -158,7 +158,7 @@ def activations(image, layers, model):
 def _maps(shape, seed):
     activation = noise(shape, seed)
     activation[0] = 0  # 全零：不响
-    activation[1] = -activation[1].abs() - 0.1  # 全负：也不响
+    activation[1] = -20 * activation[1].abs() - 0.1  # 全负：也不响
     activation[2] = 0.7  # 处处相同，但是响的
     activation[3] *= 9
     activation[4] = activation[4].abs() + 0.5  # 最小值大于 0
@@ -242,6 +242,10 @@ def my_tiles(activation):
         "below_zero": (
             ("high.flatten() <= 0", "high.flatten() < 0"),
             "最大值恰好是 0 的通道漏掉了：没有一个正数，就是不响。",
+        ),
+        "top_absolute": (
+            ("top = positive.max()", "top = activation.abs().max()"),
+            "同一把尺除的是绝对值的最大：负数已经画成黑，分母只看正的。",
         ),
     },
 )

@@ -255,6 +255,13 @@ def _keeps_the_photo(call, image, sizes, change):
             ("in sizes", "in sizes[1:]"),
             "少走了一个尺度：从 sizes 的第一个开始。",
         ),
+        "chained": (
+            (
+                "for size in sizes:\n        base = _resize(image, size)",
+                "base = image\n    for size in sizes:\n        base = _resize(base, size)",
+            ),
+            "缩小版是从上一个尺度放大来的，细节已经丢了：每次都从原图缩小。",
+        ),
     },
 )
 def octave_dream(image, sizes, change):
@@ -284,7 +291,7 @@ def _planted(seed, shape):
     laws=(
         (
             lambda call, b, a: torch.allclose(call(1000 * b, 1000 * a), call(b, a)),
-            "两批激活一起放大一千倍，比值不该变：是不是在分母里加了一个小量？",
+            "两批激活一起放大一千倍，比值不该变，你的变了：返回的是两个平均之比吗，分母里有没有加一个小量？",
         ),
     ),
     question="用 torch.corrcoef 算一算：原来的强度与这个倍数，名次相关吗？",

@@ -88,6 +88,10 @@ def _stretched(count, width, seed):
             ("/ variance.sum()", "/ (len(x) - 1)"),
             "第二项给的是方差本身：要除以总方差，成为比例。",
         ),
+        "standardised_whole": (
+            ("x - x.mean(0)", "(x - x.mean(0)) / x.std(0, correction=0)"),
+            "各列还除了标准差：那是另一种做法，这里只减平均。",
+        ),
     },
 )
 def principal(x, n):

@@ -32,7 +32,7 @@ TRANSLATIONS = (
     ),
     (
         r"cannot be multiplied|must match|size mismatch|invalid for input of size|"
-        r"to have \d+ channels|Expected \d+D|shape|dimension",
+        r"to have \d+ channels|broadcast|subscript|Expected \d+D|shape|dimension",
         "形状对不上：在这一行之前看一看每个张量的 .shape。",
     ),
     (

@@ -146,6 +146,10 @@ def facet_start(images, features, labels, count):
         ),
         "columns_only": (("y * y + ", ""), "只看了列的坐标：行的坐标也要平方、相加。"),
         "one_axis": ((" + x * x", ""), "只看了一个方向：行、列两个坐标的平方要相加。"),
+        "one_side": (
+            ("column / (across - 1)", "column / (height - 1)"),
+            "行和列用了同一个边长：高和宽不同时，各除以各的。",
+        ),
     },
 )
 def center_mask(gradient, width):

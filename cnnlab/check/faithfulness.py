@@ -236,6 +236,16 @@ def _tied(shape, seed):
             lambda *both: float(pearson(*(x.flatten().argsort() for x in both))),
             "只排了一次序，得到的是“第几名是谁”；名次是“谁是第几名”，并列的还要取平均。",
         ),
+        "not_centred": (
+            [
+                ("/ 2 for v", "/ 2 + 1 for v"),
+                (
+                    "pearson(*map(torch.tensor, ranks))",
+                    "torch.cosine_similarity(*map(torch.tensor, ranks), dim=0)",
+                ),
+            ],
+            "名次没有减去平均就比了夹角：相关系数要先各减平均。",
+        ),
     },
 )
 def rank_agreement(a, b):
@@ -289,6 +299,13 @@ def _swapped(model, layer):
         "stuck": (
             ("network=network", "network=model"),
             "每一张都是原模型的图：shuffle 返回新模型，要接住它。",
+        ),
+        "drawn_before": (
+            (
+                "accumulate(layers, shuffle, initial=model)",
+                "[model, *accumulate(layers, shuffle, initial=model)][:-1]",
+            ),
+            "先画了图再打乱：每打乱一层之后才画，最后一层也要画到。",
         ),
     },
 )
@@ -382,6 +399,10 @@ def my_deletion(image, target, model, heat, steps):
             "列的次序反了：第 0 列一个像素也没有删。",
         ),
         "half": (("= color[n]", "= 0.5"), "填的是 0.5 的灰：题目要这张图自己的平均色。"),
+        "order_as_rank": (
+            ("order[n, : round(k * count / steps)]", "order[n] < round(k * count / steps)"),
+            "排一次序得到的是“第几名是哪个像素”，不是名次：拿它取下标，或者再排一次。",
+        ),
     },
 )
 def deletion(image, target, model, heat, steps):
@@ -458,6 +479,7 @@ def _planted(shape, targets, seed):
             ),
             "比的是方块里与方块外的密度：题目要份额除以面积份额，分母是整张图。",
         ),
+        "no_total": (("/ positive.sum()", ""), "热力图没有除以它的总和：份额是占整张图的比例。"),
     },
 )
 def shortcut_evidence(image, mask, target, model, heat):

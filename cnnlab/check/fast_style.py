@@ -455,6 +455,13 @@ def my_adain(content, style):
         ),
         "layer": (("(2, 3)", "(1, 2, 3)"), "统计量跨了通道：每个通道各换各的。"),
         "first_style": (fed(my_adain, style=first), "都用了第一张 style：每张图配自己的那一张。"),
+        "content_bare": (
+            (
+                "content.var((2, 3), correction=0, keepdim=True) + 1e-5",
+                "content.var((2, 3), correction=0, keepdim=True)",
+            ),
+            "content 的方差没有加 1e-5：两个方差都要加。",
+        ),
     },
 )
 def adain(content, style):

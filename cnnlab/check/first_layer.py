@@ -75,6 +75,10 @@ def _some_kernels(count: int, size: int, seed: int):
             "只截断到了 [0, 1]，没有拉伸：负的权重全成了黑。",
         ),
         "black_gap": (("new_ones", "new_zeros"), "缝和空着的格是黑的：题目要白色。"),
+        "zero_is_grey": (
+            ("(kernel - low) / (high - low)", "0.5 + kernel / kernel.abs().max() / 2"),
+            "把 0 固定成了中灰：这里每个核从自己的最小值拉到最大值。",
+        ),
     },
 )
 def kernel_sheet(weight, columns):
@@ -122,6 +126,7 @@ def my_convolution(image, weight, bias, stride, padding):
     probes=(
         lambda: (uniform((2, 3, 8, 6), 3), noise((4, 3, 3, 3), 4), noise((4,), 5), 2, 1),
         lambda: (uniform((1, 3, 5, 9), 6), noise((2, 3, 2, 2), 7), noise((2,), 8), 1, 0),
+        lambda: (uniform((1, 2, 4, 5), 9), noise((3, 2, 3, 3), 10), noise((3,), 11), 1, 1),
     ),
     answer="(N, O, h, w)：每个位置上图像块与每个核的内积，加偏置",
     idea="先把每个位置的图像块拉成一列，再做一次矩阵乘法：行是核，列是位置。",
@@ -240,6 +245,10 @@ def _second_is_best(patches, weight):
             "第二块是把核线性拉伸到 [0, 1]：那是画图的办法，不是内积最大的办法。",
         ),
         "not_unit": (lambda w: _pair(w.clone(), (w > 0).double()),),
+        "swapped": (
+            lambda w: torch.stack([(w > 0).to(w.dtype), w / w.norm()]),
+            "两块的次序反了：第一块是范数为 1 的。",
+        ),
     },
 )
 def best_patch(weight): ...
@@ -301,6 +310,10 @@ def _rotates(call, weight, angles, period):
         "ends_twice": (
             ("step / angles", "step / (angles - 1)"),
             "最后一个方向走到了 π，与第一个相同：方向是 aπ/angles，不含 π。",
+        ),
+        "degrees": (
+            ("math.pi * step / angles", "180 * step / angles"),
+            "角度用了度：cos 和 sin 要弧度，半圈是 π。",
         ),
     },
 )

@@ -197,6 +197,11 @@ def my_finite_difference(function, image, position, step):
             fed(my_finite_difference, step=lambda _: 1e-3),
             "没有用上 step，写死成了一个数。",
         ),
+        "undivided": ((" / (2 * step)", ""), "没有除以两点之间的距离：差还不是导数。"),
+        "no_brackets": (
+            ("/ (2 * step)", "/ 2 * step"),
+            "2 * step 没有加括号：先除以 2，又乘上了 step。",
+        ),
     },
 )
 def finite_difference(function, image, position, step):

@@ -166,6 +166,10 @@ def _moves(call, image, target, model):
             (".gather(1, target[:, None])", "[:, target]"),
             "[:, target] 让每张图都取了全部的目标类：每张图只取自己那一类，要一一对应。",
         ),
+        "still_thousand": (
+            ("return scores", "return 1000 * scores"),
+            "还乘着 1000：放大救不活梯度，目标也不再是得分。",
+        ),
     },
 )
 def dead_start(image, target, model):
@@ -316,6 +320,14 @@ def _above_quantile(image, gradient, share):
             "个数向上取了整：题目要四舍五入。",
         ),
         "quantile": (_above_quantile, "用分位数当门槛，个数会差一两个：题目定了留几个，按名次取。"),
+        "three_channels": (
+            ("round(share * len(score))", "round(3 * share * len(score))"),
+            "个数按三个通道数了：一个像素算一个。",
+        ),
+        "threshold": (
+            ("score.argsort(descending=True)[:count]", "score > share * score.max()"),
+            "share 当成了门槛：它是留下的像素占的份数。",
+        ),
     },
 )
 def keep_contribution(image, gradient, share):
@@ -387,6 +399,18 @@ def keep_contribution(image, gradient, share):
         "unnormalized": (
             (', norm="ortho"', ""),
             '没有做正交归一：逆变换缺省还除了一次像素数的平方根，写 norm="ortho"。',
+        ),
+        "no_floor": (
+            ("clamp_min(1 / max(height, width))", "clamp_min(1e-6)"),
+            "零频的下限太小：f 至少算作 1 除以较长的边。",
+        ),
+        "added_floor": (
+            (".clamp_min(1 / max(height, width))", " + 1 / max(height, width)"),
+            "频率都加上了下限：题目是两者取大，只抬高不到下限的。",
+        ),
+        "added_axes": (
+            ("torch.hypot(rows, columns)", "(rows.abs() + columns)"),
+            "两个方向的频率直接相加了：f 是平方和的平方根。",
         ),
     },
 )

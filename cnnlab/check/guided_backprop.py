@@ -80,6 +80,13 @@ def my_relu_rules(value, gradient):
             ("[plain, deconvolution,", "[plain, value.clamp(min=0),"),
             "第二条给的是前向的输出：反卷积网络截的是传回来的梯度。",
         ),
+        "all_let_back": (
+            [
+                ("deconvolution = gradient.clamp(min=0)", "deconvolution = gradient"),
+                ("deconvolution * (value > 0)", "gradient.clamp(min=0) * (value > 0)"),
+            ],
+            "反卷积网络没有拦下负的梯度：它在反向时再做一次 ReLU。",
+        ),
     },
 )
 def relu_rules(value, gradient):
@@ -384,6 +391,10 @@ def _opposed(model, image, target):
         "pairs": (
             ("ranks.pearson(ranks.first_come(x), ranks.first_come(y))", "ranks.kendall(x, y)"),
             "算的是成对比较的一致程度（肯德尔系数）：题目要对名次求相关系数。",
+        ),
+        "same_class": (
+            ("(first, second)", "(first, first)"),
+            "两次用了同一组类别：换类别前后要各算一次。",
         ),
     },
 )

@@ -96,6 +96,10 @@ def _scale_free(call, found, target):
             lambda f, t: 1 - functional.cosine_similarity(f.flatten(1), t.flatten(1)),
             "算的是夹角：放大一倍的激活也会显得没有误差，题目要差的范数。",
         ),
+        "one_by_one": (
+            ("gap / size", "((found - target) / target).flatten(1).norm(dim=1)"),
+            "逐个数相除再求范数：目标里接近 0 的数会把误差撑大，先各求范数再除。",
+        ),
     },
 )
 def relative_error(found, target):
@@ -190,6 +194,10 @@ def my_variation(image):
         "outer": (
             lambda x: my_variation(functional.pad(x, (1, 1, 1, 1))),
             "图外面补了一圈 0，边上多算了差：只比图里的邻居。",
+        ),
+        "channels": (
+            ("image[..., 1:, :] - image[..., :-1, :]", "image[:, 1:] - image[:, :-1]"),
+            "把相邻的通道当成了上下的邻居：第 1 维是通道，行是倒数第二维。",
         ),
     },
 )
@@ -292,6 +300,10 @@ def _inversion_probe(seed, shape, frozen=True):
             "多了动量：题目要普通的梯度下降。",
         ),
         "one_short": (("range(steps)", "range(steps - 1)"), "少走了一步：数一数更新了几次。"),
+        "from_the_start": (
+            [("for _ in", "start = image\n    for _ in"), ("(image - size", "(start - size")],
+            "每一步都从起点出发：要接着上一步的图走。",
+        ),
     },
 )
 def inversion_loop(image, target, model, steps, size):
@@ -354,6 +366,10 @@ def _grey_has_the_right_brightness(call, image, original):
         "absolute": (("_norm(", "_sizes("), "用的是绝对值之和：范数是平方和的平方根。"),
         "equal_sum": (("LUMA", "[1.0] * 3"), "亮度的三个权重加起来不是 1：0.299、0.587、0.114。"),
         "swapped_weights": (("LUMA", "LUMA[::-1]"), "红和蓝的权重对调了：本书的次序是 RGB。"),
+        "whole_gap": (
+            ("_norm(color - wanted)", "_norm(image - original)"),
+            "颜色的分子是整张图的差，混进了亮度：先各减去亮度。",
+        ),
     },
 )
 def color_error(image, original):

@@ -110,6 +110,11 @@ def _coded(shape, seed):
             ),
             "用了最小值到最大值的拉伸：这里 0 要正好是中灰，式子在题面里。",
         ),
+        "black_gap": (("new_ones", "new_zeros"), "缝是黑的：题目要白缝。"),
+        "by_channel": (
+            ("kernel.abs()", "weight[:, column].abs()"),
+            "尺子按输入通道取了：同一个核（同一行）除以同一个数。",
+        ),
     },
 )
 def kernel_sheet_of_planes(weight):
@@ -208,8 +213,10 @@ def _shuffle(weight, seed):
 
 
 def _structured(count, depth, size, seed):
-    """每个核的各通道是同一个图案的倍数，加一点噪声；核与核的大小相差很多。"""
-    pattern, amounts = noise((count, 1, size, size), seed), noise((count, depth, 1, 1), seed + 1)
+    """每个核的各通道是同一片斜坡的倍数，加一点噪声；核与核的大小相差很多。"""
+    slope, amounts = noise((count, 2, 1, 1), seed), noise((count, depth, 1, 1), seed + 1)
+    ramp = torch.linspace(-1.5, 1.5, size, dtype=slope.dtype)
+    pattern = slope[:, :1] * ramp + slope[:, 1:] * ramp[:, None]
     weight = pattern * amounts + 0.3 * noise((count, depth, size, size), seed + 2)
     return weight * torch.linspace(0.2, 5, count, dtype=weight.dtype).view(-1, 1, 1, 1)
 

@@ -185,6 +185,10 @@ def _with_twins(seed):
             [(".fill_diagonal_(torch.inf)", ""), ("[:, :k]", "[:, 1 : k + 1]")],
             "去掉的是排在第一的那个，不一定是自己：有一模一样的向量时，第一个可能是别人。",
         ),
+        "left_out_twice": (
+            ("[:, :k]", "[:, 1 : k + 1]"),
+            "自己去了两次：对角已经排除，排在第一的就是最近的别人。",
+        ),
     },
 )
 def neighbors_without_self(vectors, k):

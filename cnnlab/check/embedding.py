@@ -90,7 +90,7 @@ def _stretched(count, width, seed):
         ),
         "standardised_whole": (
             ("x - x.mean(0)", "(x - x.mean(0)) / x.std(0, correction=0)"),
-            "各列还除了标准差：那是另一种做法，这里只减平均。",
+            "各列还除了标准差（按个数算的）：这里只减平均。",
         ),
     },
 )

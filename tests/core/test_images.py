@@ -149,6 +149,9 @@ def test_a_batch_is_saved_as_a_sheet_of_all_its_pictures(tmp_path):
     assert sheet.shape == (1, 3, 18, 22)
     for top, left, value in ((0, 0, 0.0), (0, 12, 0.2), (10, 0, 0.4), (10, 12, 1.0)):
         assert torch.allclose(sheet[..., top : top + 8, left : left + 10], torch.tensor(value))
+    assert torch.equal(sheet[..., 8:10, :], torch.ones(1, 3, 2, 22))  # 缝是白的
+    two = load_image(save_image(images[:2], tmp_path / "two.png"))
+    assert torch.equal(two, sheet[..., :8, :])
     with pytest.raises(ValueError, match="一张图像"):
         to_pil(images)
 

@@ -156,6 +156,11 @@ def test_clips_reset_exactly_the_smallest_pixels():
     gradient = torch.ones_like(image) * torch.tensor([10.0, 0.1, 10.0, 1.0])
     clipped = priors.clip_small_contribution(50)(image, gradient, 0)
     assert torch.allclose(clipped[0, 0, 0], torch.tensor([0.6, 0.5, 0.7, 0.5]))
+    # 左边的像素三个通道的贡献相消，右边的同号：先加起来，再取绝对值
+    image = torch.tensor([[0.9, 0.6], [0.1, 0.6], [0.5, 0.6]]).view(1, 3, 1, 2)
+    clipped = priors.clip_small_contribution(50)(image, torch.ones_like(image), 0)
+    assert torch.equal(clipped[..., 0], torch.full((1, 3, 1), 0.5))
+    assert torch.equal(clipped[..., 1], image[..., 1])
     with pytest.raises(ValueError, match="percentile"):
         priors.clip_small_norm(100)
 

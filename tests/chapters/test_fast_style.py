@@ -9,9 +9,11 @@ from torch.nn import functional
 
 from cnnlab.chapters.fast_style import (
     STYLIZER_HELD_OUT,
+    break_even,
     content_crops,
     content_reader,
     equal_steps,
+    moved_together,
     period_energy,
     style_grams,
     stylization_loss,
@@ -361,3 +363,26 @@ def test_shipped_network_leaves_no_grid_of_its_stride():
 def test_shipped_files_are_at_most_a_megabyte():
     for name in stylizer_names():
         assert (DATA / f"stylizer_{name}.safetensors").stat().st_size < 1e6
+
+
+def test_training_pays_from_the_first_picture_that_makes_up_for_it():
+    assert break_even(100, 1, 3) == 50 and break_even(101, 1, 3) == 51
+    count = break_even(37.5, 0.02, 1.4)
+    assert 37.5 + count * 0.02 <= count * 1.4
+    assert 37.5 + (count - 1) * 0.02 > (count - 1) * 1.4
+    with pytest.raises(ValueError, match="不划算"):
+        break_even(100, 3, 3)
+
+
+def test_batches_that_move_together_lose_the_same_rim():
+    rows = torch.arange(64.0)[:, None].expand(1, 3, 64, 48)
+    columns = torch.arange(48.0)[None].expand(1, 3, 64, 48)
+    seen = set()
+    for seed in range(12):
+        torch.manual_seed(seed)
+        moved_rows, moved_columns = moved_together(rows, columns)
+        assert moved_rows.shape == moved_columns.shape
+        assert moved_rows.shape[-2] < 64 and moved_rows.shape[-1] < 48
+        assert (moved_rows.diff(dim=-2) == 1).all() and (moved_columns.diff(dim=-1) == 1).all()
+        seen.add((moved_rows.min().item(), moved_columns.min().item()))
+    assert len(seen) > 3

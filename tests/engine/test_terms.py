@@ -57,6 +57,10 @@ def test_class_score_resolves_names_and_one_target_per_image(tiny_cnn, photo):
     assert torch.isclose(
         objective(model, terms.class_score([0, 4]))(images), scores[0, 0] + scores[1, 4]
     )
+    logs = scores.log_softmax(1)
+    assert torch.isclose(
+        objective(model, terms.log_probability(["乙", 4]))(images), logs[0, 1] + logs[1, 4]
+    )
     with pytest.raises(ValueError, match="己"):
         objective(model, terms.class_score("己"))(images)
 

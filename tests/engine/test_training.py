@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from cnnlab.engine.training import Training, cosine, fit, shuffled_batches
+from cnnlab.engine.training import Training, cosine, fit, random_square, shuffled_batches
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -381,3 +381,19 @@ def test_lists_are_refused_before_the_first_batch():
         TypeError, match=r"tensors 里应都是张量，有一个是 \[1, 2\]；先 torch.as_tensor"
     ):
         shuffled_batches(torch.rand(2), [1, 2], batch_size=1)
+
+
+def test_a_random_square_is_square_and_lies_inside():
+    rows = torch.arange(60.0)[:, None].expand(60, 80)
+    columns = torch.arange(80.0)[None].expand(60, 80)
+    image, generator = torch.stack([rows, columns, rows])[None], torch.Generator().manual_seed(0)
+    steps = set()
+    for _ in range(20):
+        found = random_square(image, 20, generator)
+        assert found.shape == (1, 3, 20, 20)
+        down, across = found[0, 0, :, 0].diff()[3:-3], found[0, 1, 0].diff()[3:-3]
+        assert torch.allclose(down, across, atol=1e-3)  # 纵横一样缩放
+        assert 1 <= down.mean() + 1e-3 and down.mean() <= 3 + 1e-3
+        assert found[:, 0].max() <= 59 and found[:, 1].max() <= 79
+        steps.add(round(down.mean().item(), 2))
+    assert len(steps) > 5

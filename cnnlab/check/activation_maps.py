@@ -132,12 +132,6 @@ def _switches_inplace(image, layers, model):
             fed(_by_hand, layers=lambda layers: layers[-1:]),
             "少了几层：每个名字都要有一项。",
         ),
-        "batch_mean": (
-            lambda x, layers, m: {
-                name: one.mean(0, keepdim=True) for name, one in _by_hand(x, layers, m).items()
-            },
-            "一批图被平均成了一张：激活保留批量维。",
-        ),
         "ends_in_training": (
             _ends_in_training,
             "不管原来是什么模式，最后都设成了训练模式：先记下 model.training，照原样还回去。",
@@ -163,12 +157,6 @@ def _maps(shape, seed):
     activation[3] *= 9
     activation[4] = activation[4].abs() + 0.5  # 最小值大于 0
     return activation
-
-
-def _divided(activation):
-    """只除最大值；处处相同的、没有正数的画成 0。"""
-    low, high = activation.amin((1, 2), keepdim=True), activation.amax((1, 2), keepdim=True)
-    return torch.where((high > low) & (high > 0), activation / high, 0.0)
 
 
 def my_tiles(activation):
@@ -207,10 +195,6 @@ def my_tiles(activation):
                 "torch.where(span > 0, (activation - low) / span, 1)",
             ),
             "没有起伏的图画成了白的：不响的通道被画成了有发现。",
-        ),
-        "only_divided": (
-            lambda a: (_divided(a), *my_tiles(a)[1:]),
-            "各用一把尺时只除了最大值：最小值也要拉到 0。",
         ),
         "common_is_each": (
             ("positive / top if top > 0 else positive", "each.clone()"),
@@ -287,12 +271,6 @@ def _monotone(call, activation, labels):
     return torch.allclose(call(activation.exp(), labels), call(activation, labels), atol=1e-6)
 
 
-def _by_ranks(activation, labels):
-    ranks = activation.amax((2, 3)).argsort(0, stable=True).argsort(0).to(activation.dtype) + 1
-    yes, no = int(labels.sum()), int((~labels).sum())
-    return (ranks[labels].sum(0) - yes * (yes + 1) / 2) / (yes * no)
-
-
 @exercise(
     "给一句“它在找什么”记分",
     level=2,
@@ -316,10 +294,6 @@ def _by_ranks(activation, labels):
             "分数取的是整张图的平均：一小块很亮的会被冲淡，题目要最大值。",
         ),
         "reversed": (("> 0", "< 0"), "正反对调了：有的比没有的大，才算赢。"),
-        "ranks_without_ties": (
-            _by_ranks,
-            "用排序得来的名次没有管平手：一样大的应当得到同样的名次。",
-        ),
     },
 )
 def channel_auc(activation, labels):

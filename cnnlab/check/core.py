@@ -28,6 +28,7 @@ from cnnlab.check.compare import (
 )
 from cnnlab.check.effects import EFFECTS, changed, isolated, leaves, snapshot
 from cnnlab.check.errors import is_unfinished, learner_frame, plain_message, translated
+from cnnlab.check.gradients import FLOWING
 from cnnlab.check.repair import repaired
 from cnnlab.check.session import STATES, printable
 from cnnlab.check.slips import diagnosis, follow_up
@@ -182,7 +183,7 @@ class Exercise:
         if hint not in (1, 2, 3):
             raise ValueError(f"hint 只能是 1、2 或 3，收到 {hint!r}")
         verdict = self.examine(answer)
-        if hint > 1 and verdict.kind == "mistake" and len(verdict.hints) == 1:
+        if hint > 1 and verdict.kind in ("mistake", "property") and len(verdict.hints) == 1:
             verdict = replace(verdict, hints=(*verdict.hints, *self._located(answer)))
         report = self.render(verdict, hint)
         session.record(self.id, report.state)
@@ -275,12 +276,15 @@ class Exercise:
             return diagnosis(self, runs, answer if tried else None)
 
     def _located(self, answer: Callable) -> tuple[str, ...]:
-        """认得的错法没有自己的第二级提示时：错在学习者的哪一行，或返回值的哪一处。"""
+        """毛病没有自己的第二级提示时：错在学习者的哪一行，或返回值的哪一处；值都对时没有。"""
         wanted = [run.output for run in self._oracle_runs] if self.oracle else []
         with redirect_stdout(io.StringIO()), isolated():
-            told = repaired(self, answer, wanted) if wanted else None
             runs = [self.execute(answer, run.probe) for run in self._oracle_runs] if wanted else []
-        for number, (run, right) in enumerate(zip(runs, wanted, strict=True), 1):
+            pairs = list(zip(runs, wanted, strict=True))
+            if all(same(run.output, right, self.tolerance) for run, right in pairs):
+                return ()
+            told = repaired(self, answer, wanted)
+        for number, (run, right) in enumerate(pairs, 1):
             fits = not run.error and not form_fault(run.output, right, keeps_graph=True)
             if not told and fits and not same(run.output, right, self.tolerance):
                 told = _place_to_look(run.output, right, self.tolerance, number)
@@ -340,7 +344,7 @@ class Exercise:
         for law, *hints in self.laws:
             with isolated():
                 if not law(self._guarded(answer, expected), *run.probe()):
-                    return rounded or ("property", tuple(hints))
+                    return (law not in FLOWING and rounded) or ("property", tuple(hints))
         if self.oracle and not same(run.output, expected, self.tolerance):
             place = first_difference(run.output, expected, self.tolerance)
             return "generic", (GENERIC[0] + place, f"{GENERIC[1]}{self.idea}")

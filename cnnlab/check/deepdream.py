@@ -59,21 +59,9 @@ def _leaves_grad(image, model):
             ("_energy(model(leaf))", "model(leaf).abs().sum()"),
             "传回去的是激活的正负号：那是绝对值之和的梯度。",
         ),
-        "strongest": (
-            ("_energy(model(leaf))", "model(leaf).amax(1).sum()"),
-            "只对最强的那一个求了导：每个激活都要传回去，多少由它自己定。",
-        ),
-        "first_unit": (
-            ("_energy(model(leaf))", "model(leaf)[:, 0].sum()"),
-            "只对第 0 个输出求了导：每个激活都要传回去。",
-        ),
         "cubed": (
             ("_energy(model(leaf))", "model(leaf).pow(3).sum() / 3"),
             "传回去的是激活的平方：应当是激活自己。",
-        ),
-        "batch_mean": (
-            ("return ", "return 1 / len(image) * "),
-            "在整批上取了平均：每张图各算各的，求和。",
         ),
         "descends": (("return ", "return -"), "符号反了：要让激活变大的方向。"),
     },
@@ -233,27 +221,9 @@ def _keeps_the_photo(call, image, sizes, change):
             ("in sizes", "in sizes[:-1]"),
             "少走了最后一个尺度：原图的大小也要做一次梦。",
         ),
-        "one_more_dream": (
-            lambda x, s, c: c(octave_dream.oracle(x, s, c)),
-            "最后多做了一次梦：返回原图加上最后的增量就好。",
-        ),
-        "full_size": (
-            ("in sizes", "in len(sizes) * [sizes[-1]]"),
-            "每一步都在原图的大小上做：各尺度要从原图的缩小版出发。",
-        ),
-        "separately": (
-            lambda x, s, c: (
-                x + sum(_resize(c(_resize(x, size)) - _resize(x, size), s[-1]) for size in s)
-            ),
-            "各尺度各做各的，最后把增量相加：后一个尺度要从前一个的增量上接着做。",
-        ),
         "reversed_detail": (
             lambda x, s, c: 2 * x - octave_dream.oracle(x, s, lambda p: 2 * p - c(p)),
             "增量减反了：做过梦的图减去缩小版。",
-        ),
-        "skips_the_smallest": (
-            ("in sizes", "in sizes[1:]"),
-            "少走了一个尺度：从 sizes 的第一个开始。",
         ),
         "chained": (
             (
@@ -334,15 +304,6 @@ def _planted(seed, shape):
         "absolute": (
             ("end / start", "after.abs().mean((0, 2, 3)) / before.abs().mean((0, 2, 3))"),
             "负的激活取了绝对值：ReLU 会把它们清零，先截到 0。",
-        ),
-        "logarithm": (("end / start", "(end / start).log()"), "多取了一次对数：题目要比本身。"),
-        "first_image": (
-            ("(before, after))", "(before[:1], after[:1]))"),
-            "只看了第一张图：整批一起平均。",
-        ),
-        "how_many": (
-            (".clamp(min=0)", ".gt(0).double()"),
-            "数的是有多少处响应：题目要响应的平均大小之比。",
         ),
         "signed_everywhere": (
             lambda b, a: a.mean((0, 2, 3)) / b.mean((0, 2, 3)),

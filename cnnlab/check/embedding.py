@@ -139,12 +139,6 @@ def _nearest_only(x, perplexity):
     return torch.zeros(len(x), len(x), dtype=x.dtype).scatter_(1, near, 1 / near.shape[1])
 
 
-def _backwards(x, perplexity):
-    """二分的方向反了：一路走到范围的尽头。"""
-    squared = torch.cdist(x, x).square().fill_diagonal_(torch.inf)
-    return (squared == squared.amin(1, keepdim=True)).to(x.dtype)
-
-
 def _student(x, perplexity):
     weight = 1 / (1 + torch.cdist(x, x).square())
     weight = weight.fill_diagonal_(0)
@@ -210,7 +204,6 @@ def _uneven(count, seed):
             lambda x, p: (1 - torch.eye(len(x), dtype=x.dtype)) / (len(x) - 1),
             "每一行都成了均匀的：熵对的是困惑度的对数，不是困惑度本身；或者二分走到了头。",
         ),
-        "backwards": (_backwards, "每一行只剩最近的一个：二分的方向反了，熵太小时 σ 应当加大。"),
         "student": (_student, "用的是 t 分布的核：那是平面上的 q，高维这边用高斯，σ 逐行二分。"),
         "columns": (
             ("dtype=x.dtype)", "dtype=x.dtype).T"),
@@ -476,10 +469,6 @@ def _blobs(seed):
         "few": (lambda seed: (_scattered_data(seed, 40, 20), 2.0),),
         "clustered": (_blobs,),
         "large_perplexity": (lambda seed: (_scattered_data(seed, 150, 50), 30.0),),
-        "constant": (
-            lambda seed: (torch.ones(120, 6), 5.0),
-            "数据的各行完全相同：没有远近可言，t-SNE 画不出来。",
-        ),
     },
 )
 def false_clusters(seed): ...

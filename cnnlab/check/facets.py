@@ -51,10 +51,6 @@ def _grouped(seed, count=9, size=4):
         ),
         "whole_album": (("[:count]", ""), "整簇的照片都平均了：只要离中心最近的 count 张。"),
         "summed": (("[nearest].mean(0)", "[nearest].sum(0)"), "只相加没有除以张数：要平均。"),
-        "skips_the_nearest": (
-            ("[:count]", "[1 : count + 1]"),
-            "跳过了最近的那一张：从第 0 名取起。",
-        ),
         "from_the_first": (
             ("features[members].mean(0)", "features[members][0]"),
             "量的是到这一簇第一张的距离：要到簇中心。",
@@ -66,10 +62,6 @@ def _grouped(seed, count=9, size=4):
         "place_in_cluster": (
             ("images[members]", "images"),
             "簇内的名次当成了整批的下标：先从 images 里取出这一簇，或者换回原来的下标。",
-        ),
-        "cosine": (
-            ("starts = []", "starts, features = [], torch.nn.functional.normalize(features)"),
-            "比的是方向：题目要到中心的距离。",
         ),
         "median": (
             ("features[members].mean(0)", "features[members].median(0).values"),
@@ -145,7 +137,6 @@ def facet_start(images, features, labels, count):
             "权重只有 0 和 1：题目要高斯，渐渐变小。",
         ),
         "columns_only": (("y * y + ", ""), "只看了列的坐标：行的坐标也要平方、相加。"),
-        "one_axis": ((" + x * x", ""), "只看了一个方向：行、列两个坐标的平方要相加。"),
         "one_side": (
             ("column / (across - 1)", "column / (height - 1)"),
             "行和列用了同一个边长：高和宽不同时，各除以各的。",
@@ -221,25 +212,9 @@ def _repeats(call, facets, seeds):
             ("between /", "torch.cdist(facets, seeds).mean() /"),
             "分子是侧面与种子之间的距离：要侧面与侧面之间。",
         ),
-        "nearest": (
-            ("pdist(group)", "cdist(group, group).fill_diagonal_(torch.inf).amin(1)"),
-            "只算了到最近一张的距离：每一对都要算。",
-        ),
-        "angles": (
-            ("(group).mean()", "(torch.nn.functional.normalize(group)).square().mean() / 2"),
-            "比的是方向（余弦）：题目要欧氏距离。",
-        ),
         "root_mean_square": (
             (".mean()", ".square().mean().sqrt()"),
             "用的是均方根距离：题目要距离本身的平均。",
-        ),
-        "deviations": (
-            ("torch.pdist(group)", "group.std(0)"),
-            "比的是各维的标准差：题目要两两之间的距离。",
-        ),
-        "mean_of_ratios": (
-            lambda f, s: (torch.pdist(f)[:, None] / torch.pdist(s)).mean(),
-            "先求了比再平均：先各自平均，再相除。",
         ),
         "denominator_diagonal": (
             ("/ among", "/ torch.cdist(seeds, seeds).mean()"),
@@ -305,13 +280,6 @@ def _in_bounds(out, code, gradient, mean, std):
             ("2 * 0.02 * (code - mean) / std**2", "0.02 * ((code - mean) / std) ** 2"),
             "减的是先验的值：要减它对代码的导数。",
         ),
-        "total_prior": (
-            (
-                "2 * 0.02 * (code - mean) / std**2",
-                "0.02 * ((code - mean) / std).square().sum(1, True)",
-            ),
-            "减的是整个先验那一个数：要减它对每个分量的导数。",
-        ),
         "low_cap": (("mean + 3", "3"), "上界少了均值：从均值往上数 3 个标准差。"),
         "one_deviation": (("3 * std", "std"), "上界只有一个标准差：题目是均值加 3 个标准差。"),
         "unit_range": (
@@ -322,15 +290,7 @@ def _in_bounds(out, code, gradient, mean, std):
             ("(gradient - pull)", "torch.nn.functional.normalize(gradient - pull)"),
             "方向归一化了：题目的步长直接乘梯度。",
         ),
-        "own_statistics": (
-            lambda c, g, *_: code_step.oracle(c, g, c.mean(0), c.std(0, correction=0) + 1e-6),
-            "均值和标准差取自这一批代码：它们由参数给出。",
-        ),
         "whole_step": (("0.1 * ", ""), "步长没有用上：走的是 0.1 倍。"),
-        "divided_gap": (
-            ("(code - mean)", "(code - mean).abs()"),
-            "拉力取了绝对值：在均值两边，方向应当相反。",
-        ),
     },
 )
 def code_step(code, gradient, mean, std):

@@ -129,10 +129,6 @@ def _run_redrawn(function, model, layer, generator):
             "你把这一层清零了：那是剪断，不是打乱；梯度会处处为 0。",
         ),
         "permuted": (partial(_redrawn, draw=permuted),),
-        "own_seed": (
-            fed(_redrawn, generator=lambda _: _generator(0)),
-            "用了自己的种子，没有用传进来的 generator。",
-        ),
         "alternating": (partial(_redrawn, draw=_alternating),),
     },
 )
@@ -393,10 +389,6 @@ def my_deletion(image, target, model, heat, steps):
         "ahead": (
             lambda *a: my_deletion(*a)[:, [*range(1, a[-1] + 1), -1]],
             "早删了一步：第 0 列是原图，一个像素也没有删。",
-        ),
-        "reversed": (
-            ("stack(scores,", "stack(scores[::-1],"),
-            "列的次序反了：第 0 列一个像素也没有删。",
         ),
         "half": (("= color[n]", "= 0.5"), "填的是 0.5 的灰：题目要这张图自己的平均色。"),
         "order_as_rank": (

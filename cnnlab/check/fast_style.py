@@ -65,16 +65,8 @@ def _skewed(count: int, seed: int):
             "先除再减：减的均值没有跟着除，先减均值再除。",
         ),
         "pixels": (("(2, 3)", "1"), "在通道之间算的统计量：要在位置之间算。"),
-        "everything": (
-            ("(2, 3)", "(0, 1, 2, 3)"),
-            "整批共用了一个均值和标准差：每张图、每个通道各一个。",
-        ),
         "columns": (("(2, 3)", "2"), "统计量只跨了一列：每张图、每个通道，行和列一起算。"),
         "rows": (("(2, 3)", "3"), "统计量只跨了一行：每张图、每个通道，行和列一起算。"),
-        "by_length": (
-            ("activation.var((2, 3), correction=0, ", "(activation - mean).square().sum((2, 3), "),
-            "方差没有除以个数：要平均，不是求和。",
-        ),
     },
 )
 def instance_norm(activation):
@@ -267,14 +259,6 @@ def _worth(train, load, fast, slow):
             _priced(lambda t, r, f, s: math.ceil((t + r) / (s + f))),
             "每张的时间相加了：画一张省下的是两者之差。",
         ),
-        "ratio": (
-            _priced(lambda t, r, f, s: math.ceil(s / f)),
-            "算的是快几倍：还要看开头的训练和读入要多少张才赚回来。",
-        ),
-        "by_fast": (
-            _priced(lambda t, r, f, s: math.ceil((t + r) / f)),
-            "除的是前馈一张的时间：画一张省下的是两者之差。",
-        ),
         "backwards": (
             _priced(lambda t, r, f, s: math.ceil((t + r) / (f - s))),
             "省下的时间减反了：迭代一张减去前馈一张。",
@@ -284,14 +268,6 @@ def _worth(train, load, fast, slow):
             "还没有取整：要最小的、已经不慢的整数。",
         ),
         "warm_up_counted": (_priced(_worth, runs=1), "空跑的那一次也算进了时间：先空跑，再读钟。"),
-        "warm_up_averaged": (
-            _priced(_worth, runs=2),
-            "空跑的那一次也平均了进去：它含准备时间，先空跑，再量一次。",
-        ),
-        "training_only_gross": (
-            [(" + _seconds(load, clock, False)", ""), ("(other - one)", "other")],
-            "既没有算读入，也没有减去前馈自己的时间。",
-        ),
     },
 )
 def break_even(train, load, fast, slow, clock):
@@ -340,10 +316,6 @@ def break_even(train, load, fast, slow, clock):
             "核翻转了：深度学习里的卷积是互相关，不翻转。",
         ),
         "fixed_one": (("weight.shape[-1] // 2", "1"), "只填了一圈：核更大时要填半个核宽。"),
-        "crops_nothing": (
-            ("weight.shape[-1] // 2", "weight.shape[-1] - 1"),
-            "填多了，输出比输入大：每边只填半个核宽。",
-        ),
         "after": (
             lambda x, w, b: functional.pad(
                 functional.conv2d(x, w, b), (w.shape[-1] // 2,) * 4, mode="reflect"
@@ -425,18 +397,7 @@ def my_adain(content, style):
             (" * new_deviation + new_mean", ""),
             "只归一化了 content：还要换上 style 的标准差和均值。",
         ),
-        "roles": (
-            (
-                "(content - mean) / deviation * new_deviation + new_mean",
-                "(content - new_mean) / new_deviation * deviation + mean",
-            ),
-            "两边的统计量用反了：用 content 的去洗，换上 style 的。",
-        ),
         "no_shift": ((" + new_mean", ""), "没有加上 style 的均值。"),
-        "shift_only": (
-            ("(content - mean) / deviation * new_deviation", "content - mean"),
-            "标准差没有换：先除以 content 的，再乘 style 的。",
-        ),
         "not_centred": (("(content - mean)", "content"), "没有先减去 content 的均值。"),
         "one_style": (
             [

@@ -157,7 +157,6 @@ def my_convolution(image, weight, bias, stride, padding):
             partial(_library, mode="replicate"),
             "图外面填的是边上的像素：卷积的填充是补零。",
         ),
-        "reflected": (partial(_library, mode="reflect"), "图外面填的是镜像：卷积的填充是补零。"),
     },
 )
 def convolution(image, weight, bias, stride, padding):

@@ -104,7 +104,6 @@ def _left_grad(image):
             lambda x: 2 * x / x.numel(),
             "求导的是平方的平均，不是平方和：结果随像素个数缩小。",
         ),
-        "half": (lambda x: x.clone(), "差一个因子：这是平方和的一半的梯度。"),
         "norm": (lambda x: x / x.norm(), "求导的是范数：平方和外面多开了一次根号。"),
         "left_grad": (_left_grad,),
         "graph": (lambda x: 2 * x.detach().clone().requires_grad_(),),

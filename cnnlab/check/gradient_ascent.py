@@ -9,14 +9,6 @@ from cnnlab.check.gradients import gradient_of, pixel_differences
 # 1 一步
 
 
-def _trains(image, target, model, rate, decay):
-    result = my_ascent_step(image, target, model, rate, decay)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(1e-3)
-    return result
-
-
 def _length(out, image, target, model, rate, decay):
     return torch.allclose(
         (out - image).flatten(1).norm(dim=1),
@@ -68,7 +60,6 @@ def my_ascent_step(image, target, model, rate, decay):
             "整批共用了一个长度：每张图各自除以自己的梯度长度。",
         ),
         "raw": ((" / length", ""), "方向没有归一：各层、各类的梯度大小差得远，步长就没有意义了。"),
-        "trains": (_trains, "网络的权重变了：训练时改权重，合成图像时只改像素。"),
         "twice": (
             ("gradient - decay", "gradient - 2 * decay"),
             "正则项的梯度大了一倍：前面有 ½，求导之后正好消去 2。",
@@ -287,10 +278,6 @@ def _above_quantile(image, gradient, share):
             ("(one - 0.5) * slope", "slope"),
             "只看了梯度：贡献是像素（离灰多远）乘梯度。",
         ),
-        "pixel": (
-            ("(one - 0.5) * slope", "one - 0.5"),
-            "只看了像素的大小：离灰再远，梯度为零也没有贡献。",
-        ),
         "abs_first": (
             (".sum(0).abs()", ".abs().sum(0)"),
             "先取了绝对值再相加：一个像素的三个通道可以互相抵消。",
@@ -378,10 +365,6 @@ def keep_contribution(image, gradient, share):
         "floor_of_the_height": (
             ("max(height, width)", "height"),
             "下限只看了高：题目要 1 除以高与宽里较长的一个。",
-        ),
-        "floor_of_the_width": (
-            ("max(height, width)", "width"),
-            "下限只看了宽：题目要 1 除以高与宽里较长的一个。",
         ),
         "grows": (("/ frequency", "* frequency"), "乘的是频率：应当除以频率，低频大、高频小。"),
         "per_image": (

@@ -10,7 +10,6 @@ from cnnlab.check.core import Unfit, exercise
 from cnnlab.check.fixtures import TinyNet, classified, noise, uniform
 from cnnlab.check.gradients import class_probabilities, pixel_gradient
 from cnnlab.check.rules import by_hand, rule_function, swapping, swapping_all
-from cnnlab.check.variants import fed
 
 # 1 三条规则
 
@@ -71,10 +70,6 @@ def my_relu_rules(value, gradient):
         "forward_again": (
             ("[plain,", "[value.clamp(min=0),"),
             "普通规则给的是前向的输出：要传的是梯度。",
-        ),
-        "all_absolute": (
-            fed(my_relu_rules, gradient=torch.abs),
-            "先取了梯度的绝对值：负的梯度要拦下，不是翻成正的。",
         ),
         "value_back": (
             ("[plain, deconvolution,", "[plain, value.clamp(min=0),"),
@@ -365,10 +360,6 @@ def _opposed(model, image, target):
         ),
         "signed": ((".abs()", ""), "没有取绝对值：显著的像素正负都算。"),
         "summed": ((".amax(1)", ".sum(1)"), "跨通道用了求和：这里取最大，与显著图一致。"),
-        "whole_batch": (
-            [(".amax(1)", ".amax(1)[None]"), ("stack(found)", "stack(found).expand(len(image))")],
-            "把整批图混在一起排了名次：一张图一个数。",
-        ),
         "absolute": (
             ("stack(found)", "stack(found).abs()"),
             "负号丢了：两张图的名次相反时，秩相关应当是负的。",

@@ -56,10 +56,6 @@ def _scale_free(call, found, target):
             lambda f, t: ((f - t).norm() / t.norm()).expand(len(f)).clone(),
             "整批算成了一个数：每张图各算各的。",
         ),
-        "by_both": (
-            lambda f, t: _norm(f - t) / (_norm(f) + _norm(t)),
-            "分母是两边之和：只除以目标的范数。",
-        ),
         "mean_of_ratios": (
             [(".norm(dim=1)", ".abs()"), ("gap / size", "(gap / size).mean(1)")],
             "逐个数求了比再平均：一个接近零的数就能主宰结果，先各求范数。",
@@ -82,19 +78,6 @@ def _scale_free(call, found, target):
         "centred": (
             lambda f, t: _norm(f - t) / _norm(t - t.mean((1, 2, 3), keepdim=True)),
             "分母先减了平均：“猜全零”要恰好得 1，分母是目标自己的范数。",
-        ),
-        "means_first": (
-            (".flatten(1)", ".mean((2, 3))"),
-            "先在位置上平均了：同一位置的差互相抵消，要全部的数一起求范数。",
-        ),
-        "each_position": (
-            [(".flatten(1)", ".flatten(2)"), ("gap / size", "(gap / size).mean(1)")],
-            "每个位置各求了比再平均：一张图一个范数。",
-        ),
-        "two_norms": (("found - target", "found"), "没有相减：比的是两份激活谁大。"),
-        "angle": (
-            lambda f, t: 1 - functional.cosine_similarity(f.flatten(1), t.flatten(1)),
-            "算的是夹角：放大一倍的激活也会显得没有误差，题目要差的范数。",
         ),
         "one_by_one": (
             ("gap / size", "((found - target) / target).flatten(1).norm(dim=1)"),
@@ -153,10 +136,6 @@ def my_variation(image):
             (" + right.square().sum((1, 2, 3))", ""),
             "只比了上下的邻居：左右的也要比。",
         ),
-        "divided": (
-            lambda x: my_variation(x) / x[0].numel(),
-            "除以了 C·H·W：这道题约定求和，不除。",
-        ),
         "looped": (lambda x: variation.oracle(x),),
         "rooted": (
             lambda x: (
@@ -166,21 +145,9 @@ def my_variation(image):
             ),
             "横竖两个差合成了长度：题目要两种差的平方各自相加。",
         ),
-        "diagonal": (
-            lambda x: _squares(x[..., 1:, 1:] - x[..., :-1, :-1]),
-            "比的是斜着的邻居：要横着一次、竖着一次。",
-        ),
-        "whole_batch": (
-            lambda x: my_variation(x).sum().expand(len(x)).clone(),
-            "整批合成了一个数：每张图各算各的。",
-        ),
         "cropped": (
             lambda x: _squares(x.diff(dim=2)[..., :-1]) + _squares(x.diff(dim=3)[:, :, :-1]),
             "少算了最后一行或最后一列：它们之间也有邻居。",
-        ),
-        "both_at_once": (
-            lambda x: _squares(x.diff(dim=2).diff(dim=3)),
-            "横着的差又做了竖着的差：两个方向各自平方、各自相加。",
         ),
         "two_apart": (
             lambda x: _squares(x[:, :, 2:] - x[:, :, :-2]) + _squares(x[..., 2:] - x[..., :-2]),
@@ -190,7 +157,6 @@ def my_variation(image):
             lambda x: my_variation(x.mean(1, keepdim=True)),
             "先把三个通道平均了：每个通道各算各的，再相加。",
         ),
-        "spread": (lambda x: x.var((1, 2, 3)), "算的是方差：题目只比相邻的像素。"),
         "outer": (
             lambda x: my_variation(functional.pad(x, (1, 1, 1, 1))),
             "图外面补了一圈 0，边上多算了差：只比图里的邻居。",
@@ -288,17 +254,6 @@ def _inversion_probe(seed, shape, frozen=True):
             [("range(steps)", "range(1)"), ("size *", "steps * size *")],
             "每一步用的都是起点的梯度：要在循环里用现在的图重新算。",
         ),
-        "no_target": ((" - target", ""), "没有减去 target：这样只会让激活变小。"),
-        "momentum": (
-            [
-                ("    for", "    velocity = 0\n    for"),
-                (
-                    "        image =",
-                    "        gradient = velocity = 0.9 * velocity + gradient\n        image =",
-                ),
-            ],
-            "多了动量：题目要普通的梯度下降。",
-        ),
         "one_short": (("range(steps)", "range(steps - 1)"), "少走了一步：数一数更新了几次。"),
         "from_the_start": (
             [("for _ in", "start = image\n    for _ in"), ("(image - size", "(start - size")],
@@ -362,9 +317,7 @@ def _grey_has_the_right_brightness(call, image, original):
             ("target.mean((2, 3), keepdim=True)", "0.5"),
             "亮度的分母猜的是 0.5 的灰：猜这张图自己的平均亮度，才是最好的一张均匀的灰。",
         ),
-        "own_grey": (("target.mean", "bright.mean"), "猜的灰取自 image：要原图自己的平均亮度。"),
         "absolute": (("_norm(", "_sizes("), "用的是绝对值之和：范数是平方和的平方根。"),
-        "equal_sum": (("LUMA", "[1.0] * 3"), "亮度的三个权重加起来不是 1：0.299、0.587、0.114。"),
         "swapped_weights": (("LUMA", "LUMA[::-1]"), "红和蓝的权重对调了：本书的次序是 RGB。"),
         "whole_gap": (
             ("_norm(color - wanted)", "_norm(image - original)"),

@@ -373,6 +373,14 @@ def _error_shrinks(call, *_):
             "整批都用了第一张图的目标类：每张图有自己的。",
         ),
         "inverted": (("image * mask", "image * (1 - mask)"), "掩码用反了：1 是留下，0 是涂黑。"),
+        "all_kept": (
+            ("/ masks.sum(0)", "/ masks.sum()"),
+            "除的是全部掩码留下的总数：每个像素除以它自己被留下的次数。",
+        ),
+        "grey_fill": (
+            ("image * mask,", "image * mask + image.mean((2, 3), keepdim=True) * (1 - mask),"),
+            "掩码外填了平均色：这里涂黑，直接乘 0。",
+        ),
     },
 )
 def random_masks(image, target, model, masks):

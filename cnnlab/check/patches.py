@@ -239,6 +239,10 @@ def _keeps_little(call, *_):
             ],
             "图像的编号按批号乘这一批的张数算了：每批张数可以不同，要一批批累加。",
         ),
+        "counts_batches": (
+            ("start += len(batch)", "start += 1"),
+            "编号加的是批数：每过一批，要加这一批的张数。",
+        ),
     },
 )
 def running_top(batches, k):

@@ -305,10 +305,6 @@ def _averages_to_the_score(out, image, target, model):
             lambda x, t, m: class_map.oracle(x, first(t), m),
             "都用了第一张图的类别。",
         ),
-        "all_classes": (
-            lambda x, t, m: m.relu(m.conv(x)).sum(1).detach(),
-            "把全部类别加在了一起：只取目标类那一张。",
-        ),
         "normalized": (
             lambda *a: _unit_maximum(class_map.oracle(*a)),
             "除以了最大值：平均值不再是得分，图与图也没法比。",

@@ -67,15 +67,7 @@ def my_content_loss(features, target, weight):
             (".flatten(1).sum(1)", ".flatten(2).sum(2)"),
             "每个通道各除了自己的平方和：一张图一个分母。",
         ),
-        "half_distance": (
-            lambda f, t, w: w * (f - t).square().sum() / 2,
-            "这是 ½‖F − P‖²：没有除以目标的平方和，也没有 ½。",
-        ),
         "pointwise": ((".flatten(1).sum(1)", ""), "逐个数相除了：先各自求平方和，再相除。"),
-        "first_image": (
-            lambda f, t, w: my_content_loss(f[:1], t[:1], w),
-            "只算了第一张图：各图相加。",
-        ),
         "detached": (fed(my_content_loss, features=lambda f: f.detach()),),
     },
 )
@@ -180,11 +172,6 @@ def features_before_relu(image, first, second):
             lambda g, w: g[w.argmax()],
             "只留了权重最大的那一种：每一种都要按比例算进去。",
         ),
-        "two_only": (
-            lambda g, w: mixed_gram.oracle(g[:2], w[:2]),
-            "只混了前两种：有几种就混几种。",
-        ),
-        "first_only": (lambda g, w: g[0].clone(), "只用了第一种风格。"),
         "reversed": (
             ("weights / ", "weights.flip(0) / "),
             "权重与风格对错了次序：第 k 个权重给第 k 种风格。",
@@ -227,24 +214,8 @@ def _apart(first, second, share):
         "one_minus": (("share * (", "("), "只乘了 1 − share：share 自己也要出现。"),
         "twice": (("return ", "return 2 * "), "大了一倍：把两个平方展开，再数一遍交叉项。"),
         "average": ((".sum()", ".mean()"), "取了平均：‖·‖² 是平方和。"),
-        "sum_of_squares": (
-            ("(first - second).square().sum()", "(first.square() + second.square()).sum()"),
-            "少了交叉项：差的平方里还有 −2AB。",
-        ),
         "absolute": ((".square()", ".abs()"), "用的是绝对值：‖·‖² 是平方和。"),
-        "of_norms": (
-            ("(first - second).square().sum()", "(first.norm() - second.norm()).square()"),
-            "先求了长度再相减：先相减，再求平方和。",
-        ),
         "apart_only": (_apart, "只算了两份损失的混合：还要减去混合之后的那一份。"),
-        "crossed": (
-            lambda a, b, w: _apart(a, b, w) - ((1 - w) * a + w * b).square().sum(),
-            "混合 A 与 B 时权重对调了：A 的权重是 share。",
-        ),
-        "whole_second": (
-            lambda a, b, w: _apart(a, b, w) - (w * a + b).square().sum(),
-            "混合时 B 没有乘 1 − share。",
-        ),
         "plus": (("1 - share", "1 + share"), "是 1 − share，不是 1 + share。"),
         "squared_weights": (
             ("share * (1 - share)", "(share**2 + (1 - share) ** 2)"),

@@ -65,7 +65,6 @@ def my_gram(features):
             ("features[0].numel()", "features.shape[1]"),
             "只除了通道数：还要除以位置数。",
         ),
-        "squeezed": (lambda f: my_gram(f).squeeze(0), "只有一张图时少了一维：批量的一维要留着。"),
         "correlation": (
             [
                 ("features.flatten(2)", "functional.normalize(features.flatten(2), dim=2)"),
@@ -77,19 +76,10 @@ def my_gram(features):
             lambda f: torch.stack([torch.cov(one.flatten(1)) for one in f]),
             "用了 torch.cov：协方差减了均值，除数也不同，Gram 矩阵不减。",
         ),
-        "correlated": (
-            lambda f: torch.stack([torch.corrcoef(one.flatten(1)) for one in f]),
-            "用了相关系数：减了均值，又除了各自的大小，响不响就看不出来了。",
-        ),
-        "distances": (
-            lambda f: torch.cdist(f.flatten(2), f.flatten(2)) / f[0].numel(),
-            "算的是两个通道的距离：要它们的乘积之和。",
-        ),
         "means": (
             lambda f: f.mean((2, 3))[:, :, None] * f.mean((2, 3))[:, None],
             "先平均再相乘：同一位置的两个数先相乘，再相加。",
         ),
-        "squared": (fed(my_gram, features=torch.square), "先取了平方：乘积是两个通道之间的。"),
         "mixed_rows": (
             ("features.flatten(2)", "features.reshape(len(features), -1, features.shape[1]).mT"),
             "同一行里混进了不同通道：直接把形状改成 (H·W, C) 不会换次序，要先 flatten 成 C 行。",
@@ -153,10 +143,6 @@ def _layers(sizes, seed, weights):
         "mean_of_layers": (("in layers)", "in layers) / len(grams)"), "多除了层数：题目要和。"),
         "first_layer": (("in layers", "in [*layers][:1]"), "只算了第一层：各层都要。"),
         "norm_once": (("/ a.square().sum()", "/ a.norm()"), "分母没有平方：‖A‖² 是平方和。"),
-        "mean_square": (
-            ("(g - a).square().sum() / a.square().sum()", "(g - a).square().mean()"),
-            "除的是格子数：要除以目标自己的平方和。",
-        ),
         "totals": (
             [
                 (" / a.square().sum()", ""),
@@ -174,18 +160,6 @@ def _layers(sizes, seed, weights):
         "pointwise": (
             ("(g - a).square().sum() / a.square().sum()", "((g - a) / a).square().sum()"),
             "逐格相除了：先各自求平方和，再相除。",
-        ),
-        "reversed_weights": (
-            ("zip(grams, targets, weights", "zip(grams, targets, weights[::-1]"),
-            "权重与层对错了次序：第 k 个权重给第 k 层。",
-        ),
-        "of_norms": (
-            ("(g - a).square().sum()", "(g.norm() - a.norm()).square()"),
-            "先求了长度再相减：先相减，再求平方和。",
-        ),
-        "quarter": (
-            ("/ a.square().sum()", "/ (4 * len(a) ** 2)"),
-            "除的是 4C²：这里约定除以目标自己的平方和。",
         ),
         "weight_squared": (("w * ", "w * w * "), "权重平方了：每层只乘一次。"),
     },
@@ -229,14 +203,6 @@ def _windows(seed, size, count):
         "not_zero": (
             ("filled *", "(patch != 0) *"),
             "把 0 当成了没填：填了的像素也可以恰好是黑的，填没填看 filled。",
-        ),
-        "product": (
-            ("(candidates - patch).square()", "candidates * patch"),
-            "算的是乘积之和：题目要差的平方和。",
-        ),
-        "sorted": (
-            (".sum((1, 2))", ".sum((1, 2)).sort().values"),
-            "排了序：第 k 个数要对应第 k 个候选。",
         ),
         "sum_then_square": (
             (".square()).sum((1, 2))", ").sum((1, 2)).square()"),
@@ -349,23 +315,11 @@ def loud_channel(): ...
             (": height - down, : width - right", ": -down or 0, : -right or 0"),
             "位移是 0 时切成了空的：[:-0] 什么也不剩，用边长减位移。",
         ),
-        "distance": (
-            (
-                "still.flatten(1) @ moved.flatten(1).T / still[0].numel()",
-                "(still[:, None] - moved).square().mean((2, 3))",
-            ),
-            "算的是差的平方：题目要乘积的平均。",
-        ),
         "down_only": (lambda f, d, _: shifted.oracle(f, d, 0), "只往下错开了：right 没有用上。"),
-        "right_only": (lambda f, _, r: shifted.oracle(f, 0, r), "只往右错开了：down 没有用上。"),
         "one_more": (lambda f, d, r: shifted.oracle(f, d + 1, r + 1), "多错开了一格。"),
         "upwards": (
             lambda f, d, r: shifted.oracle(f.flip(1), d, r),
             "上下错反了：向下的位移，伙伴在下面。",
-        ),
-        "both_moved": (
-            ("return still", "return moved"),
-            "两边都移了：只有第 j 个通道在 p 加位移处。",
         ),
         "normalised": (
             lambda f, d, r: (
@@ -373,13 +327,6 @@ def loud_channel(): ...
                 @ functional.normalize(f[:, d:, r:].flatten(1)).T
             ),
             "每个通道先除以了自己的长度：那是相关，题目要乘积的平均。",
-        ),
-        "means": (
-            (
-                "still.flatten(1) @ moved.flatten(1).T / still[0].numel()",
-                "torch.outer(still.mean((1, 2)), moved.mean((1, 2)))",
-            ),
-            "先平均再相乘：成对的两个数先相乘，再平均。",
         ),
         "channels_too": (("still[0]", "still"), "多除了通道数：对成对的点平均就够了。"),
         "down_right_swapped": (

@@ -220,6 +220,10 @@ def _repeats(call, facets, seeds):
             ("/ among", "/ torch.cdist(seeds, seeds).mean()"),
             "分母里把自己到自己的 0 也平均了进去。",
         ),
+        "deviations": (
+            ("torch.pdist(group)", "group.std(0)"),
+            "比的是各维的标准差：题目要两两之间的距离。",
+        ),
     },
 )
 def spread_ratio(facets, seeds):

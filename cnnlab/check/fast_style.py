@@ -268,6 +268,10 @@ def _worth(train, load, fast, slow):
             "还没有取整：要最小的、已经不慢的整数。",
         ),
         "warm_up_counted": (_priced(_worth, runs=1), "空跑的那一次也算进了时间：先空跑，再读钟。"),
+        "warm_up_averaged": (
+            _priced(_worth, runs=2),
+            "空跑的那一次也平均了进去：它含准备时间，先空跑，再量一次。",
+        ),
     },
 )
 def break_even(train, load, fast, slow, clock):

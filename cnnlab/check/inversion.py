@@ -165,6 +165,7 @@ def my_variation(image):
             ("image[..., 1:, :] - image[..., :-1, :]", "image[:, 1:] - image[:, :-1]"),
             "把相邻的通道当成了上下的邻居：第 1 维是通道，行是倒数第二维。",
         ),
+        "spread": (lambda x: x.var((1, 2, 3)), "算的是方差：题目只比相邻的像素。"),
     },
 )
 def variation(image):

@@ -208,6 +208,10 @@ def _windows(seed, size, count):
             (".square()).sum((1, 2))", ").sum((1, 2)).square()"),
             "先求和再平方：正负会抵消，先平方。",
         ),
+        "product": (
+            ("(candidates - patch).square()", "candidates * patch"),
+            "算的是乘积之和：题目要差的平方和。",
+        ),
     },
 )
 def window_distance(patch, filled, candidates):

@@ -545,10 +545,11 @@ def test_or_else_uses_mine_only_when_it_passes():
 
 
 def _fake_package(tmp_path: Path, **modules: str) -> dict[str, str]:
-    """只有检查器和几个假章的包，给子进程用。"""
+    """只有检查器、它用的 core 和几个假章的包，给子进程用。"""
     home = tmp_path / "cnnlab" / "check"
     home.mkdir(parents=True)
     (tmp_path / "cnnlab" / "__init__.py").write_text("")
+    shutil.copytree(ROOT / "cnnlab" / "core", tmp_path / "cnnlab" / "core")
     chapters = {item.slug for item in check.exercises()}
     for source in (ROOT / "cnnlab" / "check").glob("*.py"):
         if source.stem not in chapters:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cnnlab.chapters.patches import image_at
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import two_wholes, whole
+from cnnlab.core.checks import describe, two_wholes, whole
 from cnnlab.core.hooks import activations_of
 from cnnlab.core.relu_rules import override_relu_gradient, refuse_unruled
 from cnnlab.engine.gradients import class_scores, explaining, gradient_of
@@ -98,7 +98,9 @@ def neuron_values(activation: Tensor, channel, position=None) -> Tensor:
         return chosen.flatten(1).mean(1)
     if isinstance(position, str):
         if position != "max":
-            raise ValueError(f'position 是 {position!r}；可用 (行, 列)、"max" 或 None（整个通道）')
+            raise ValueError(
+                f'position 是 {describe(position)}；可用 (行, 列)、"max" 或 None（整个通道）'
+            )
         return chosen.flatten(1).amax(1)
     row, column = two_wholes(position, "position")
     height, width = chosen.shape[-2:]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_images, two_wholes
+from cnnlab.core.checks import check_images, describe, two_wholes
 from cnnlab.core.hooks import evaluating
 from cnnlab.core.values import pair
 from cnnlab.engine.gradients import class_outputs
@@ -97,7 +97,7 @@ def fill_image(image: Tensor, fill="mean") -> Tensor:
         return image.mean((2, 3), keepdim=True).expand_as(image)
     if fill is None or (isinstance(fill, str) and fill not in FILLS):
         raise ValueError(
-            f"fill 是 {fill!r}；可用 mean、{'、'.join(FILLS)}，或 [0, 1] 里的一个数、三个数的颜色、与图像同大的张量"
+            f"fill 是 {describe(fill)}；可用 mean、{'、'.join(FILLS)}，或 [0, 1] 里的一个数、三个数的颜色、与图像同大的张量"
         )
     value = torch.as_tensor(
         FILLS[fill] if isinstance(fill, str) else fill, dtype=image.dtype, device=image.device

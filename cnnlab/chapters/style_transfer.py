@@ -19,7 +19,7 @@ from cnnlab.chapters.texture import (
     weight_list,
 )
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_images
+from cnnlab.core.checks import check_images, describe
 from cnnlab.core.images import resize
 from cnnlab.core.measures import LUMA
 from cnnlab.core.names import unknown
@@ -133,11 +133,11 @@ def prepare_styles(
     """一组风格图，短边缩到 `size`，必要时先换成内容的颜色；以及归一到和为 1 的权重。"""
     styles = [styles] if isinstance(styles, Tensor) else styles
     if not isinstance(styles, list | tuple):
-        raise TypeError(f"styles 应是一张图或一组图，得到 {styles!r}")
+        raise TypeError(f"styles 应是一张图或一组图，得到 {describe(styles)}")
     if not styles:
         raise ValueError("一种风格也没有；styles 至少给一张图")
     if preserve_color not in (False, True, "match"):
-        raise ValueError(f"preserve_color 是 {preserve_color!r}；可用 False、True、'match'")
+        raise ValueError(f"preserve_color 是 {describe(preserve_color)}；可用 False、True、'match'")
     side = min(content.shape[-2:]) if size is None else size
     if side < 32:
         raise ValueError(

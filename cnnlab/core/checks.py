@@ -20,7 +20,7 @@ def describe(value) -> str:
         return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
     value = str(value) if isinstance(value, Path) else value
     if value is None or isinstance(value, bool | int | float | str | np.generic | tuple | list):
-        text = repr(value)
+        text = " ".join(repr(value).split())
         return text if len(text) <= 60 else text[:60] + "…"
     return value.__name__ if isinstance(value, type) else type(value).__name__
 
@@ -215,11 +215,11 @@ def check_size(size, name: str = "size") -> int | tuple[int, int]:
     try:
         found = tuple(whole(side, name, 1) for side in sides)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{name} 是 {size!r}，应是正整数或 (高, 宽)") from None
+        raise type(error)(f"{name} 是 {describe(size)}，应是正整数或 (高, 宽)") from None
     if len(found) not in (1, 2):
-        raise ValueError(f"{name} 是 {size!r}，应是正整数或 (高, 宽)")
+        raise ValueError(f"{name} 是 {describe(size)}，应是正整数或 (高, 宽)")
     if found[0] * found[-1] > LARGEST_SIZE**2:
         raise ValueError(
-            f"{name} 是 {size!r}，一张图就要占几 GB 内存；最大 {LARGEST_SIZE} 见方，或高乘宽不比它多"
+            f"{name} 是 {describe(size)}，一张图就要占几 GB 内存；最大 {LARGEST_SIZE} 见方，或高乘宽不比它多"
         )
     return found if len(found) == 2 else found[0]

@@ -15,12 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import check_kind, wholes
+from cnnlab.core.checks import check_kind, describe, wholes
 from cnnlab.core.names import unknown
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
     """模型里可以按名字取用的层：有论文名用论文名（`model.layers`），否则用模块路径。"""
+    if any(map(is_compiled, model.modules())):
+        raise ValueError(
+            f"{type(model).__name__} 是编译过的模块，里面的层时而看得见时而看不见；传编译之前的那个 nn.Module"
+        )
     layers = getattr(model, "layers", None)
     if isinstance(layers, dict):
         return layers
@@ -35,10 +39,12 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
 def _found(layers: dict[str, nn.Module], name: str) -> nn.Module:
     if not isinstance(name, str):
         raise ValueError(
-            f"层要用名字（字符串）指明，得到 {name!r}；这个模型的层：{'、'.join(layers)}"
+            f"层要用名字（字符串）指明，得到 {describe(name)}；这个模型的层：{'、'.join(layers)}"
         )
     if name not in layers:
-        raise unknown("层", name, layers)
+        parts = re.split(r"[,，、;；\s]+", name.strip())
+        several = f"；几层要写成列表：{parts}" if len(parts) > 1 and {*parts} <= {*layers} else ""
+        raise unknown("层", name, layers, hint=several)
     if isinstance(layers[name], torch.jit.ScriptModule):
         raise ValueError(f"{name} 是 TorchScript 模块，取不出它的激活；传编译之前的那个 nn.Module")
     return layers[name]
@@ -101,6 +107,12 @@ def device_of(model: nn.Module) -> torch.device:
 
 # 前向还没走完时，调用者的输入原来在哪个设备：记下的激活和结果回到那里
 _HOME = threading.local()
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """torch.compile(模块)、模块.compile() 两种。"""
+    compiled = getattr(module, "_compiled_call_impl", None) is not None
+    return compiled or "_orig_mod" in module._modules
 
 
 @contextmanager
@@ -205,7 +217,8 @@ def run_model(model: nn.Module, image: Tensor, *more):
         raise ValueError(
             "网络在 meta 设备上，只有形状，没有权重；先 model.to_empty(device='cpu') 再读入权重"
         )
-    home, image = image.device, check_kind(image, parameter)
+    given, image = image, check_kind(image, parameter)
+    home = given.device
     with answering(home), in_words(model, image):
         return at_home(model(image.clone(), *more))
 

@@ -15,7 +15,8 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode, _pop_mode
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.hooks import hooked
+from cnnlab.core.checks import describe
+from cnnlab.core.hooks import hooked, is_compiled
 from cnnlab.core.names import unknown
 
 # 规则收到传回来的梯度和激活函数在该处的斜率（ReLU 即前向的门：0 或 1），给出继续往回传的梯度
@@ -134,10 +135,10 @@ def override_relu_gradient(model: nn.Module, rule) -> Iterator[nn.Module]:
         raise unknown("规则", rule, RELU_RULES, hint="，或一个函数 (梯度, 斜率) → 梯度")
     if not isinstance(rule, str) and not callable(rule):
         raise TypeError(
-            f"rule 是 {rule!r}；可用 {'、'.join(RELU_RULES)}，或一个函数 (梯度, 斜率) → 梯度"
+            f"rule 是 {describe(rule)}；可用 {'、'.join(RELU_RULES)}，或一个函数 (梯度, 斜率) → 梯度"
         )
     for name, module in model.named_modules():
-        if is_compiled(module):
+        if is_compiled(module) or isinstance(module, torch.jit.ScriptModule):
             place = name or type(module).__name__
             raise ValueError(
                 f"{place} 是编译过的模块，里面的 ReLU 改不了回传规则；出路：传编译之前的那个 nn.Module"
@@ -155,12 +156,6 @@ def override_relu_gradient(model: nn.Module, rule) -> Iterator[nn.Module]:
         # 中断可能落在 with 的两头之间：还留在栈上的都退掉
         while torch._C._len_torch_function_stack() > depth:
             _pop_mode()
-
-
-def is_compiled(module: nn.Module) -> bool:
-    """TorchScript、torch.compile(模块)、模块.compile() 三种。"""
-    compiled = getattr(module, "_compiled_call_impl", None) is not None
-    return compiled or isinstance(module, torch.jit.ScriptModule) or "_orig_mod" in module._modules
 
 
 # 计算图里还留着这些节点，就有 ReLU 一类的激活函数没有按规则回传

@@ -59,7 +59,7 @@ def groups(value, name: str, length: int):
         raise TypeError(f"{name} 应是几组数，每组 {length} 个，得到 {describe(value)}")
     for each in value:
         if not isinstance(each, Sequence) or len(each) != length or not all(map(is_number, each)):
-            raise ValueError(f"{name} 的每一项应是 {length} 个数，有一项是 {each!r}")
+            raise ValueError(f"{name} 的每一项应是 {length} 个数，有一项是 {describe(each)}")
     return value
 
 

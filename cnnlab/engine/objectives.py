@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from cnnlab.core.arguments import checked
 from cnnlab.core.checks import describe
-from cnnlab.core.hooks import activations_of, as_seen, record_activations
-from cnnlab.core.relu_rules import is_compiled, override_relu_gradient
+from cnnlab.core.hooks import activations_of, as_seen, is_compiled, record_activations
+from cnnlab.core.relu_rules import override_relu_gradient
 from cnnlab.engine.terms import Term, Values, average_position
 from cnnlab.networks.models import checked_scores
 

@@ -272,7 +272,7 @@ def _category_index(model: nn.Module, target) -> int:
             return categories.index_of(target)
         if categories is None:
             raise ValueError(
-                f"这个网络没有类别名，不知道 {target!r} 是哪一类；写类别号，或在 wrap_model(…, categories=[…]) 里"
+                f"这个网络没有类别名，不知道 {describe(target)} 是哪一类；写类别号，或在 wrap_model(…, categories=[…]) 里"
                 "给出名字，ImageNet 的 1000 类是 load_model().categories"
             )
         names = list(categories)
@@ -281,7 +281,7 @@ def _category_index(model: nn.Module, target) -> int:
         raise unknown("类别", target, names, hint="，或用类别号")
     target = _plain(target)
     if isinstance(target, bool) or not isinstance(target, int) or not 0 <= target < 2**63:
-        raise ValueError(f"目标类别应是不小于 0 的类别号或类别名，得到 {target!r}")
+        raise ValueError(f"目标类别应是不小于 0 的类别号或类别名，得到 {describe(target)}")
     if categories is not None and target >= len(categories):
         raise ValueError(
             f"类别号 {target} 超出范围：这个网络有 {len(categories)} 类，编号 0 到 {len(categories) - 1}"

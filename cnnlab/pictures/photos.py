@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import whole
+from cnnlab.core.checks import describe, whole
 from cnnlab.core.images import PHOTO_FOLDER, load_image, photo_files
 from cnnlab.core.names import unknown
 from cnnlab.core.paths import DATA
@@ -187,7 +187,7 @@ def texture_image(name: str, size: int | tuple[int, int] = 256, seed: int = 0) -
 def _drawn(draw, size, seed: int) -> torch.Tensor:
     height, width = pair(size)
     if min(height, width) < 8:
-        raise ValueError(f"size 应是不小于 8 的整数或 (高, 宽)，得到 {size!r}")
+        raise ValueError(f"size 应是不小于 8 的整数或 (高, 宽)，得到 {describe(size)}")
     picture = draw(height, width, np.random.default_rng(seed)).clip(0, 1).astype(np.float32)
     return torch.from_numpy(picture).permute(2, 0, 1)[None].contiguous()
 

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from cnnlab.core.arguments import checked
+from cnnlab.core.checks import describe as told
 from cnnlab.show.figures import (
     CONTROL,
     PALETTE,
@@ -44,14 +45,14 @@ def show_curve(
     横坐标可以是文字（如层名），x 是公用的横坐标。log=True 时纵轴取对数。
     caption 是图下的图注，alt 是替代文字（不给就用图注）。
     """
-    axes = axes or new_axes()
     named = curves if _is_named(curves) else {"": curves}
+    axes = axes or new_axes()
     for order, (name, values) in enumerate(named.items()):
         across, up = _curve(values, x)
         if len(across) != len(up):
             raise ValueError(f"曲线“{name}”的横坐标有 {len(across)} 个，纵坐标有 {len(up)} 个")
         words = any(isinstance(each, str) for each in across)
-        across = list(map(str, across)) if words else _numbers(across)
+        across = list(map(str, across)) if words else _numbers(across, "横坐标")
         axes.plot(across, up, label=name or None, linestyle=LINES[order % len(LINES)])
         if not words and (across == across.round()).all():
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -79,7 +80,7 @@ def _is_number(value) -> bool:
 def _curve(values, x) -> tuple[list, np.ndarray]:
     """一条曲线的横坐标与纵坐标。"""
     if isinstance(values, dict):
-        return list(values), _numbers(values.values())
+        return list(values), _numbers(list(values.values()))
     across, up = values if isinstance(values, tuple) and len(values) == 2 else (x, values)
     up = _numbers(up)
     return list(range(len(up)) if across is None else across), up
@@ -104,9 +105,10 @@ def show_scatter(
     points：(N, 2)；labels：N 个。
     caption 是图注，alt 是替代文字（不给就用图注）。
     """
-    axes, points = axes or new_axes(height=4.6), np.asarray(_array(points), dtype=float)
-    if points.ndim != 2 or points.shape[1] != 2:
-        raise ValueError(f"points 要是 (N, 2)，得到 {points.shape}")
+    given = _array(points)
+    if given.ndim != 2 or given.shape[1] != 2 or given.dtype.kind not in "biuf":
+        raise ValueError(f"points 要是 (N, 2) 的数，得到 {told(points)}")
+    axes, points = axes or new_axes(height=4.6), given.astype(float)
     if labels is None:
         axes.scatter(*points.T, s=size, alpha=0.7, linewidths=0)
     else:
@@ -145,6 +147,8 @@ def show_bars(
     或一样多的数。number 是条上数字的格式，空串则不写；caption 是图注，alt 是替代文字（不给就用图注）。
     """
     names, series = _series(names, values, value_label)
+    if not names:
+        raise ValueError("没有条可画：names 是空的")
     if control is not None:
         series[control_label] = control
     axes = axes or new_axes(width=max(5.0, min(WIDTH, 1.1 + 0.55 * len(names) * len(series))))
@@ -196,17 +200,28 @@ def _in_order(heights, names, series: str) -> np.ndarray:
                 f"与 {'、'.join(map(str, names))} 对不上"
             )
         heights = [heights[name] for name in names]
-    heights = _numbers(heights)
+    heights = _numbers(heights, f"“{series}”")
     if len(heights) != len(names):
         raise ValueError(f"“{series}”有 {len(heights)} 个数，名字有 {len(names)} 个")
     return heights
 
 
 def _array(values) -> np.ndarray:
-    return values.detach().cpu().numpy() if hasattr(values, "detach") else np.asarray(values)
-
-
-def _numbers(values) -> np.ndarray:
     if hasattr(values, "detach"):
-        return _array(values).astype(float).ravel()
-    return np.array([float(value) for value in values])
+        return values.detach().cpu().numpy()
+    try:
+        return np.asarray(values)
+    except ValueError:  # 各行不一样长
+        return np.asarray(values, dtype=object)
+
+
+def _numbers(values, name: str = "曲线") -> np.ndarray:
+    """一列数，不空；不是数时说明。"""
+    try:
+        flat = _array(values).ravel() if hasattr(values, "detach") else values
+        found = np.array([float(value) for value in flat])
+    except (TypeError, ValueError):
+        raise TypeError(f"{name}应是一列数，得到 {told(values)}") from None
+    if len(found) == 0:
+        raise ValueError(f"{name}是空的，至少要一个数")
+    return found

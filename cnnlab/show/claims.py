@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from cnnlab.core.arguments import checked
+from cnnlab.core.checks import describe
 from cnnlab.core.paths import DATA
 from cnnlab.show.tables import number_text, show_table
 
@@ -125,7 +126,7 @@ def _sentence(values) -> str:
     if values is None:
         return ""
     if not isinstance(values, dict):
-        raise TypeError(f"measured 与 control 要写成 {{名字: 数}}，得到 {values!r}")
+        raise TypeError(f"measured 与 control 要写成 {{名字: 数}}，得到 {describe(values)}")
     return "；".join(f"{name} {_value(value)}".strip() for name, value in values.items())
 
 
@@ -142,12 +143,12 @@ def _value(value) -> str:
 def _broken(holds) -> str:
     """不成立的界，各自连同它的数；都成立就是空的。"""
     if holds is not None and not isinstance(holds, dict):
-        raise TypeError(f"holds 要写成 {{名字: (下界, 值, 上界)}}，得到 {holds!r}")
+        raise TypeError(f"holds 要写成 {{名字: (下界, 值, 上界)}}，得到 {describe(holds)}")
     broken = ""
     for name, bounds in (holds or {}).items():
         if not isinstance(bounds, Sequence) or len(bounds) != 3:
             raise ValueError(
-                f"holds 里的“{name}”要写成 (下界, 值, 上界)，没有界的一边写 None；得到 {bounds!r}"
+                f"holds 里的“{name}”要写成 (下界, 值, 上界)，没有界的一边写 None；得到 {describe(bounds)}"
             )
         low, value, high = (None if each is None else float(each) for each in bounds)
         if low is not None and not value >= low:

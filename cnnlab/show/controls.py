@@ -18,6 +18,7 @@ import ipywidgets
 from torch import nn
 from traitlets import TraitError
 
+from cnnlab.core.checks import describe
 from cnnlab.core.images import load_image
 from cnnlab.networks.categories import Categories, imagenet_categories
 from cnnlab.pictures.drawn_styles import STYLES
@@ -224,12 +225,12 @@ def slider(bounds: tuple, default, label: str) -> ipywidgets.Widget:
     """(低, 高[, 步[, 起点]])：全是整数得整数滑块；不写起点就从参数的默认值起步，默认值不是数时从正中。"""
     if len(bounds) not in (2, 3, 4) or not all(isinstance(one, int | float) for one in bounds):
         raise ValueError(
-            f"{label}：滑块写成 (低, 高)、(低, 高, 步) 或 (低, 高, 步, 起点)，得到 {bounds!r}"
+            f"{label}：滑块写成 (低, 高)、(低, 高, 步) 或 (低, 高, 步, 起点)，得到 {describe(bounds)}"
         )
     whole = all(isinstance(one, int) for one in bounds)
     low, high, step = (*bounds, 1 if whole else (bounds[1] - bounds[0]) / 20)[:3]
     if not low < high or not step > 0:
-        raise ValueError(f"{label}：滑块的低要小于高，步要大于 0，得到 {bounds!r}")
+        raise ValueError(f"{label}：滑块的低要小于高，步要大于 0，得到 {describe(bounds)}")
     default = bounds[3] if len(bounds) == 4 else default
     known = isinstance(default, int | float)
     start = min(max(default, low), high) if known else (low + high) / 2

@@ -11,7 +11,9 @@ from matplotlib.colors import LinearSegmentedColormap, Normalize
 from PIL import Image
 
 from cnnlab.core.arguments import checked
+from cnnlab.core.checks import describe as told
 from cnnlab.core.measures import LUMA
+from cnnlab.core.names import unknown
 from cnnlab.show.charts import show_bars, show_curve, show_scatter
 from cnnlab.show.figures import (
     BAR,
@@ -115,6 +117,8 @@ def show_map(
     beside=True 时上一行是原图，下一行是叠图。caption 是图注，alt 是替代文字（不给就用图注）。
     """
     photos, maps = _rows(image, None)[0], [_picture(one) for one in _batch(heatmap)]
+    if limit is not None and limit <= 0:
+        raise ValueError(f"limit 是 {limit:g}，应大于 0")
     if len(photos) != len(maps):
         raise ValueError(f"图像有 {len(photos)} 张，热力图有 {len(maps)} 张：要一一对应")
     signed = min(float(one.min()) for one in maps) < 0
@@ -132,16 +136,21 @@ def show_map(
 
 def _array(picture) -> np.ndarray:
     picture = getattr(picture, "image", picture)
-    if hasattr(picture, "detach"):
+    if hasattr(picture, "detach") and not picture.is_complex():
         return picture.detach().cpu().float().numpy()
     if hasattr(picture, "convert"):  # PIL
         return np.asarray(picture.convert("RGB"), dtype=np.float32).transpose(2, 0, 1) / 255
-    return np.asarray(picture)
+    array = np.asarray(picture)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"一张图要是张量、数组或 PIL 图像，得到 {told(picture)}")
+    return array
 
 
 def _rows(images, columns: int | None) -> list[list]:
     """整理成若干行 (H, W) 或 (H, W, 3) 的数组；空位是 None，各行一样长。"""
     items = images if isinstance(images, (list, tuple)) else _batch(images)
+    if len(items) == 0:
+        raise ValueError("没有图可画：images 是空的")
     if any(isinstance(one, (list, tuple)) or _is_batch(one) for one in items):
         rows = [
             [_picture(one) for one in (row if isinstance(row, (list, tuple)) else _batch(row))]
@@ -187,7 +196,9 @@ def _picture(one) -> np.ndarray | None:
 
 def _panels(rows, titles, column_labels=None, row_labels=None, size=None, bar=False) -> Panels:
     """rows 的图格，标题和行名已经写好：列少时不放大到失真，列多时恰好占满一栏。"""
-    columns, names = len(rows[0]), [wrap_text(str(one), NAME, TEXT) for one in row_labels or ()]
+    columns, names = len(rows[0]), [wrap_text(one, NAME, TEXT) for one in _texts(row_labels)]
+    if len(names) > len(rows):
+        raise ValueError(f"行名有 {len(names)} 个，图只有 {len(rows)} 行")
     longest = max((text_width(line) for name in names for line in name.split("\n")), default=0)
     left = longest * TEXT / 72 + 0.1 * bool(names)
     room = WIDTH - left - (BAR if bar else 0.0)
@@ -208,18 +219,28 @@ def _titles(titles, column_labels, rows, width: float) -> list[str]:
     """每格的标题，折好行；标题比图格多时报错。"""
     if titles is not None and column_labels is not None:
         raise ValueError("titles 与 column_labels 只给一个：后者只写在第一行上方")
-    given = [titles] if isinstance(titles, str) else list(titles or column_labels or ())
+    given = _texts(column_labels if titles is None else titles)
     columns = len(rows[0])
     if len(given) > len(rows) * columns or (column_labels is not None and len(given) != columns):
         raise ValueError(f"标题有 {len(given)} 个，图格是 {len(rows)} 行 {columns} 列")
-    return [wrap_text(str(text), width, TEXT) for text in given]
+    return [wrap_text(text, width, TEXT) for text in given]
+
+
+def _texts(names) -> list[str]:
+    """几个名字变成字：一个字符串算一个，None 是不写。"""
+    if isinstance(names, str) or not np.iterable(names):
+        names = [] if names is None else [names]
+    plain = names.tolist() if hasattr(names, "tolist") else names
+    return ["" if each is None else str(each) for each in plain]
 
 
 def _paint(panels, rows, scale, cmap) -> list:
     """把每行的图画进图格；返回画出的图，供颜色条用。"""
-    scales = [scale] * len(rows) if isinstance(scale, str) else list(scale)
-    if len(scales) != len(rows) or not set(scales) <= set(SCALES):
-        raise ValueError(f"scale 要是 {'、'.join(SCALES)} 之一，或每行一个；得到 {scale!r}")
+    scales = list(scale) if isinstance(scale, list | tuple) else [scale] * len(rows)
+    if cmap is not None and cmap not in colormaps:
+        raise unknown("色标", cmap, colormaps)
+    if len(scales) != len(rows) or any(each not in SCALES for each in scales):
+        raise ValueError(f"scale 要是 {'、'.join(SCALES)} 之一，或每行一个；得到 {told(scale)}")
     shown, places = [], iter(panels)
     for row, kind in zip(rows, scales, strict=True):
         pool = [one for line in (rows if isinstance(scale, str) else [row]) for one in line]

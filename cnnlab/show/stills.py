@@ -9,6 +9,7 @@ import itertools
 
 import ipywidgets
 
+from cnnlab.core.checks import describe
 from cnnlab.show.outcome import growing
 
 MOST_FRAMES = 12
@@ -64,7 +65,7 @@ def check_frames(frames, movable: list[str]) -> None:
     written = isinstance(frames, dict)
     if not written or not all(isinstance(one, list | tuple) for one in frames.values()):
         raise TypeError(
-            f"frames 应写成 {{控件: [几个值]}}，或一次运行里取几个时刻的个数，得到 {frames!r}"
+            f"frames 应写成 {{控件: [几个值]}}，或一次运行里取几个时刻的个数，得到 {describe(frames)}"
         )
     if wrong := [name for name in frames if name not in movable]:
         raise ValueError(

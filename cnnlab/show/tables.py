@@ -7,9 +7,11 @@ import ast
 import html
 import inspect
 import textwrap
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from cnnlab.core.arguments import checked
+from cnnlab.core.checks import describe
 
 LINE = "1px solid rgba(128, 128, 128, 0.45)"
 
@@ -73,7 +75,9 @@ def show_table(rows, headers=None, *, caption: str = "", digits: int = 3) -> Tab
     """
     if isinstance(rows, dict):
         rows = [(name, value) for name, value in rows.items()]
-    rows = list(rows)
+    rows = list(rows) if isinstance(rows, Iterable) else [rows]
+    if any(isinstance(row, str) or not isinstance(row, Collection) for row in rows):
+        raise TypeError("rows 应是各行的列表，每行是一列格子；一行也要写成 [[…]]")
     if rows and isinstance(rows[0], dict):
         headers = list(headers or rows[0])
         rows = [[row[name] for name in headers] for row in rows]
@@ -93,7 +97,9 @@ def show_source(function, *, docstring: bool = True) -> Source:
     try:
         code = textwrap.dedent(inspect.getsource(function)).rstrip()
     except (TypeError, OSError) as error:
-        raise ValueError(f"取不到 {function!r} 的源码：要一个用 Python 写的函数或类") from error
+        raise ValueError(
+            f"取不到 {describe(function)} 的源码：要一个用 Python 写的函数或类"
+        ) from error
     return Source(function.__qualname__, code if docstring else _without_docstring(code))
 
 
@@ -107,7 +113,8 @@ def _without_docstring(code: str) -> str:
 
 
 def _is_number(value) -> bool:
-    return hasattr(value, "__float__") and not isinstance(value, (str, bool))
+    single = hasattr(value, "__float__") and getattr(value, "ndim", 0) == 0
+    return single and not isinstance(value, (str, bool))
 
 
 def _text(value, digits: int) -> str:

@@ -391,3 +391,22 @@ def test_a_forward_that_stops_lets_go_of_what_it_held():
     finally:
         gc.enable()
         handle.remove()
+
+
+@pytest.mark.parametrize("compiled", [torch.compile, lambda network: network.compile() or network])
+def test_layers_of_a_compiled_model_are_refused(compiled):
+    """钩子在编译过的模块里时灵时不灵：看先编译还是先挂上；不碰这个运气。"""
+    network = compiled(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()))
+    layer = next(name for name, each in network.named_modules() if isinstance(each, nn.Conv2d))
+    with pytest.raises(ValueError, match="传编译之前的那个"):
+        activations_of(network, torch.rand(1, 3, 8, 8), layer)
+
+
+def test_layers_written_in_one_string_and_a_module_for_a_name():
+    network, image = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), torch.rand(1, 3, 8, 8)
+    for typed in ("0，1", "0, 1", "0、1"):
+        with pytest.raises(ValueError, match=r"几层要写成列表：\['0', '1'\]"):
+            activations_of(network, image, typed)
+    with pytest.raises(ValueError, match="得到 Sequential；") as told:
+        activations_of(network, image, [network])
+    assert "\n" not in str(told.value)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from cnnlab.networks.digit_networks import ImageGenerator, load_digit_network
+from cnnlab.networks.models import load_model
 from cnnlab.networks.shortcut_networks import load_shortcut_network
 from cnnlab.networks.stylizers import ConditionalNorm, StylizationNetwork
 
@@ -36,6 +37,8 @@ def test_a_digit_network_says_what_it_takes(name, shape, words):
 def test_what_is_no_tensor_is_told(given):
     with pytest.raises(TypeError, match=r"load_image|张量"):
         load_digit_network("classifier")(given)
+    with pytest.raises(TypeError, match=r"load_image|张量"):
+        load_model().top(given)
 
 
 @pytest.mark.parametrize(

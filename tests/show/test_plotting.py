@@ -20,6 +20,7 @@ from cnnlab.show.figures import FONT, PHONE, font_path, text_width, use_style, w
 from cnnlab.show.film import show_film
 from cnnlab.show.frames import least_width
 from cnnlab.show.plotting import show_filmstrip, show_grid, show_map
+from cnnlab.show.tables import show_table
 
 
 @pytest.fixture(autouse=True)
@@ -376,3 +377,51 @@ def test_every_figure_has_a_caption_below_and_words_for_those_who_cannot_see_it(
     assert caption.get_window_extent().y1 <= 0 and "\n" in caption.get_text()
     assert figure._repr_mimebundle_() == ({}, {"image/png": {"alt": "左边的更亮。" * 20}})
     assert make(caption="图注", alt="替代").alt == "替代" and make()._repr_mimebundle_() == ({}, {})
+
+
+HEAT, PHOTO = torch.rand(1, 8, 8), torch.rand(1, 3, 8, 8)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: show_grid([]), "images 是空的"),
+        (lambda: show_grid(PHOTO[:0]), "images 是空的"),
+        (lambda: show_grid(HEAT.to(torch.complex64)), "张量、数组或 PIL 图像"),
+        (lambda: show_grid(["panda"]), "得到 'panda'"),
+        (lambda: show_grid(PHOTO, scale=None), "scale 要是"),
+        (lambda: show_grid(PHOTO, scale=True), "scale 要是"),
+        (lambda: show_grid(HEAT, cmap="vridis"), "没有名为 'vridis' 的色标；可用的有：viridis"),
+        (lambda: show_grid([[PHOTO], [PHOTO]], row_labels=["a", "b", "c"]), "行名有 3 个"),
+        (lambda: show_map(PHOTO, None), "张量、数组或 PIL 图像"),
+        (lambda: show_map(PHOTO[:0], HEAT[:0]), "images 是空的"),
+        (lambda: show_map(PHOTO, HEAT, limit=-1), "limit 是 -1"),
+        (lambda: show_bars({}), "names 是空的"),
+        (lambda: show_bars({"a": "b"}), "“测得”应是一列数"),
+        (lambda: show_bars({"a": [1.0, 2.0]}), "“测得”应是一列数"),
+        (lambda: show_bars({"a": 1j}), "“测得”应是一列数"),
+        (lambda: show_curve(None), "曲线应是一列数，得到 None"),
+        (lambda: show_curve(3), "曲线应是一列数，得到 3"),
+        (lambda: show_curve({"a": []}), "曲线是空的"),
+        (lambda: show_curve({"a": None}), "曲线应是一列数"),
+        (lambda: show_curve([[1, 2], [3]]), "曲线应是一列数"),
+        (lambda: show_scatter({"a": 1.0}), r"points 要是 \(N, 2\) 的数，得到 dict"),
+        (lambda: show_scatter([[1, 2], [3]]), r"points 要是 \(N, 2\) 的数"),
+        (lambda: show_scatter([["a", "b"]]), r"points 要是 \(N, 2\) 的数"),
+        (lambda: show_table(None), "rows 应是各行的列表"),
+        (lambda: show_table([1, 2]), "rows 应是各行的列表"),
+        (lambda: show_table("字"), "rows 应是各行的列表"),
+    ],
+)
+def test_what_cannot_be_shown_is_told_in_our_own_words(call, words):
+    with pytest.raises((ValueError, TypeError), match=words) as told:
+        call()
+    assert "库里的原因" not in str(told.value) and plt.get_fignums() == []
+
+
+def test_titles_may_be_tensors_and_empty():
+    two = PHOTO.repeat(2, 1, 1, 1)
+    assert [each.get_title() for each in show_grid(two, titles=torch.tensor([1, 2]))] == ["1", "2"]
+    assert [each.get_title() for each in show_grid(two, titles=[None, "b"])] == ["", "b"]
+    assert "张量" in repr(show_table([["张量", torch.rand(2)]]))
+    plt.close("all")

@@ -322,6 +322,7 @@ def test_saved_network_comes_back_with_its_settings(tmp_path):
 
 def test_equal_steps_is_the_first_step_that_is_as_good():
     assert equal_steps([5.0, 4.0, 3.0, 3.5, 2.0], 3.2) == 2
+    assert equal_steps([5.0, 4.0, 3.0], 4.0) == 1
     assert equal_steps([5.0, 4.0], 3.0) is None
 
 

@@ -414,6 +414,10 @@ def one_per_image(values, image_index, k):
             ),
             "数的是超过最大值一成的像素：题目要从大到小加起来，够九成为止。",
         ),
+        "first_channel": (
+            ("activation[0, :, row, column]", "activation[0, 0, row, column]"),
+            "只对第 0 个通道求了导：各通道要相加。",
+        ),
     },
 )
 def effective_area(image, layer, model):

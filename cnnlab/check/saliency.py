@@ -188,6 +188,7 @@ def _largest(gradient):
             lambda x, t, m: signed_saliency.oracle(x, first(t), m),
             "都用了第一张图的类别：每张图各有各的。",
         ),
+        "one_channel": ((".sum(1)", "[:, 0]"), "只看了红色：三个通道一起变亮，三个都要算进来。"),
     },
 )
 def signed_saliency(image, target, model):

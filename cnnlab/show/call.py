@@ -35,6 +35,9 @@ class Call:
         made = make_controls(given, lambda name: self.defaults[self.role(name)], size)
         self.controls = {self.role(name): control for name, control in made.items()}
         self.boxes = {name: control.watched for name, control in made.items()}
+        wanted = [name for name, each in self.parameters.items() if _is_required(each)]
+        if missing := [name for name in wanted if name not in self.controls]:
+            raise ValueError(f"{self.name} 还要 {'、'.join(missing)}；写成 {missing[0]}=值或控件")
 
     def role(self, name: str) -> str:
         """控件 `name` 充当哪个参数。"""
@@ -73,6 +76,12 @@ class Call:
             **rest,
             "settings": (value, repr(default) if value == default else settings_code(value, own)),
         }
+
+
+def _is_required(parameter: inspect.Parameter) -> bool:
+    """调用时非给不可；on_step 由面板给。"""
+    several = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+    return parameter.default is parameter.empty and not several and parameter.name != "on_step"
 
 
 def settings_code(settings, pairs: dict) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from cnnlab.core.arguments import checked
-from cnnlab.core.checks import describe
+from cnnlab.core.checks import describe, whole
 from cnnlab.core.paths import DATA
 from cnnlab.show.tables import number_text, show_table
 
@@ -103,12 +103,12 @@ def record(number: int | str, *, measured, control=None, n=None, holds=None, rem
     只有 ⓘ（定义或步骤）可以没有对照、样本和 `holds`；没有对照可比的，写明备注。同一编号再记一次，后一次取代前一次。
     """
     text = claim_text(number)
-    if text["verdict"] != "ⓘ" and not ((control or remark) and n and holds is not None):
+    if text["verdict"] != "ⓘ" and not ((control or remark) and n and holds):
         raise ValueError(f"第 {number} 条缺少对照（或备注）、样本或 holds：只有 ⓘ 可以没有")
     found = {
         "measured": _sentence(measured),
         "control": _sentence(control),
-        "n": str(n or ""),
+        "n": n if isinstance(n, str) else "" if n is None else str(whole(n, "n", 1)),
         "remark": remark,
     }
     if broken := _broken(holds):
@@ -137,6 +137,8 @@ def _value(value) -> str:
         value = value.tolist()
     if isinstance(value, Iterable):
         return "、".join(map(_value, value))
+    if not isinstance(value, int | float) or value != value:
+        raise ValueError(f"measured 与 control 里应是数或文字，有一个是 {describe(value)}")
     return number_text(value)
 
 
@@ -150,7 +152,15 @@ def _broken(holds) -> str:
             raise ValueError(
                 f"holds 里的“{name}”要写成 (下界, 值, 上界)，没有界的一边写 None；得到 {describe(bounds)}"
             )
-        low, value, high = (None if each is None else float(each) for each in bounds)
+        try:
+            low, high = (None if each is None else float(each) for each in bounds[::2])
+            value = float(bounds[1])
+        except (TypeError, ValueError, RuntimeError):
+            raise TypeError(
+                f"holds 里的“{name}”要是三个数，没有界的一边写 None；得到 {describe(bounds)}"
+            ) from None
+        if low is None and high is None:
+            raise ValueError(f"holds 里的“{name}”两边都没有界，什么也没有核对；写上一个界")
         if low is not None and not value >= low:
             broken += f"“{name}”是 {number_text(value, 6)}，应不小于 {number_text(low, 6)}；"
         if high is not None and not value <= high:

@@ -229,8 +229,12 @@ def slider(bounds: tuple, default, label: str) -> ipywidgets.Widget:
         )
     whole = all(isinstance(one, int) for one in bounds)
     low, high, step = (*bounds, 1 if whole else (bounds[1] - bounds[0]) / 20)[:3]
-    if not low < high or not step > 0:
-        raise ValueError(f"{label}：滑块的低要小于高，步要大于 0，得到 {describe(bounds)}")
+    if not (low < high and 0 < step <= high - low < math.inf):
+        raise ValueError(
+            f"{label}：滑块的低要小于高，步要大于 0、不超过两者之差，得到 {describe(bounds)}"
+        )
+    if len(bounds) == 4 and not low <= bounds[3] <= high:
+        raise ValueError(f"{label}：滑块的起点 {bounds[3]} 不在 {low} 与 {high} 之间")
     default = bounds[3] if len(bounds) == 4 else default
     known = isinstance(default, int | float)
     start = min(max(default, low), high) if known else (low + high) / 2

@@ -223,3 +223,29 @@ def test_numbers_reach_the_page_and_links_go_both_ways(extension):
         and "data-claim" not in chapter
     )
     assert table.endswith("|–") and "甲 &lt;b&gt;" in table and 'href="one.html#claim-1"' in table
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("measured", {"相关": float("nan")}, "应是数或文字"),
+        ("measured", {"相关": 1j}, "应是数或文字"),
+        ("control", {"相关": torch.tensor(float("nan"))}, "应是数或文字"),
+        ("n", -1, "n 是 -1，应不小于 1"),
+        ("n", True, "n 是 True，应是整数"),
+        ("n", 2.5, "n 是 2.5，应是整数"),
+        ("holds", {}, "缺少"),
+        ("holds", {"相关": (None, 0.5, None)}, "两边都没有界"),
+        ("holds", {"相关": (0.9, None, 1.0)}, "要是三个数"),
+        ("holds", {"相关": (0.9, torch.rand(2), 1.0)}, "要是三个数"),
+    ],
+)
+def test_what_is_no_number_and_bounds_that_hold_nothing_are_refused(name, value, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        record(54, **{**NUMBERS, name: value})
+    assert ledger() == ()
+
+
+def test_the_sample_may_be_a_number_of_any_kind():
+    assert record(54, **{**NUMBERS, "n": torch.tensor(3)}).n == "3"
+    assert record(54, **{**NUMBERS, "n": np.int64(8)}).n == "8"

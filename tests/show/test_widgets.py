@@ -4,10 +4,12 @@ import base64
 import html
 import io
 import json
+import math
 import re
 
 import numpy as np
 import pytest
+import torch
 from matplotlib import pyplot as plt
 from PIL import Image
 
@@ -164,3 +166,24 @@ def test_a_picture_that_takes_no_value_is_refused():
 def test_drawing_nothing_is_refused():
     with pytest.raises(ValueError, match="没有画出图"):
         explore(lambda value: None, "值", [1, 2])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"size": (8, 16, 100)}, "步要大于 0、不超过两者之差"),
+        ({"size": (8, 8, 1)}, "低要小于高"),
+        ({"size": (8, math.inf, 1)}, "低要小于高"),
+        ({"size": (8, 16, 8, 99)}, "起点 99 不在 8 与 16 之间"),
+        ({}, "还要 size；写成 size=值或控件"),
+        ({"size": 8, "show": lambda result: result}, "show 要能收 2 个参数"),
+        ({"size": 8, "total": lambda one, two: 3}, "total 要能收 1 个参数"),
+    ],
+)
+def test_ranges_and_functions_of_a_panel_that_cannot_be_are_told(options, words):
+    def smaller(image, size):
+        return image[..., :size, :size]
+
+    with pytest.raises((ValueError, TypeError), match=words) as told:
+        explore(smaller, image=[torch.rand(1, 3, 16, 16)], **options)
+    assert "库里的原因" not in str(told.value)
